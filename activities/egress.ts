@@ -1,0 +1,204 @@
+// The one way out to addresses that callers name. It resolves once, judges the number, and connects to that
+// number: a name cannot turn into something else between the check and the call.
+import { lookup } from 'node:dns/promises';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
+import { request as httpsRequest } from 'node:https';
+import { BlockList, isIP } from 'node:net';
+
+export class EgressError extends Error {
+  readonly code: string;
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface EgressPolicy {
+  /** Exact `host:port` pairs or hosts that may be called although they are private or not https. */
+  allow: readonly string[];
+  /** Whether this machine's own loopback may be called: only where the service listens nowhere else. */
+  loopback: boolean;
+}
+
+export interface Sent {
+  status: number;
+  headers: Record<string, string>;
+  body: string;
+}
+
+export type Egress = (url: string, message: OutgoingMessage) => Promise<Sent>;
+
+export interface OutgoingMessage {
+  method: 'GET' | 'POST';
+  headers: Record<string, string>;
+  body: string;
+  timeoutMs: number;
+  /** An administrator configured this address, so it may be private. Never set for what a caller named. */
+  trusted?: boolean;
+}
+
+/** More than this is never read from somebody else's server. */
+const RESPONSE_BYTES_MAX = 256 * 1024;
+
+export function openEgress(policy: EgressPolicy): Egress {
+  return async (address, message) => {
+    const judged = message.trusted
+      ? { allow: [hostPort(new URL(address))], loopback: true }
+      : policy;
+    const url = parseDestination(address, judged);
+    const target = await resolve(url, judged);
+    return send(url, target, message);
+  };
+}
+
+/** Judges what can be judged without looking the name up; used when a callback is accepted. */
+export function parseDestination(address: string, policy: EgressPolicy): URL {
+  let url: URL;
+  try {
+    url = new URL(address);
+  } catch {
+    throw new EgressError('bad_url', 'The address is not a URL.');
+  }
+  if (url.username !== '' || url.password !== '')
+    throw new EgressError('bad_url', 'The address must not carry a user or a password.');
+  const excepted = isAllowed(url, policy) || (policy.loopback && isLoopbackName(url.hostname));
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && excepted))
+    throw new EgressError('not_https', 'The address must be https.');
+  const literal = addressOf(url.hostname);
+  if (literal !== null && !excepted && isPrivate(literal))
+    throw new EgressError('private_address', 'The address is private, local or reserved.');
+  return url;
+}
+
+const hostPort = (url: URL): string =>
+  `${url.hostname}:${url.port || (url.protocol === 'https:' ? '443' : '80')}`;
+
+const isAllowed = (url: URL, { allow }: EgressPolicy): boolean =>
+  allow.includes(url.hostname) || allow.includes(hostPort(url));
+
+const isLoopbackName = (host: string): boolean =>
+  host === 'localhost' || host === '[::1]' || /^127\.\d+\.\d+\.\d+$/.test(host);
+
+/** The number itself, if the host is one. `URL` has already turned octal and hex spellings into dots. */
+function addressOf(hostname: string): string | null {
+  const bare = hostname.replace(/^\[|\]$/g, '');
+  return isIP(bare) === 0 ? null : bare;
+}
+
+async function resolve(
+  url: URL,
+  policy: EgressPolicy,
+): Promise<{ address: string; family: number }> {
+  const literal = addressOf(url.hostname);
+  if (literal !== null) return { address: literal, family: isIP(literal) };
+  let found;
+  try {
+    found = await lookup(url.hostname, { all: true, verbatim: true });
+  } catch {
+    throw new EgressError('not_resolved', `The name ${url.hostname} could not be resolved.`);
+  }
+  const usable = found.find(
+    ({ address }) =>
+      isAllowed(url, policy) ||
+      !isPrivate(address) ||
+      (policy.loopback && isLoopbackName(url.hostname) && isLoopback(address)),
+  );
+  if (!usable)
+    throw new EgressError('private_address', `${url.hostname} leads to a private address.`);
+  return usable;
+}
+
+const reserved = new BlockList();
+for (const [net, bits] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 4],
+  ['240.0.0.0', 4],
+] as const)
+  reserved.addSubnet(net, bits, 'ipv4');
+// Only global unicast (2000::/3) is public, and of it not what embeds or tunnels another address.
+const globalUnicast = new BlockList();
+globalUnicast.addSubnet('2000::', 3, 'ipv6');
+for (const [net, bits] of [
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['3fff::', 20],
+] as const)
+  reserved.addSubnet(net, bits, 'ipv6');
+
+/** Whether an address is anything but public unicast. IPv4 inside IPv6 is judged as not public. */
+export function isPrivate(address: string): boolean {
+  const family = isIP(address);
+  if (family === 4) return reserved.check(address, 'ipv4');
+  if (family !== 6) return true;
+  return !globalUnicast.check(address, 'ipv6') || reserved.check(address, 'ipv6');
+}
+
+const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
+
+function send(
+  url: URL,
+  target: { address: string; family: number },
+  message: OutgoingMessage,
+): Promise<Sent> {
+  const body = Buffer.from(message.body, 'utf8');
+  const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  return new Promise((resolve, reject) => {
+    const call = request(
+      url,
+      {
+        method: message.method,
+        headers: {
+          ...message.headers,
+          ...(message.method === 'POST' && { 'content-length': String(body.length) }),
+        },
+        // The number that was judged is the number that is called; TLS still checks the name.
+        lookup: (_name, options, done) => {
+          if (options.all) done(null, [target]);
+          else done(null, target.address, target.family);
+        },
+        signal: AbortSignal.timeout(message.timeoutMs),
+        agent: false,
+      },
+      (response) => void readBody(response).then(resolve, reject),
+    );
+    call.once('error', (error) =>
+      reject(new EgressError('unreachable', `The call failed: ${error.message}`)),
+    );
+    call.end(message.method === 'POST' ? body : undefined);
+  });
+}
+
+async function readBody(response: IncomingMessage): Promise<Sent> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of response) {
+    const bytes = Buffer.from(chunk as Uint8Array);
+    length += bytes.length;
+    if (length > RESPONSE_BYTES_MAX) {
+      response.destroy();
+      throw new EgressError('too_large', 'The answer is too large.');
+    }
+    chunks.push(bytes);
+  }
+  const headers = Object.fromEntries(
+    Object.entries(response.headers).map(([name, value]) => [name, String(value)]),
+  );
+  return {
+    status: response.statusCode ?? 0,
+    headers,
+    body: Buffer.concat(chunks).toString('utf8'),
+  };
+}

@@ -1,0 +1,206 @@
+// The hands of the workflows. Each activity is a command or two, or one call to the outside.
+import { Context } from '@temporalio/activity';
+import { eq } from 'drizzle-orm';
+import { findAgent, finishRetirement, rejectAgent } from '../commands/agents.ts';
+import { fulfilRequest } from '../commands/fulfil.ts';
+import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
+import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
+import { closeTask, expireTask, ownTask } from '../commands/tasks.ts';
+import { transact, type Call } from '../commands/unit.ts';
+import type { RequestRow } from '../db/rows.ts';
+import { agent } from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
+import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
+import { announce, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
+import { reap, sweep } from './reaper.ts';
+
+/** Builds the activities over what the worker was started with. */
+export function createActivities(deps: NoticeDeps): Activities {
+  const activities = {
+    ...taskActivities(deps),
+    ...requestActivities(deps),
+    ...otherActivities(deps),
+  };
+  return withHeartbeats(activities, deps.crashPoint);
+}
+
+/** Our workflows act in their own name; the name is the id of the thing they care for. */
+const asWorkflow = (id: string): Call => ({ principal: { kind: 'workflow', id }, traceId: null });
+
+function taskActivities(
+  deps: NoticeDeps,
+): Pick<Activities, 'ownTask' | 'expireTask' | 'closeTask'> {
+  return {
+    ownTask: async (id) => {
+      const row = await transact(deps, asWorkflow(id), (unit) => ownTask(unit, id as Id<'task'>));
+      return row && { state: row.state, deadlineAt: row.deadlineAt };
+    },
+    expireTask: (id) =>
+      transact(deps, asWorkflow(id), (unit) => expireTask(unit, id as Id<'task'>)),
+    closeTask: (id) => transact(deps, asWorkflow(id), (unit) => closeTask(unit, id as Id<'task'>)),
+  };
+}
+
+type RequestActivity =
+  | 'lookAtRequest'
+  | 'announceRequest'
+  | 'remindApprovers'
+  | 'escalateRequest'
+  | 'expireRequest'
+  | 'fulfilRequest'
+  | 'closeRequest'
+  | 'refreshCards'
+  | 'tellRequester';
+
+function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> {
+  return {
+    lookAtRequest: async (id) => {
+      const row = await findRequest(deps.db.query, id);
+      return row && viewOf(row);
+    },
+    announceRequest: (id) => announce(deps, asWorkflow(id), id),
+    remindApprovers: async (id, step) => {
+      await remind(deps, id);
+      await transact(deps, asWorkflow(id), async (unit) => {
+        const row = await lockRequest(unit, id);
+        const groups = row.routes.flatMap(({ rule }) => rule.groups);
+        unit.emit('request.reminded', {
+          ...aboutRequest(row),
+          detail: { reminder: step, groups },
+          private: {},
+        });
+      });
+    },
+    escalateRequest: async (id, step) => {
+      await transact(deps, asWorkflow(id), async (unit) => {
+        const row = await lockRequest(unit, id);
+        if (row.state !== 'pending') return;
+        const groups = row.routes.flatMap(({ rule }) => rule.escalation[step - 1]?.groups ?? []);
+        unit.emit('request.escalated', {
+          ...aboutRequest(row),
+          detail: { step, groups },
+          private: {},
+        });
+      });
+      await remind(deps, id);
+    },
+    expireRequest: async (id) => {
+      await transact(deps, asWorkflow(id), (unit) => expireRequest(unit, id));
+    },
+    fulfilRequest: (id) => fulfilRequest(deps, asWorkflow(id), id),
+    closeRequest: async (id) => {
+      await transact(deps, asWorkflow(id), async (unit) => {
+        const row = await lockRequest(unit, id);
+        if (row.action.action === 'agent:admit' && row.state !== 'consumed')
+          await rejectAgent(unit, row, row.state);
+      });
+    },
+    refreshCards: (id) => refresh(deps, asWorkflow(id), id),
+    tellRequester: (id) => callBack(deps, id),
+  };
+}
+
+function viewOf(row: RequestRow): RequestView {
+  return {
+    state: row.state,
+    expiresAt: row.expiresAt,
+    approvedUntil: row.approvedUntil,
+    notices: noticesOf(row),
+  };
+}
+
+/** When approvers are reminded and the circle widens, as the routes of the request say. */
+function noticesOf(row: RequestRow): Notice[] {
+  const from = Date.parse(row.createdAt);
+  const span = Date.parse(row.expiresAt) - from;
+  const at = (ms: number): string => new Date(from + ms).toISOString();
+  return row.routes.flatMap(({ rule }) => [
+    ...rule.remind_at.map((part, index) => ({
+      at: at(span * part),
+      kind: 'remind' as const,
+      step: index + 1,
+    })),
+    ...rule.escalation.map((step, index) => ({
+      at: at(step.after_seconds * 1000),
+      kind: 'escalate' as const,
+      step: index + 1,
+    })),
+  ]);
+}
+
+type OtherActivity =
+  | 'lookAtAgent'
+  | 'noteReviewDue'
+  | 'finishRetirement'
+  | 'reapTarget'
+  | 'sweepTarget'
+  | 'lookAtReview'
+  | 'closeReview';
+
+function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
+  return {
+    lookAtAgent: async (id) => {
+      const row = await findAgent(deps.db.query, id);
+      return row && { state: row.state, retiring: row.retiring, reviewDueAt: row.reviewDueAt };
+    },
+    noteReviewDue: async (id) => {
+      await transact(deps, asWorkflow(id), async (unit) => {
+        const [row] = await unit.sql
+          .select()
+          .from(agent)
+          .where(eq(agent.id, id as Id<'agent'>));
+        if (row)
+          unit.emit('agent.review_due', {
+            subject: row.id,
+            agent: row.id,
+            detail: { due_at: row.reviewDueAt },
+            private: {},
+          });
+      });
+    },
+    finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
+    reapTarget: (target) => reap(deps, asWorkflow(`target:${target}`), target),
+    sweepTarget: (target) => sweep(deps, asWorkflow(`target:${target}`), target),
+    lookAtReview: async (id) => {
+      const found = await findReview(deps.db.query, id);
+      if (!found) return null;
+      const { review } = found;
+      // When everything is decided there is nothing to wait for.
+      const done = review.state === 'open' && (await isReviewDone(deps.db.query, review.id));
+      return { state: review.state, dueAt: done ? review.createdAt : review.dueAt };
+    },
+    closeReview: async (id) => {
+      const row = await transact(deps, asWorkflow(id), (unit) => closeReview(unit, id));
+      return { state: row.state, dueAt: row.dueAt };
+    },
+  };
+}
+
+const HEARTBEAT_MS = 1_000;
+
+/** Lets Temporal notice within seconds that a worker died in the middle of an activity. */
+function withHeartbeats(activities: Activities, crashPoint: (name: string) => void): Activities {
+  const beating = Object.entries(activities).map(([name, run]) => [
+    name,
+    async (...input: unknown[]): Promise<unknown> => {
+      const context = Context.current();
+      const timer = setInterval(() => context.heartbeat(), HEARTBEAT_MS);
+      try {
+        crashPoint(`${name}:before`);
+        const done = await asActivity(run)(...input);
+        crashPoint(`${name}:after`);
+        return done;
+      } finally {
+        clearInterval(timer);
+      }
+    },
+  ]);
+  return asActivities(Object.fromEntries(beating));
+}
+
+type AnyActivity = (...input: unknown[]) => Promise<unknown>;
+
+/** Temporal calls each activity with exactly the arguments that the workflow typed against the port. */
+const asActivity = (run: unknown): AnyActivity => run as AnyActivity;
+/** The same names and functions that went in, each wrapped. */
+const asActivities = (wrapped: unknown): Activities => wrapped as Activities;

@@ -1,0 +1,275 @@
+// Issues login roles in a PostgreSQL of somebody else's. Every name is generated, every statement is built by
+// the server itself with format(), and a login is gone only when the server no longer knows it.
+import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import postgres, { type Sql, type TransactionSql } from 'postgres';
+import {
+  TargetError,
+  type Issuer,
+  type LeaseToIssue,
+  type RevokeOutcome,
+  type TargetRef,
+} from '../../commands/issuer.ts';
+import { bodyOf, isId, type Id } from '../../domain/id.ts';
+import type { JsonObject } from '../../domain/json.ts';
+
+/** Resolves the name of a setting that holds a secret; the composition root reads the environment. */
+export type Secrets = (name: string) => string | null;
+
+const ROLE_PREFIX = 'cs_';
+/** The role's name follows from the lease, so it can be found again whatever was lost. */
+export const roleName = (credential: Id<'credential'>): string =>
+  `${ROLE_PREFIX}${bodyOf(credential)}`;
+
+/** Reads a lease's id back from a role's name; null for a role that is not ours. */
+export function leaseOfRole(role: string): Id<'credential'> | null {
+  if (!role.startsWith(ROLE_PREFIX)) return null;
+  const id = `crd_${role.slice(ROLE_PREFIX.length)}`;
+  return isId('credential', id) ? id : null;
+}
+
+/** The target is given this long for one statement of ours. */
+const STATEMENT_TIMEOUT_MS = 5_000;
+const SCRAM_ITERATIONS = 4096;
+
+export function postgresIssuer(secrets: Secrets): Issuer & { close(): Promise<void> } {
+  const pools = new Map<string, Sql>();
+  const open = (target: TargetRef): { sql: Sql; url: URL } => {
+    const name = target.definition?.url_from;
+    const text = name === undefined ? null : secrets(name);
+    if (text === null) throw new TargetError('target_not_configured');
+    const sql = pools.get(text) ?? connectTarget(text);
+    pools.set(text, sql);
+    return { sql, url: new URL(text) };
+  };
+  return {
+    revocable: true,
+    issue: async (lease) => {
+      const { sql, url } = open({ name: lease.role, definition: lease.target });
+      return issueLogin(sql, url, lease);
+    },
+    revoke: async (target, credentials) => {
+      try {
+        return await revokeLogins(open(target).sql, credentials);
+      } catch (error) {
+        const code = errorCode(error);
+        return credentials.map((credential) => ({ credential, gone: false as const, code }));
+      }
+    },
+    list: async (target) => listLogins(open(target).sql),
+    close: async () => {
+      await Promise.all([...pools.values()].map((sql) => sql.end({ timeout: 2 })));
+    },
+  };
+}
+
+function connectTarget(url: string): Sql {
+  return postgres(url, {
+    max: 4,
+    idle_timeout: 20,
+    connect_timeout: 3,
+    onnotice: () => undefined,
+    connection: {
+      application_name: 'countersign issuer',
+      statement_timeout: STATEMENT_TIMEOUT_MS,
+      lock_timeout: STATEMENT_TIMEOUT_MS,
+    },
+  });
+}
+
+async function issueLogin(sql: Sql, url: URL, lease: LeaseToIssue): Promise<JsonObject> {
+  if (lease.definition.issuer !== 'postgres')
+    throw new TypeError('this role is not a PostgreSQL one');
+  const { member_of: groups, connection_limit: connections } = lease.definition;
+  const username = roleName(lease.credential);
+  const password = randomBytes(32).toString('base64url');
+  try {
+    await sql.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(${lockKey(lease.credential)}::bigint)`;
+      await setParameters(tx, {
+        role: username,
+        verifier: scramVerifier(password),
+        valid_until: lease.expiresAt,
+        issue_by: lease.issueBy,
+        groups: JSON.stringify(groups),
+        connections: String(connections),
+      });
+      await tx.unsafe(CREATE_LOGIN);
+    });
+  } catch (error) {
+    throw new TargetError(errorCode(error), { cause: error });
+  }
+  const database = decodeURIComponent(url.pathname.slice(1));
+  const port = url.port === '' ? 5432 : Number(url.port);
+  return {
+    kind: 'postgres',
+    host: url.hostname,
+    port,
+    database,
+    username,
+    password,
+    url: `postgres://${username}:${password}@${url.hostname}:${port}/${encodeURIComponent(database)}`,
+  };
+}
+
+/** Values reach the block below as settings of this transaction, never as text of a statement. */
+async function setParameters(
+  tx: TransactionSql,
+  parameters: Record<string, string>,
+): Promise<void> {
+  for (const [name, value] of Object.entries(parameters))
+    await tx`select set_config(${`countersign.${name}`}, ${value}, true)`;
+}
+
+/**
+ * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
+ * held up on the way can never make a login nobody waits for. Repeating it replaces the password.
+ */
+const CREATE_LOGIN = `
+DO $$
+DECLARE
+  login text := current_setting('countersign.role');
+  grantee text;
+BEGIN
+  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
+    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
+  END IF;
+  IF to_regrole(quote_ident(login)) IS NULL THEN
+    -- From version 16 on, dropping what a role owns takes more than having created it.
+    IF current_setting('server_version_num')::int >= 160000 THEN
+      PERFORM set_config('createrole_self_grant', 'set, inherit', true);
+    END IF;
+    EXECUTE format('CREATE ROLE %I NOLOGIN', login);
+  END IF;
+  FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
+    EXECUTE format('GRANT %I TO %I', grantee, login);
+  END LOOP;
+  EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
+    current_setting('countersign.verifier'), current_setting('countersign.valid_until'),
+    current_setting('countersign.connections')::int);
+END $$`;
+
+/** NOLOGIN, end sessions by usesysid, see none, reassign what it owned, drop it, see it gone. */
+async function revokeLogins(
+  sql: Sql,
+  credentials: readonly Id<'credential'>[],
+): Promise<RevokeOutcome[]> {
+  const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
+  const found = await sql<{ name: string; oid: string }[]>`
+    select rolname as name, oid::text as oid from pg_roles where rolname = any(${[...names.keys()]})`;
+  const failures = new Map<string, string>();
+  for (const { name } of found)
+    await attempt(failures, name, () => runBlock(sql, name, names.get(name), CLOSE_LOGIN));
+  const ended = await endSessions(
+    sql,
+    found.map(({ oid }) => oid),
+  );
+  for (const { name } of found)
+    if (!failures.has(name))
+      await attempt(failures, name, () => runBlock(sql, name, names.get(name), DROP_LOGIN));
+  const left = await sql<{ name: string }[]>`
+    select rolname as name from pg_roles where rolname = any(${[...names.keys()]})`;
+  const remaining = new Set(left.map(({ name }) => name));
+  return [...names].map(([name, credential]) => {
+    if (remaining.has(name))
+      return { credential, gone: false, code: failures.get(name) ?? 'still_there' };
+    const oid = found.find((each) => each.name === name)?.oid ?? '';
+    return { credential, gone: true, sessionsEnded: ended.get(oid) ?? 0 };
+  });
+}
+
+async function attempt(
+  failures: Map<string, string>,
+  name: string,
+  step: () => Promise<void>,
+): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    failures.set(name, errorCode(error));
+  }
+}
+
+async function runBlock(
+  sql: Sql,
+  role: string,
+  credential: Id<'credential'> | undefined,
+  block: string,
+): Promise<void> {
+  await sql.begin(async (tx) => {
+    if (credential) await tx`select pg_advisory_xact_lock(${lockKey(credential)}::bigint)`;
+    await setParameters(tx, { role });
+    await tx.unsafe(block);
+  });
+}
+
+const CLOSE_LOGIN = `
+DO $$ BEGIN
+  IF to_regrole(quote_ident(current_setting('countersign.role'))) IS NOT NULL THEN
+    EXECUTE format('ALTER ROLE %I NOLOGIN', current_setting('countersign.role'));
+  END IF;
+END $$`;
+
+const DROP_LOGIN = `
+DO $$
+DECLARE login text := current_setting('countersign.role');
+BEGIN
+  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
+    -- What it made is kept, under the issuer; what it was granted goes.
+    EXECUTE format('REASSIGN OWNED BY %I TO CURRENT_USER', login);
+    EXECUTE format('DROP OWNED BY %I', login);
+    EXECUTE format('DROP ROLE %I', login);
+  END IF;
+END $$`;
+
+/** The blocks above, as they appear in the target's log: the issuer doing what a lease says it does. */
+export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
+  [CREATE_LOGIN, CLOSE_LOGIN, DROP_LOGIN].map((block) => block.trim()),
+);
+
+/** How often a terminated session is looked for before the attempt is given up. */
+const SESSION_CHECKS_MAX = 40;
+
+/** Ends the sessions of these roles and waits until none is left. By id: a name is NULL once its role is gone. */
+async function endSessions(sql: Sql, oids: readonly string[]): Promise<Map<string, number>> {
+  const ended = new Map<string, number>();
+  if (oids.length === 0) return ended;
+  for (let check = 0; check < SESSION_CHECKS_MAX; check += 1) {
+    const open = await sql<{ oid: string; pid: number; told: boolean }[]>`
+      select usesysid::text as oid, pid, pg_terminate_backend(pid) as told
+      from pg_stat_activity where usesysid::text = any(${[...oids]})`;
+    if (open.length === 0) return ended;
+    if (check === 0) for (const { oid } of open) ended.set(oid, (ended.get(oid) ?? 0) + 1);
+    await sleep(25);
+  }
+  throw new TargetError('sessions_remain');
+}
+
+async function listLogins(sql: Sql): Promise<Id<'credential'>[]> {
+  const rows = await sql<{ name: string }[]>`
+    select rolname as name from pg_roles where rolname like 'cs\\_%'`;
+  return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
+}
+
+/** RFC 5803: what the server stores, so that the password itself never travels to it or into its log. */
+function scramVerifier(password: string): string {
+  const salt = randomBytes(16);
+  const salted = pbkdf2Sync(password, salt, SCRAM_ITERATIONS, 32, 'sha256');
+  const hmac = (text: string): Buffer => createHmac('sha256', salted).update(text).digest();
+  const storedKey = createHash('sha256').update(hmac('Client Key')).digest('base64');
+  const serverKey = hmac('Server Key').toString('base64');
+  return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
+}
+
+/** A lock id for one lease, the same for whoever issues and whoever reaps it. */
+function lockKey(credential: Id<'credential'>): string {
+  return createHash('sha256').update(credential).digest().readBigInt64BE(0).toString();
+}
+
+/** A short, stable word for what went wrong; the message itself could carry a secret. */
+function errorCode(error: unknown): string {
+  if (error instanceof TargetError) return error.code;
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string')
+    return error.code === 'CS001' ? 'too_late' : error.code.toLowerCase();
+  return 'unreachable';
+}

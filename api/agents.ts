@@ -1,0 +1,224 @@
+// The registry of agents and what can be done about one.
+import { and, asc, eq, gt } from 'drizzle-orm';
+import { z } from 'zod';
+import {
+  addKey,
+  asAgentId,
+  beginRetirement,
+  findAgent,
+  killAgent,
+  registerAgent,
+  resumeAgent,
+  revokeKey,
+  suspendAgent,
+} from '../commands/agents.ts';
+import { waitUntil } from '../commands/changes.ts';
+import { answerOnce, type Answer } from '../commands/once.ts';
+import type { Principal } from '../commands/principal.ts';
+import type { Unit } from '../commands/unit.ts';
+import type { AgentRow } from '../db/rows.ts';
+import { agent } from '../db/schema/index.ts';
+import type { EventName } from '../domain/event.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { statesOf } from '../domain/lifecycle.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import { readPublicKey } from '../keys/public-key.ts';
+import { pageOf, readCursor } from './cursor.ts';
+import { asJsonObject } from './json-body.ts';
+import { presentAgent, presentKey } from './present.ts';
+import { created, defineRoute, ok, type ApiDeps, type Route } from './route.ts';
+import * as shape from './schemas.ts';
+
+const register = defineRoute({
+  method: 'post',
+  path: '/v1/agents',
+  tag: 'Agents',
+  summary: 'Register an agent with its public keys; people then admit it',
+  allow: ['admin', 'person'],
+  body: shape.agentBody,
+  answers: { 201: { description: 'The agent, waiting to be admitted', schema: shape.agent } },
+  refusals: [
+    'name_taken',
+    'key_in_use',
+    'weak_key',
+    'private_key_sent',
+    'person_unknown',
+    'denied',
+    'no_approver',
+  ],
+  events: ['agent.requested', 'evaluation.decided', 'request.opened', 'agent.admitted'],
+  handle: async ({ call, once, body }, deps) => {
+    const keys = await Promise.all(
+      body.keys.map((key) => readPublicKey(asJsonObject(key), 'weak_key')),
+    );
+    return answerOnce(deps, call, once, async (unit) => {
+      const row = await registerAgent(unit, deps, { ...body, keys });
+      return row instanceof Refusal ? row : created(await presentAgent(unit.sql, row));
+    });
+  },
+});
+
+const list = defineRoute({
+  method: 'get',
+  path: '/v1/agents',
+  tag: 'Agents',
+  summary: 'List agents',
+  allow: ['person', 'service'],
+  query: z.strictObject({ ...shape.listQuery, state: z.enum(statesOf('agent')).optional() }),
+  answers: { 200: { description: 'A page of agents', schema: shape.listOf(shape.agent) } },
+  refusals: [],
+  events: [],
+  handle: async ({ query }, deps) => {
+    const after = readCursor(deps.keys.cursors, 'agents', query.cursor);
+    const rows = await deps.db.query
+      .select()
+      .from(agent)
+      .where(
+        and(
+          after === null ? undefined : gt(agent.id, asAgentId(after)),
+          query.state ? eq(agent.state, query.state) : undefined,
+        ),
+      )
+      .orderBy(asc(agent.id))
+      .limit(query.limit + 1);
+    const page = pageOf(rows, query.limit, (row) => row.id, deps.keys.cursors, 'agents');
+    const data = await Promise.all(page.rows.map((row) => presentAgent(deps.db.query, row)));
+    return ok({ data, next_cursor: page.next });
+  },
+});
+
+const show = defineRoute({
+  method: 'get',
+  path: '/v1/agents/{id}',
+  tag: 'Agents',
+  summary: 'One agent',
+  allow: ['person', 'service', 'agent'],
+  answers: { 200: { description: 'The agent', schema: shape.agent } },
+  refusals: ['not_found'],
+  events: [],
+  handle: async ({ principal, params }, deps) => {
+    const row = await findAgent(deps.db.query, params['id'] ?? '');
+    if (!row || !maySee(principal, row)) throw new Refusal('not_found', 'There is no such agent.');
+    return ok(await presentAgent(deps.db.query, row));
+  },
+});
+
+const maySee = (principal: Principal | null, row: AgentRow): boolean =>
+  principal?.kind !== 'agent' || principal.id === row.id;
+
+/** How long a call that stops an agent waits until nothing of it is alive, before it answers as things stand. */
+const STOP_WAIT_SECONDS = 15;
+
+type Step = (unit: Unit, id: string, reason: string | null) => Promise<AgentRow>;
+
+function lifecycleRoute(
+  verb: string,
+  summary: string,
+  step: Step,
+  events: readonly EventName[],
+  refusals: readonly RefusalCode[],
+): Route {
+  return defineRoute({
+    method: 'post',
+    path: `/v1/agents/{id}/${verb}`,
+    tag: 'Agents',
+    summary,
+    allow: ['admin'],
+    body: shape.reasonBody,
+    answers: { 200: { description: 'The agent as it is now', schema: shape.agent } },
+    refusals: ['not_found', ...refusals],
+    events,
+    handle: async ({ call, once, params, body }, deps) => {
+      const id = params['id'] ?? '';
+      const answer = await answerOnce(deps, call, once, async (unit) =>
+        ok(await presentAgent(unit.sql, await step(unit, id, body.reason ?? null))),
+      );
+      return answer instanceof Refusal || verb === 'resume' ? answer : settled(deps, id, answer);
+    },
+  });
+}
+
+/** Stopping is answered when what the agent held is seen gone, or as it stands when that takes too long. */
+async function settled(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
+  const read = async (): Promise<JsonObject | null> => {
+    const row = await findAgent(deps.db.query, id);
+    return row && presentAgent(deps.db.query, row);
+  };
+  const isGone = (seen: JsonObject | null): boolean => seen?.['alive'] === 0;
+  const seen = await waitUntil(deps.changes, id, STOP_WAIT_SECONDS, read, isGone);
+  return seen ? { ...answer, body: seen } : answer;
+}
+
+const suspend = lifecycleRoute(
+  'suspend',
+  'Stop an agent: nothing new, and everything it holds is revoked before this answers',
+  suspendAgent,
+  ['agent.suspended', 'credential.revoke_intended'],
+  ['wrong_state'],
+);
+const resume = lifecycleRoute(
+  'resume',
+  'Let a suspended agent ask again; what was revoked stays revoked',
+  resumeAgent,
+  ['agent.resumed'],
+  ['wrong_state'],
+);
+const kill = lifecycleRoute(
+  'kill',
+  'Stop an agent and end all its tasks',
+  killAgent,
+  ['agent.suspended', 'task.ending', 'credential.revoke_intended'],
+  ['wrong_state'],
+);
+const retire = lifecycleRoute(
+  'retire',
+  'Retire an agent for good, once nothing of it is alive',
+  beginRetirement,
+  ['agent.suspended', 'task.ending', 'credential.revoke_intended', 'agent.retired'],
+  ['wrong_state'],
+);
+
+const addAgentKey = defineRoute({
+  method: 'post',
+  path: '/v1/agents/{id}/keys',
+  tag: 'Agents',
+  summary: 'Add a public key beside the others',
+  allow: ['admin'],
+  body: shape.keyBody,
+  answers: { 201: { description: 'The key', schema: shape.key } },
+  refusals: ['not_found', 'key_in_use', 'weak_key', 'private_key_sent', 'wrong_state'],
+  events: ['agent.key_added'],
+  handle: async ({ call, once, params, body }, deps) => {
+    const key = await readPublicKey(asJsonObject(body.key), 'weak_key');
+    return answerOnce(deps, call, once, async (unit) =>
+      created(presentKey(await addKey(unit, params['id'] ?? '', key))),
+    );
+  },
+});
+
+const removeAgentKey = defineRoute({
+  method: 'delete',
+  path: '/v1/agents/{id}/keys/{key}',
+  tag: 'Agents',
+  summary: 'Take a key away; the last one stays',
+  allow: ['admin'],
+  answers: { 200: { description: 'The key', schema: shape.key } },
+  refusals: ['not_found', 'wrong_state'],
+  events: ['agent.key_revoked'],
+  handle: ({ call, once, params }, deps) =>
+    answerOnce(deps, call, once, async (unit) =>
+      ok(presentKey(await revokeKey(unit, params['id'] ?? '', params['key'] ?? ''))),
+    ),
+});
+
+export const agentRoutes = [
+  register,
+  list,
+  show,
+  suspend,
+  resume,
+  kill,
+  retire,
+  addAgentKey,
+  removeAgentKey,
+];

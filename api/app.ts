@@ -1,0 +1,187 @@
+// The HTTP surface: guards in front, the route table behind, one place where errors become answers.
+import { randomUUID } from 'node:crypto';
+import { Hono, type MiddlewareHandler } from 'hono';
+import { faultFields, type Log } from '../commands/log-line.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { administrationRoutes } from './administration.ts';
+import { agentRoutes } from './agents.ts';
+import { authenticate } from './auth.ts';
+import { controlRoutes } from './controls.ts';
+import { eventRoutes } from './events.ts';
+import { logRoutes } from './log.ts';
+import { oauthRoutes } from './oauth/routes.ts';
+import { openApiDocument } from './openapi.ts';
+import { operationRoutes } from './operations.ts';
+import { peopleRoutes } from './people.ts';
+import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { requestRoutes } from './requests.ts';
+import { reviewRoutes } from './reviews.ts';
+import {
+  mount,
+  type ApiDeps,
+  type App,
+  type AppContext,
+  type Route,
+  type Variables,
+} from './route.ts';
+import { slackRoutes } from './slack/interactions.ts';
+import { taskRoutes } from './tasks.ts';
+
+/** Every route of the API, in the order of the documents. */
+export const ROUTES: readonly Route[] = [
+  ...taskRoutes,
+  ...requestRoutes,
+  ...agentRoutes,
+  ...peopleRoutes,
+  ...oauthRoutes,
+  ...reviewRoutes,
+  ...controlRoutes,
+  ...eventRoutes,
+  ...logRoutes,
+  ...administrationRoutes,
+  ...slackRoutes,
+  ...operationRoutes,
+];
+
+export interface AppOptions {
+  /** Names under which we may be called; anything else could be a rebound DNS name. */
+  hosts: ReadonlySet<string>;
+  log: Log;
+  observe: (method: string, route: string, status: number, seconds: number) => void;
+}
+
+export function createApp(deps: ApiDeps, options: AppOptions): App {
+  const app: App = new Hono<{ Variables: Variables }>();
+  app.use(identify(options));
+  app.use(securityHeaders(deps.publicUrl.startsWith('https:')));
+  app.use(refuseStrangeHosts(options.hosts));
+  app.use(async (context, next) => {
+    context.set('principal', await authenticate(context, deps));
+    await next();
+  });
+  mount(app, ROUTES, deps);
+  const document = openApiDocument(ROUTES, deps.publicUrl, deps.version);
+  app.get('/openapi.json', (context) => context.json(document));
+  app.notFound((context) => problem(context, new Refusal('not_found', 'There is nothing here.')));
+  app.onError((error, context) => problem(context, asRefusal(error, context, options.log)));
+  return app;
+}
+
+const REQUEST_ID = /^[A-Za-z0-9._-]{1,100}$/;
+const TRACE_PARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+/** Names the request, takes over the caller's trace, and measures. */
+function identify({ log, observe }: AppOptions): MiddlewareHandler<{ Variables: Variables }> {
+  return async (context, next) => {
+    const started = performance.now();
+    const given = context.req.header('x-request-id') ?? '';
+    const requestId = REQUEST_ID.test(given) ? given : randomUUID();
+    const traceId = TRACE_PARENT.exec(context.req.header('traceparent') ?? '')?.[1] ?? null;
+    context.set('requestId', requestId);
+    context.set('traceId', traceId);
+    context.set('principal', null);
+    await next();
+    context.header('x-request-id', requestId);
+    const seconds = (performance.now() - started) / 1000;
+    const route = routeOf(context);
+    observe(context.req.method, route, context.res.status, seconds);
+    log('http', {
+      request_id: requestId,
+      trace_id: traceId,
+      method: context.req.method,
+      route,
+      status: context.res.status,
+      ms: Math.round(seconds * 1000),
+      principal: context.get('principal')?.kind ?? null,
+      principal_id: context.get('principal')?.id ?? null,
+    });
+  };
+}
+
+/** The pattern, not the path: paths carry ids, and a sign-in link carries a secret. */
+function routeOf(context: AppContext): string {
+  const { routePath } = context.req;
+  return routePath === '/*' || routePath === '*' ? 'unmatched' : routePath;
+}
+
+const CONTENT_SECURITY_POLICY = [
+  "default-src 'none'",
+  "style-src 'self'",
+  "script-src 'self'",
+  "img-src 'self' data:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "form-action 'self'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+].join('; ');
+
+function securityHeaders(isHttps: boolean): MiddlewareHandler {
+  return async (context, next) => {
+    await next();
+    const { headers } = context.res;
+    headers.set('content-security-policy', CONTENT_SECURITY_POLICY);
+    headers.set('x-content-type-options', 'nosniff');
+    headers.set('referrer-policy', 'no-referrer');
+    headers.set('x-frame-options', 'DENY');
+    headers.set('cross-origin-opener-policy', 'same-origin');
+    headers.set('cross-origin-resource-policy', 'same-origin');
+    if (isHttps) headers.set('strict-transport-security', 'max-age=31536000');
+    if (!headers.has('cache-control')) headers.set('cache-control', 'no-store');
+  };
+}
+
+/** Probes come by address, whatever the service is called. */
+const ANY_HOST = ['/livez', '/readyz', '/metrics'];
+
+function refuseStrangeHosts(hosts: ReadonlySet<string>): MiddlewareHandler {
+  return async (context, next) => {
+    const host = context.req.header('host')?.toLowerCase() ?? '';
+    if (!hosts.has(host) && !ANY_HOST.includes(context.req.path))
+      throw new Refusal(
+        'invalid_request',
+        `This service is not called ${host}: set COUNTERSIGN_PUBLIC_URL if it should be.`,
+      );
+    await next();
+  };
+}
+
+function problem(context: AppContext, refusal: Refusal): Response {
+  const body = problemBody(refusal, context.get('requestId'));
+  return context.body(JSON.stringify(body), STATUS[refusal.code], problemHeaders(refusal));
+}
+
+/** Unknown errors say nothing but their request id; the log has the rest. */
+function asRefusal(error: Error, context: AppContext, log: Log): Refusal {
+  if (error instanceof Refusal) return error;
+  const lost = isConnectionLoss(error);
+  const requestId = context.get('requestId');
+  log(lost ? 'database_lost' : 'fault', { request_id: requestId, ...faultFields(error) });
+  return lost
+    ? new Refusal(
+        'unavailable',
+        'The database cannot be reached just now: repeat the call in a few seconds, with the same Idempotency-Key.',
+      )
+    : new Refusal(
+        'internal_error',
+        `Something went wrong here. Quote the request id ${requestId}.`,
+      );
+}
+
+const LOST = [
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'CONNECT_TIMEOUT',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  '57P01',
+  '57P02',
+  '57P03',
+];
+
+function isConnectionLoss(error: Error): boolean {
+  for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
+    if ('code' in cause && typeof cause.code === 'string' && LOST.includes(cause.code)) return true;
+  return false;
+}

@@ -1,0 +1,94 @@
+// OAuth at its standard paths.
+import { z } from 'zod';
+import { defineRoute, ok } from '../route.ts';
+import { introspect } from './introspect.ts';
+import { serverMetadata } from './metadata.ts';
+import { issueToken } from './token.ts';
+
+const token = defineRoute({
+  method: 'post',
+  path: '/oauth2/token',
+  tag: 'OAuth',
+  summary: 'Sign an agent in with private_key_jwt',
+  allow: ['anyone'],
+  form: z.object({
+    grant_type: z.literal('client_credentials'),
+    client_assertion_type: z.string(),
+    client_assertion: z.string(),
+    client_id: z.string().optional(),
+  }),
+  answers: {
+    200: {
+      description: 'An access token',
+      schema: z.object({
+        access_token: z.string(),
+        token_type: z.literal('Bearer'),
+        expires_in: z.int(),
+        scope: z.string(),
+      }),
+    },
+  },
+  refusals: [],
+  events: ['agent.signed_in'],
+  handle: ({ context }, deps) => issueToken(context, deps),
+});
+
+const introspection = defineRoute({
+  method: 'post',
+  path: '/oauth2/introspect',
+  tag: 'OAuth',
+  summary: 'Whether a token is good now (RFC 7662)',
+  allow: ['agent', 'service'],
+  form: z.object({ token: z.string() }),
+  answers: {
+    200: { description: 'Its state', schema: z.looseObject({ active: z.boolean() }) },
+  },
+  refusals: [],
+  // It notes when a credential was last seen in use, which the review reads; nothing else changes.
+  events: ['credential.issued'],
+  handle: ({ context }, deps) => introspect(context, deps),
+});
+
+const metadata = defineRoute({
+  method: 'get',
+  path: '/.well-known/oauth-authorization-server',
+  tag: 'OAuth',
+  summary: 'Authorization server metadata (RFC 8414)',
+  allow: ['anyone'],
+  answers: { 200: { description: 'The metadata', schema: z.looseObject({ issuer: z.string() }) } },
+  refusals: [],
+  events: [],
+  handle: (_incoming, deps) => Promise.resolve(ok(serverMetadata(deps))),
+});
+
+const jwks = defineRoute({
+  method: 'get',
+  path: '/.well-known/jwks.json',
+  tag: 'OAuth',
+  summary: 'The public keys that verify our tokens',
+  allow: ['anyone'],
+  answers: {
+    200: { description: 'A JWK set', schema: z.object({ keys: z.array(z.looseObject({})) }) },
+  },
+  refusals: [],
+  events: [],
+  handle: (_incoming, deps) =>
+    Promise.resolve(
+      ok(
+        {
+          keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
+            kty,
+            crv,
+            x,
+            y,
+            kid,
+            alg: 'ES256',
+            use: 'sig',
+          })),
+        },
+        { 'cache-control': 'public, max-age=300' },
+      ),
+    ),
+});
+
+export const oauthRoutes = [token, introspection, metadata, jwks];

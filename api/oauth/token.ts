@@ -1,0 +1,170 @@
+// The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
+import { randomUUID } from 'node:crypto';
+import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
+import { findAgent, keysOf, recordAgentSignIn } from '../../commands/agents.ts';
+import { transact } from '../../commands/unit.ts';
+import type { AgentRow, KeyRow } from '../../db/rows.ts';
+import { Refusal } from '../../domain/refusal.ts';
+import { ACCESS_TOKEN } from '../../keys/tokens.ts';
+import { readForm } from '../body.ts';
+import type { ApiDeps, AppContext } from '../route.ts';
+
+const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+/** Longer-lived assertions are refused: they would have to be remembered for as long. */
+const ASSERTION_SECONDS_MAX = 300;
+const SKEW_SECONDS = 30;
+const TOKEN_SECONDS = 900;
+/** What an access token of ours lets an agent do: act as itself. Roles are asked for under a task. */
+const SCOPE = 'agent';
+
+/** RFC 6749 §5.2: this endpoint has its own shape of error. */
+class OAuthError extends Error {
+  readonly code: 'invalid_client' | 'invalid_request' | 'unsupported_grant_type';
+  constructor(code: OAuthError['code'], description: string) {
+    super(description);
+    this.code = code;
+  }
+}
+
+export const tokenEndpoint = (publicUrl: string): string => `${publicUrl}/oauth2/token`;
+
+export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Response> {
+  context.header('cache-control', 'no-store');
+  try {
+    const form = await readForm(context.req);
+    if (form.get('grant_type') !== 'client_credentials')
+      throw new OAuthError('unsupported_grant_type', 'Use grant_type=client_credentials.');
+    if (form.get('client_assertion_type') !== ASSERTION_TYPE)
+      throw new OAuthError('invalid_request', `Use client_assertion_type=${ASSERTION_TYPE}.`);
+    const assertion = form.get('client_assertion') ?? '';
+    return context.json(await exchange(assertion, form.get('client_id'), deps, context));
+  } catch (error) {
+    return refuse(context, error);
+  }
+}
+
+function refuse(context: AppContext, error: unknown): Response {
+  if (error instanceof OAuthError)
+    return context.json(
+      { error: error.code, error_description: error.message },
+      error.code === 'invalid_client' ? 401 : 400,
+    );
+  if (error instanceof Refusal && error.code === 'invalid_request')
+    return context.json({ error: 'invalid_request', error_description: error.message }, 400);
+  throw error;
+}
+
+async function exchange(
+  assertion: string,
+  clientId: string | undefined,
+  deps: ApiDeps,
+  context: AppContext,
+): Promise<{ access_token: string; token_type: 'Bearer'; expires_in: number; scope: string }> {
+  const agent = await claimedAgent(assertion, deps);
+  if (clientId !== undefined && clientId !== agent.id)
+    throw new OAuthError('invalid_client', 'client_id and the assertion name different agents.');
+  const { key, jti, exp } = await verifyAssertion(assertion, agent, deps);
+  const tokenId = randomUUID();
+  const { issuer } = deps.installation;
+  const expires = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
+  const call = {
+    principal: { kind: 'agent' as const, id: agent.id },
+    traceId: context.get('traceId'),
+  };
+  const fresh = await transact(deps, call, (unit) =>
+    recordAgentSignIn(unit, {
+      agent,
+      key,
+      assertion: jti,
+      assertionExpiresAt: new Date((exp + SKEW_SECONDS) * 1000).toISOString(),
+      tokenId,
+      tokenExpiresAt: new Date(expires * 1000).toISOString(),
+    }),
+  );
+  if (!fresh)
+    throw new OAuthError(
+      'invalid_client',
+      'This assertion was already used: make one for each call.',
+    );
+  const token = await deps.tokens.sign(ACCESS_TOKEN, {
+    iss: issuer,
+    sub: agent.id,
+    aud: issuer,
+    client_id: agent.id,
+    jti: tokenId,
+    scope: SCOPE,
+    exp: expires,
+  });
+  return { access_token: token, token_type: 'Bearer', expires_in: TOKEN_SECONDS, scope: SCOPE };
+}
+
+/** Whose keys to try. The claim is not believed until one of them has verified it. */
+async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow> {
+  let subject: string | undefined;
+  try {
+    subject = decodeJwt(assertion).sub;
+  } catch {
+    throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
+  }
+  const agent = subject === undefined ? null : await findAgent(deps.db.query, subject);
+  if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
+  if (agent.state !== 'active' || agent.retiring)
+    throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
+  return agent;
+}
+
+async function verifyAssertion(
+  assertion: string,
+  agent: AgentRow,
+  deps: ApiDeps,
+): Promise<{ key: KeyRow; jti: string; exp: number }> {
+  const { issuer } = deps.installation;
+  const keys = (await keysOf(deps.db.query, agent.id)).filter((key) => key.state === 'active');
+  for (const key of keys) {
+    const payload = await verifyWith(assertion, key, agent, [
+      issuer,
+      tokenEndpoint(issuer),
+      deps.publicUrl,
+      tokenEndpoint(deps.publicUrl),
+    ]);
+    if (!payload) continue;
+    const { jti, exp } = payload;
+    if (typeof jti !== 'string' || jti === '' || jti.length > 200)
+      throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
+    if (
+      typeof exp !== 'number' ||
+      !(exp <= Date.now() / 1000 + ASSERTION_SECONDS_MAX + SKEW_SECONDS)
+    )
+      throw new OAuthError(
+        'invalid_client',
+        `The assertion may be good for at most ${ASSERTION_SECONDS_MAX} seconds.`,
+      );
+    return { key, jti, exp };
+  }
+  throw new OAuthError(
+    'invalid_client',
+    'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.',
+  );
+}
+
+async function verifyWith(
+  assertion: string,
+  key: KeyRow,
+  agent: AgentRow,
+  audience: string[],
+): Promise<Record<string, unknown> | null> {
+  try {
+    const publicKey = await importJWK(key.jwk as JWK, 'ES256');
+    const { payload } = await jwtVerify(assertion, publicKey, {
+      algorithms: ['ES256'],
+      issuer: agent.id,
+      subject: agent.id,
+      audience,
+      clockTolerance: SKEW_SECONDS,
+      requiredClaims: ['exp', 'jti'],
+    });
+    return payload;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,214 @@
+// The OpenAPI 3.1 document, made from the route table.
+import { z } from 'zod';
+import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { RefusalCode } from '../domain/refusal.ts';
+import { STATUS } from './problem.ts';
+import type { AnswerShape, Route } from './route.ts';
+import * as shape from './schemas.ts';
+
+const PROBLEM = '#/components/schemas/Problem';
+
+export function openApiDocument(
+  routes: readonly Route[],
+  publicUrl: string,
+  version: string,
+): JsonObject {
+  const components: Record<string, JsonObject> = {};
+  const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): JsonObject =>
+    named(asJsonObject(z.toJSONSchema(schema, { io, unrepresentable: 'any' })), components);
+  schemaOf(shape.problem, 'output');
+  components['Problem'] ??= withoutMeta(
+    asJsonObject(z.toJSONSchema(shape.problem, { io: 'output', unrepresentable: 'any' })),
+  );
+  const paths: Record<string, Record<string, JsonObject>> = {};
+  for (const route of routes) (paths[route.path] ??= {})[route.method] = operation(route, schemaOf);
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Countersign',
+      version,
+      license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
+      description:
+        'Identities, short-lived credentials and human approvals for AI agents. Errors are RFC 9457 problem documents with a stable `code`.',
+    },
+    servers: [{ url: publicUrl }],
+    tags: [...new Set(routes.map((route) => route.tag))].map((name) => ({ name })),
+    paths,
+    components: {
+      schemas: components,
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'The access token of an agent, or the admin token.',
+        },
+        session: {
+          type: 'apiKey',
+          in: 'cookie',
+          name: 'cs_session',
+          description: 'The session of a person; writes also carry X-CSRF-Token.',
+        },
+      },
+    },
+  };
+}
+
+/** `toJSONSchema` returns plain JSON. */
+const asJsonObject = (schema: unknown): JsonObject => schema as JsonObject;
+
+type SchemaOf = (schema: z.ZodType, io: 'input' | 'output') => JsonObject;
+
+/** Moves definitions that zod inlines under `$defs` to the components, and points to them there. */
+function named(schema: JsonObject, components: Record<string, JsonObject>): JsonObject {
+  const definitions = schema['$defs'];
+  const plain = withoutMeta(schema);
+  if (typeof definitions === 'object' && definitions !== null && !Array.isArray(definitions))
+    for (const [name, definition] of Object.entries(definitions))
+      components[name] = redirect(withoutMeta(asJsonObject(definition)));
+  const { id } = plain;
+  const redirected = redirect(plain);
+  if (typeof id !== 'string') return redirected;
+  const { id: _id, ...component } = redirected;
+  components[id] = component;
+  return { $ref: `#/components/schemas/${id}` };
+}
+
+function withoutMeta({ $schema: _schema, $defs: _defs, ...rest }: JsonObject): JsonObject {
+  return rest;
+}
+
+function redirect(value: JsonObject): JsonObject {
+  const walk = (node: JsonValue): JsonValue => {
+    if (Array.isArray(node)) return node.map(walk);
+    if (typeof node !== 'object' || node === null) return node;
+    return Object.fromEntries(
+      Object.entries(node).map(([name, member]) => [
+        name,
+        name === '$ref' && typeof member === 'string'
+          ? member.replace('#/$defs/', '#/components/schemas/')
+          : walk(member),
+      ]),
+    );
+  };
+  return asJsonObject(walk(value));
+}
+
+function operation(route: Route, schemaOf: SchemaOf): JsonObject {
+  return {
+    operationId: operationId(route),
+    tags: [route.tag],
+    summary: route.summary,
+    description: describe(route),
+    ...(route.allow.includes('anyone') ? { security: [] } : { security: security(route) }),
+    parameters: [...pathParameters(route), ...queryParameters(route, schemaOf), ...headers(route)],
+    ...requestBody(route, schemaOf),
+    responses: { ...answers(route, schemaOf), ...refusals(route) },
+  };
+}
+
+const operationId = ({ method, path }: Route): string =>
+  `${method}${path.replaceAll(/[{}]/g, '').replaceAll(/[^A-Za-z0-9]+([A-Za-z0-9])/g, (_all, next: string) => next.toUpperCase())}`;
+
+function describe(route: Route): string {
+  const events = route.events.length > 0 ? ` Events: ${route.events.join(', ')}.` : '';
+  return `For: ${route.allow.join(', ')}.${events}`;
+}
+
+function security(route: Route): JsonValue {
+  const people = route.allow.some(
+    (who) => who === 'person' || who === 'admin' || who === 'auditor',
+  );
+  const bearers = route.allow.some((who) => who !== 'person');
+  return [...(bearers ? [{ bearer: [] }] : []), ...(people ? [{ session: [] }] : [])];
+}
+
+const pathParameters = ({ path }: Route): JsonObject[] =>
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, name = '']) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
+
+function queryParameters(route: Route, schemaOf: SchemaOf): JsonObject[] {
+  if (!route.query) return [];
+  const { properties, required } = schemaOf(route.query, 'input');
+  if (typeof properties !== 'object' || properties === null || Array.isArray(properties)) return [];
+  const needed = Array.isArray(required) ? required : [];
+  return Object.entries(properties).map(([name, schema]) => ({
+    name,
+    in: 'query',
+    required: needed.includes(name),
+    schema,
+  }));
+}
+
+function headers({ method, allow }: Route): JsonObject[] {
+  const string = { type: 'string' };
+  const once = {
+    name: 'Idempotency-Key',
+    in: 'header',
+    required: false,
+    schema: { ...string, pattern: '^[\\x21-\\x7e]{1,255}$' },
+  };
+  return method === 'get' || allow.includes('anyone') ? [] : [once];
+}
+
+function requestBody(route: Route, schemaOf: SchemaOf): JsonObject {
+  const content = route.body
+    ? { 'application/json': { schema: schemaOf(route.body, 'input') } }
+    : route.form
+      ? { 'application/x-www-form-urlencoded': { schema: schemaOf(route.form, 'input') } }
+      : null;
+  return content ? { requestBody: { required: true, content } } : {};
+}
+
+function answers(route: Route, schemaOf: SchemaOf): Record<string, JsonObject> {
+  return Object.fromEntries(
+    Object.entries(route.answers).map(([status, answer]) => [
+      status,
+      answerObject(answer, schemaOf),
+    ]),
+  );
+}
+
+function answerObject(answer: AnswerShape, schemaOf: SchemaOf): JsonObject {
+  if (answer.schema)
+    return {
+      description: answer.description,
+      content: { 'application/json': { schema: schemaOf(answer.schema, 'output') } },
+    };
+  if (answer.contentType)
+    return { description: answer.description, content: { [answer.contentType]: {} } };
+  return { description: answer.description };
+}
+
+/** Every route can refuse its caller or its input; the rest is what the route says. */
+function refusals(route: Route): Record<string, JsonObject> {
+  const open = route.allow.includes('anyone');
+  const codes: RefusalCode[] = [
+    'invalid_request',
+    ...(open ? [] : (['unauthenticated', 'forbidden'] as const)),
+    ...(route.body || route.form ? (['too_large'] as const) : []),
+    ...(route.method === 'get' || open
+      ? []
+      : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
+    'unavailable',
+    'internal_error',
+    ...route.refusals,
+  ];
+  const byStatus = new Map<number, Set<RefusalCode>>();
+  for (const code of codes) {
+    const known = byStatus.get(STATUS[code]) ?? new Set();
+    byStatus.set(STATUS[code], known.add(code));
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, found]) => [
+      String(status),
+      {
+        description: [...found].join(', '),
+        content: { 'application/problem+json': { schema: { $ref: PROBLEM } } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,158 @@
+// Rows as callers see them.
+import { and, count, eq, inArray } from 'drizzle-orm';
+import { keysOf } from '../commands/agents.ts';
+import { tallyOf } from '../commands/decide.ts';
+import { cardOf, votesOn } from '../commands/requests.ts';
+import { aliveUnder } from '../commands/tasks.ts';
+import type { Query, Transaction } from '../db/client.ts';
+import type {
+  AgentRow,
+  KeyRow,
+  TaskRow,
+  CredentialRow,
+  RequestRow,
+  VoteRow,
+  PersonRow,
+} from '../db/rows.ts';
+import { credential } from '../db/schema/index.ts';
+import { asJson } from '../domain/action.ts';
+import { groupsAfter } from '../domain/approval.ts';
+import { shownDigest } from '../domain/card.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { ALIVE } from '../domain/lifecycle.ts';
+
+export const presentPerson = (row: PersonRow): JsonObject => ({
+  id: row.id,
+  name: row.name,
+  roles: row.roles,
+  groups: row.groups,
+  state: row.state,
+});
+
+export const presentKey = (row: KeyRow): JsonObject => ({
+  id: row.id,
+  thumbprint: row.thumbprint,
+  state: row.state,
+});
+
+export async function presentAgent(query: Query | Transaction, row: AgentRow): Promise<JsonObject> {
+  const keys = await keysOf(query, row.id);
+  const [alive] = await query
+    .select({ number: count() })
+    .from(credential)
+    .where(and(eq(credential.agent, row.id), inArray(credential.state, [...ALIVE])));
+  return {
+    id: row.id,
+    name: row.name,
+    kind: row.kind,
+    owner: row.owner,
+    team: row.team,
+    purpose: row.purpose,
+    state: row.state,
+    retiring: row.retiring,
+    spiffe_id: row.spiffeId,
+    keys: keys.map(presentKey),
+    request: row.request,
+    alive: alive?.number ?? 0,
+    created_at: row.createdAt,
+    last_used_at: row.lastUsedAt,
+    rotation_due_at: row.rotationDueAt,
+    review_due_at: row.reviewDueAt,
+  };
+}
+
+export async function presentTask(query: Query | Transaction, row: TaskRow): Promise<JsonObject> {
+  return {
+    id: row.id,
+    agent: row.agent,
+    purpose: row.purpose,
+    triggered_by: row.triggeredBy,
+    triggered_by_proof: row.triggeredByProof,
+    state: row.state,
+    policy_version: row.policyVersion,
+    deadline_at: row.deadlineAt,
+    created_at: row.createdAt,
+    ended_at: row.endedAt,
+    alive: await aliveUnder(query, row.id),
+  };
+}
+
+export const presentCredential = (row: CredentialRow): JsonObject => ({
+  id: row.id,
+  task: row.task,
+  role: row.role,
+  issuer: row.issuer,
+  state: row.state,
+  issued_at: row.issuedAt,
+  expires_at: row.expiresAt,
+  last_used_at: row.lastUsedAt,
+  revocable: true,
+  request: row.request,
+  attempts: row.attempts,
+  next_try_at: row.nextTryAt,
+  ended_at: row.endedAt,
+});
+
+/** With the sealed material: only in the answer to whoever asked for it. */
+export const presentIssued = (row: CredentialRow): JsonObject => ({
+  ...presentCredential(row),
+  sealed: row.sealed,
+});
+
+export async function presentRequest(
+  query: Query | Transaction,
+  row: RequestRow,
+  publicUrl: string,
+  now: string,
+): Promise<JsonObject> {
+  const votes = await votesOn(query, row.id);
+  const tally = await tallyOf(query, row, now);
+  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
+  return {
+    id: row.id,
+    state: row.state,
+    action: asJson(row.action),
+    digest: row.digest,
+    shown: shownDigest(cardOf(row)),
+    controls: row.controls,
+    routes: row.routes.map(({ name, rule, rule_digest }) => ({
+      name,
+      groups: groupsAfter(rule, elapsed),
+      quorum: rule.quorum,
+      approvals: tally.approvals[name] ?? 0,
+      rule_digest,
+    })),
+    votes: votes.map(presentVote),
+    created_at: row.createdAt,
+    expires_at: row.expiresAt,
+    decided_at: row.decidedAt,
+    approved_until: row.approvedUntil,
+    collectable: await isCollectable(query, row, now),
+    url: `${publicUrl}/requests/${row.id}`,
+    credential: row.credential,
+    denial: row.denial && { reason: row.denial.reason, disposition: row.denial.disposition },
+  };
+}
+
+export const presentVote = (row: VoteRow): JsonObject => ({
+  id: row.id,
+  person: row.person,
+  decision: row.decision,
+  channel: row.channel,
+  at: row.at,
+});
+
+async function isCollectable(
+  query: Query | Transaction,
+  row: RequestRow,
+  now: string,
+): Promise<boolean> {
+  if (row.state !== 'approved' || row.credential === null || row.approvedUntil === null)
+    return false;
+  if (!(now < row.approvedUntil)) return false;
+  const [lease] = await query
+    .select({ state: credential.state })
+    .from(credential)
+    .where(eq(credential.id, row.credential));
+  return lease?.state === 'active';
+}

@@ -1,0 +1,92 @@
+// Every refusal as an RFC 9457 problem document. The map is exhaustive: a new code does not compile without a status.
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { JsonObject } from '../domain/json.ts';
+import type { Refusal, RefusalCode } from '../domain/refusal.ts';
+
+export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
+  invalid_request: 400,
+  unauthenticated: 401,
+  bad_signature: 401,
+  stale_timestamp: 401,
+  forbidden: 403,
+  denied: 403,
+  human_required: 403,
+  self_approval: 403,
+  not_eligible: 403,
+  stronger_auth_required: 403,
+  agent_not_active: 403,
+  not_found: 404,
+  name_taken: 409,
+  key_in_use: 409,
+  task_not_running: 409,
+  not_approved: 409,
+  already_decided: 409,
+  already_voted: 409,
+  shown_mismatch: 409,
+  already_collected: 409,
+  digest_mismatch: 409,
+  policy_changed: 409,
+  wrong_state: 409,
+  no_approver: 409,
+  idempotency_in_progress: 409,
+  link_used: 410,
+  link_expired: 410,
+  request_expired: 410,
+  approval_lapsed: 410,
+  too_large: 413,
+  idempotency_mismatch: 422,
+  weak_key: 422,
+  private_key_sent: 422,
+  person_unknown: 422,
+  trigger_unproven: 422,
+  role_unknown: 422,
+  reason_required: 422,
+  ttl_too_long: 422,
+  seal_key_invalid: 422,
+  callback_refused: 422,
+  policy_invalid: 422,
+  too_soon: 429,
+  target_unavailable: 503,
+  owner_not_ready: 503,
+  log_unavailable: 503,
+  unavailable: 503,
+  internal_error: 500,
+};
+
+/** Seconds after which a 503 or 429 is worth trying again. */
+export const RETRY_AFTER_SECONDS: Partial<Record<RefusalCode, number>> = {
+  too_soon: 60,
+  target_unavailable: 5,
+  owner_not_ready: 1,
+  log_unavailable: 5,
+  unavailable: 2,
+  idempotency_in_progress: 2,
+};
+
+export const problemType = (code: RefusalCode): string => `urn:countersign:problem:${code}`;
+
+const titleOf = (code: RefusalCode): string => {
+  const words = code.replaceAll('_', ' ');
+  return words.charAt(0).toUpperCase() + words.slice(1);
+};
+
+export function problemBody(refusal: Refusal, requestId: string): JsonObject {
+  return {
+    type: problemType(refusal.code),
+    title: titleOf(refusal.code),
+    status: STATUS[refusal.code],
+    code: refusal.code,
+    detail: refusal.message,
+    request_id: requestId,
+    ...refusal.members,
+  };
+}
+
+export function problemHeaders(refusal: Refusal): Record<string, string> {
+  const seconds = RETRY_AFTER_SECONDS[refusal.code];
+  return {
+    'content-type': 'application/problem+json',
+    ...(seconds !== undefined && { 'retry-after': String(seconds) }),
+    ...(STATUS[refusal.code] === 401 && { 'www-authenticate': 'Bearer' }),
+  };
+}

@@ -1,0 +1,273 @@
+// Requests that wait for people, and what people and requesters do about them.
+import { and, asc, eq, gt } from 'drizzle-orm';
+import { z } from 'zod';
+import { waitUntil } from '../commands/changes.ts';
+import { collectCredential } from '../commands/credentials.ts';
+import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
+import { answerOnce } from '../commands/once.ts';
+import { isAdmin, type Principal } from '../commands/principal.ts';
+import { asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { databaseTime, transact } from '../commands/unit.ts';
+import type { RequestRow } from '../db/rows.ts';
+import { request } from '../db/schema/index.ts';
+import { routesFor } from '../domain/approval.ts';
+import { statesOf } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { readPublicKey } from '../keys/public-key.ts';
+import { pageOf, readCursor } from './cursor.ts';
+import { asJsonObject } from './json-body.ts';
+import { presentIssued, presentRequest, presentVote } from './present.ts';
+import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
+import * as shape from './schemas.ts';
+import { asAgent } from './tasks.ts';
+
+/** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
+const SCANNED_MAX = 2_000;
+
+const list = defineRoute({
+  method: 'get',
+  path: '/v1/requests',
+  tag: 'Requests',
+  summary: 'List requests: a person sees the pending ones they may decide, an agent its own',
+  allow: ['person', 'agent', 'service'],
+  query: z.strictObject({ ...shape.listQuery, state: z.enum(statesOf('request')).optional() }),
+  answers: { 200: { description: 'A page of requests', schema: shape.listOf(shape.request) } },
+  refusals: [],
+  events: [],
+  handle: async ({ principal, query }, deps) => {
+    const now = await databaseTime(deps.db.query);
+    const after = readCursor(deps.keys.cursors, 'requests', query.cursor);
+    const rows = await deps.db.query
+      .select()
+      .from(request)
+      .where(
+        and(
+          query.state ? eq(request.state, query.state) : undefined,
+          principal?.kind === 'agent' ? eq(request.agent, principal.id) : undefined,
+          after === null ? undefined : gt(request.id, asRequestId(after)),
+        ),
+      )
+      .orderBy(asc(request.id))
+      .limit(SCANNED_MAX);
+    const mine =
+      query.state === 'pending' ? rows.filter((row) => mayDecide(principal, row, now)) : rows;
+    const page = pageOf(mine, query.limit, (row) => row.id, deps.keys.cursors, 'requests');
+    const data = await Promise.all(
+      page.rows.map((row) => presentRequest(deps.db.query, row, deps.publicUrl, now)),
+    );
+    return ok({ data, next_cursor: page.next });
+  },
+});
+
+/** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
+export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
+  if (principal?.kind !== 'person') return true;
+  const voter = { id: principal.id, groups: principal.groups, active: true };
+  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
+  return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
+}
+
+export async function visibleRequest(
+  deps: ApiDeps,
+  principal: Principal | null,
+  id: string | undefined,
+): Promise<RequestRow> {
+  const row = await findRequest(deps.db.query, id ?? '');
+  if (!row || (principal?.kind === 'agent' && principal.id !== row.agent))
+    throw new Refusal('not_found', 'There is no such request.');
+  return row;
+}
+
+const show = defineRoute({
+  method: 'get',
+  path: '/v1/requests/{id}',
+  tag: 'Requests',
+  summary: 'One request. With Prefer: wait, answered when it is no longer pending',
+  allow: ['agent', 'person', 'service'],
+  answers: { 200: { description: 'The request', schema: shape.request } },
+  refusals: ['not_found'],
+  events: [],
+  handle: async ({ principal, call, params, waitSeconds }, deps) => {
+    const first = await visibleRequest(deps, principal, params['id']);
+    if (principal?.kind === 'person')
+      await transact(deps, call, (unit) => recordViewing(unit, first.id));
+    const row = await waitUntil(
+      deps.changes,
+      first.id,
+      waitSeconds,
+      () => findRequest(deps.db.query, first.id),
+      (seen) => seen?.state !== 'pending',
+    );
+    const now = await databaseTime(deps.db.query);
+    return ok(await presentRequest(deps.db.query, row ?? first, deps.publicUrl, now));
+  },
+});
+
+const vote = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/votes',
+  tag: 'Requests',
+  summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
+  // Others get as far as the one function that decides, which refuses them by name and logs it.
+  allow: ['person', 'agent', 'service'],
+  body: shape.voteBody,
+  answers: {
+    201: {
+      description: 'The vote, and the request as it is now',
+      schema: z.object({ vote: z.looseObject({ id: z.string() }), request: shape.request }),
+    },
+  },
+  refusals: [
+    'not_found',
+    'human_required',
+    'self_approval',
+    'not_eligible',
+    'stronger_auth_required',
+    'already_decided',
+    'request_expired',
+    'already_voted',
+    'shown_mismatch',
+  ],
+  events: [
+    'vote.cast',
+    'vote.refused',
+    'request.approved',
+    'request.denied',
+    'request.expired',
+    'permit.issued',
+  ],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const { id } = await visibleRequest(deps, principal, params['id']);
+    const ballot: Ballot = {
+      request: id,
+      decision: body.decision,
+      shown: body.shown,
+      reason: body.reason ?? null,
+      disposition: body.disposition ?? 'stop',
+      channel: 'api',
+    };
+    return answerOnce(deps, call, once, async (unit) => {
+      const decided = await decide(unit, ballot);
+      if (decided instanceof Refusal) return decided;
+      const seen = await presentRequest(unit.sql, decided.request, deps.publicUrl, unit.at);
+      return created({ vote: presentVote(decided.vote), request: seen });
+    });
+  },
+});
+
+/** How long collecting waits for an approved credential that is just being issued. */
+const COLLECT_WAIT_SECONDS = 5;
+
+const collect = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/collect',
+  tag: 'Requests',
+  summary: 'Collect what was approved: exactly that, once',
+  allow: ['agent'],
+  body: shape.collectBody,
+  answers: {
+    201: {
+      description: 'The credential; sealed opens with your key',
+      schema: shape.issuedCredential,
+    },
+  },
+  refusals: [
+    'not_found',
+    'not_approved',
+    'already_collected',
+    'digest_mismatch',
+    'policy_changed',
+    'task_not_running',
+    'approval_lapsed',
+    'seal_key_invalid',
+    'owner_not_ready',
+  ],
+  events: ['credential.collected', 'request.consumed', 'permit.refused'],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const agent = asAgent(principal).id;
+    const { id } = await visibleRequest(deps, principal, params['id']);
+    const collection = {
+      request: id,
+      agent,
+      action: body.action ? asJsonObject(body.action) : null,
+      sealTo: body.seal_to
+        ? await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid')
+        : null,
+    };
+    await waitForIssue(deps, id);
+    return answerOnce(deps, call, once, (unit) =>
+      collectCredential(unit, collection, (row) => created(presentIssued(row))),
+    );
+  },
+});
+
+async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> {
+  const read = async () => {
+    const row = await findRequest(deps.db.query, id);
+    const now = await databaseTime(deps.db.query);
+    return row && presentRequest(deps.db.query, row, deps.publicUrl, now);
+  };
+  await waitUntil(
+    deps.changes,
+    id,
+    COLLECT_WAIT_SECONDS,
+    read,
+    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true,
+  );
+}
+
+const cancel = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/cancel',
+  tag: 'Requests',
+  summary: 'Withdraw a request that nobody has decided',
+  allow: ['agent', 'person', 'service'],
+  body: shape.emptyBody,
+  answers: { 200: { description: 'The cancelled request', schema: shape.request } },
+  refusals: ['not_found', 'already_decided', 'forbidden'],
+  events: ['request.cancelled'],
+  handle: async ({ principal, call, once, params }, deps) => {
+    const row = await visibleRequest(deps, principal, params['id']);
+    if (!isRequester(principal, row))
+      throw new Refusal('forbidden', 'Only whoever asked can withdraw a request.');
+    return answerOnce(deps, call, once, async (unit) => {
+      const cancelled = await cancelRequest(unit, row.id);
+      return ok(await presentRequest(unit.sql, cancelled, deps.publicUrl, unit.at));
+    });
+  },
+});
+
+function isRequester(principal: Principal | null, row: RequestRow): boolean {
+  if (principal === null) return false;
+  if (principal.kind === row.requester.type && principal.id === row.requester.id) return true;
+  return principal.kind === 'service' && isAdmin(principal);
+}
+
+const remind = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/remind',
+  tag: 'Requests',
+  summary: 'Remind the approvers now; refused when they were told a moment ago',
+  allow: ['agent', 'person', 'service'],
+  body: shape.emptyBody,
+  answers: { 202: { description: 'They are being told', schema: shape.request } },
+  refusals: ['not_found', 'too_soon', 'already_decided'],
+  events: ['request.reminded'],
+  handle: async ({ principal, params }, deps) => {
+    const row = await visibleRequest(deps, principal, params['id']);
+    if (row.state !== 'pending')
+      throw new Refusal('already_decided', `This request is already ${row.state}.`, {
+        state: row.state,
+        decided_by: row.decidedBy,
+      });
+    if (!(await deps.remindApprovers(row.id)))
+      throw new Refusal(
+        'too_soon',
+        'The approvers were told a moment ago: give them a few minutes.',
+      );
+    const now = await databaseTime(deps.db.query);
+    return accepted(await presentRequest(deps.db.query, row, deps.publicUrl, now));
+  },
+});
+
+export const requestRoutes = [list, show, vote, collect, cancel, remind];

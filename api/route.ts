@@ -1,0 +1,228 @@
+// A route is one value: who may call it, what it takes, what it answers, which events it can cause. The server,
+// the OpenAPI document and the tests of access are all made from this table.
+import type { Context, Hono } from 'hono';
+import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import type { z } from 'zod';
+import type { Changes } from '../commands/changes.ts';
+import type { Deps } from '../commands/deps.ts';
+import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
+import { isAdmin, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
+import type { Call } from '../commands/unit.ts';
+import type { EventName } from '../domain/event.ts';
+import type { JsonValue } from '../domain/json.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import type { Keyring } from '../keys/keyring.ts';
+import { invalid, readJson } from './body.ts';
+
+/** Who a route is for. `admin` and `auditor` are people with that role, or the admin token. */
+export type Who = 'anyone' | 'agent' | 'person' | 'service' | 'admin' | 'auditor';
+
+export interface ApiDeps extends Deps {
+  keys: Keyring;
+  changes: Changes;
+  /** Where callers reach us; links are built from it. */
+  publicUrl: string;
+  /** SHA-256 of the admin token, if one is configured. */
+  adminTokenHash: Buffer | null;
+  version: string;
+  /** Throws a Refusal for a callback address that may not be called. */
+  checkCallback: (url: string) => void;
+  /** Tells one Slack user why their click did nothing. */
+  replyInSlack: (responseUrl: string, text: string) => Promise<void>;
+  /** Reminds the approvers of a request now; false when its workflow refuses or cannot be reached. */
+  remindApprovers: (request: string) => Promise<boolean>;
+  readiness: () => Promise<Record<string, string>>;
+  metrics: () => Promise<string>;
+}
+
+export interface Incoming<B, Q> {
+  principal: Principal | null;
+  call: Call;
+  once: OnceKey | null;
+  params: Record<string, string>;
+  body: B;
+  query: Q;
+  /** Seconds the caller is willing to wait (`Prefer: wait=N`). */
+  waitSeconds: number;
+  context: AppContext;
+}
+
+export interface AnswerShape {
+  description: string;
+  schema?: z.ZodType;
+  contentType?: string;
+}
+
+export interface Route<B = unknown, Q = unknown> {
+  method: 'get' | 'post' | 'put' | 'patch' | 'delete';
+  path: `/${string}`;
+  tag: string;
+  summary: string;
+  allow: readonly Who[];
+  body?: z.ZodType<B>;
+  /** A form that the handler reads itself; here for the documents. */
+  form?: z.ZodType;
+  query?: z.ZodType<Q>;
+  answers: Record<number, AnswerShape>;
+  refusals: readonly RefusalCode[];
+  /** Events this route can cause. A route that changes something and names none does not pass the tests. */
+  events: readonly EventName[];
+  handle: (incoming: Incoming<B, Q>, deps: ApiDeps) => Promise<Answer | Refusal | Response>;
+}
+
+export interface Variables {
+  requestId: string;
+  traceId: string | null;
+  principal: Principal | null;
+}
+export type AppContext = Context<{ Variables: Variables }>;
+export type App = Hono<{ Variables: Variables }>;
+
+/** Keeps the types of body and query together with the handler that gets them. */
+export const defineRoute = <B = Record<string, never>, Q = Record<string, never>>(
+  route: Route<B, Q>,
+): Route => asAnyRoute(route);
+
+/** Sound because the server parses body and query with the route's own schemas before it calls the handler. */
+const asAnyRoute = (route: unknown): Route => route as Route;
+
+/** The longest a caller may wait for a change. */
+export const WAIT_SECONDS_MAX = 60;
+
+export function mount(app: App, routes: readonly Route[], deps: ApiDeps): void {
+  for (const route of routes)
+    app.on(route.method, honoPath(route.path), (context) => serve(route, context, deps));
+}
+
+/** `{path}` stands for the rest of the path; every other name for one segment. */
+const honoPath = (path: string): string =>
+  path.replaceAll('{path}', ':path{.+}').replaceAll(/\{(\w+)\}(?!$|\w)|\{(\w+)\}$/g, ':$1$2');
+
+async function serve(route: Route, context: AppContext, deps: ApiDeps): Promise<Response> {
+  const principal = context.get('principal');
+  refuseOthers(route, principal);
+  const body = await readBody(route, context);
+  const incoming: Incoming<unknown, unknown> = {
+    principal,
+    call: {
+      principal: principal ?? { kind: 'service', id: 'anonymous' },
+      traceId: context.get('traceId'),
+    },
+    once: onceKey(route, context, principal, body),
+    params: context.req.param(),
+    body: route.body ? parse(route.body, body, 'body') : {},
+    query: route.query ? parse(route.query, queryOf(context), 'query') : noQuery(context),
+    waitSeconds: waitSeconds(context.req.header('prefer')),
+    context,
+  };
+  const answer = await route.handle(incoming, deps);
+  if (answer instanceof Refusal) throw answer;
+  if (answer instanceof Response) return answer;
+  return respond(context, answer);
+}
+
+function refuseOthers(route: Route, principal: Principal | null): void {
+  if (route.allow.includes('anyone')) return;
+  if (principal === null)
+    throw new Refusal(
+      'unauthenticated',
+      'Send a bearer token, or sign in: this needs to know who asks.',
+    );
+  if (!route.allow.some((who) => isOneOf(principal, who)))
+    throw new Refusal('forbidden', `This is for: ${route.allow.join(', ')}.`);
+}
+
+function isOneOf(principal: Principal, who: Who): boolean {
+  switch (who) {
+    case 'anyone':
+      return true;
+    case 'admin':
+      return isAdmin(principal);
+    case 'auditor':
+      return mayAudit(principal);
+    case 'agent':
+    case 'person':
+    case 'service':
+      return principal.kind === who;
+  }
+}
+
+const readBody = async (route: Route, context: AppContext): Promise<JsonValue> =>
+  route.body ? readJson(context.req) : {};
+
+function onceKey(
+  route: Route,
+  context: AppContext,
+  principal: Principal | null,
+  body: JsonValue,
+): OnceKey | null {
+  const key = context.req.header('idempotency-key');
+  if (key === undefined || route.method === 'get' || principal === null) return null;
+  if (!/^[\x21-\x7e]{1,255}$/.test(key))
+    throw invalid('An Idempotency-Key has 1 to 255 visible ASCII characters.');
+  return {
+    principal: keyOf(principal),
+    route: `${route.method} ${context.req.path}`,
+    key,
+    fingerprint: fingerprintOf(body),
+  };
+}
+
+function parse<T>(schema: z.ZodType<T>, value: unknown, place: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const errors = parsed.error.issues.map((issue) => ({
+    pointer: `/${issue.path.map((step) => String(step).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
+    detail: issue.message,
+  }));
+  throw invalid(`The ${place} is not what this takes: ${errors[0]?.detail ?? 'unknown'}.`, errors);
+}
+
+function queryOf(context: AppContext): Record<string, string> {
+  const query: Record<string, string> = {};
+  for (const [name, values] of Object.entries(context.req.queries())) {
+    if (values.length !== 1) throw invalid(`The query parameter ${name} appears twice.`);
+    query[name] = values[0] ?? '';
+  }
+  return query;
+}
+
+function noQuery(context: AppContext): Record<string, never> {
+  const [extra] = Object.keys(context.req.queries());
+  if (extra !== undefined) throw invalid(`There is no query parameter ${extra} here.`);
+  return {};
+}
+
+/** RFC 7240 §4.3. Anything else in the header is a preference we do not have. */
+function waitSeconds(prefer: string | undefined): number {
+  const asked = /(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])/.exec(prefer ?? '')?.[1];
+  return asked === undefined ? 0 : Math.min(Number(asked), WAIT_SECONDS_MAX);
+}
+
+function respond(context: AppContext, answer: Answer): Response {
+  for (const [name, value] of Object.entries(answer.headers ?? {}))
+    context.header(name, value, { append: name.toLowerCase() === 'set-cookie' });
+  if (answer.replayed) context.header('Idempotent-Replayed', 'true');
+  if (answer.status === 204) return context.body(null, 204);
+  return context.json(answer.body, asStatus(answer.status));
+}
+
+/** Statuses come from our own handlers, which name only real ones. */
+const asStatus = (status: number): ContentfulStatusCode => status as ContentfulStatusCode;
+
+export const ok = (body: JsonValue, headers: Record<string, string> = {}): Answer => ({
+  status: 200,
+  body,
+  headers,
+});
+export const created = (body: JsonValue, headers: Record<string, string> = {}): Answer => ({
+  status: 201,
+  body,
+  headers,
+});
+export const accepted = (body: JsonValue, headers: Record<string, string> = {}): Answer => ({
+  status: 202,
+  body,
+  headers,
+});
+export const noContent = (): Answer => ({ status: 204, body: null });

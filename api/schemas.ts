@@ -1,0 +1,298 @@
+// Shapes of what comes in and goes out, once: handlers parse with them, OpenAPI and /docs are made from them.
+import { z } from 'zod';
+import { AGENT_KINDS } from '../db/schema/agents.ts';
+import { PERSON_ROLES } from '../db/schema/people.ts';
+import { CHANNELS } from '../domain/approval.ts';
+import { statesOf } from '../domain/lifecycle.ts';
+import { REFUSAL_CODES } from '../domain/refusal.ts';
+
+const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const anyJson = z.record(z.string(), z.unknown());
+const name = z.string().trim().min(1).max(200);
+const text = z.string().trim().min(1).max(2000);
+
+export const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
+
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(REFUSAL_CODES),
+    detail: z.string(),
+    request_id: z.string(),
+    errors: z.array(z.object({ pointer: z.string(), detail: z.string() })).optional(),
+  })
+  .loose()
+  .meta({ id: 'Problem' });
+
+export const listQuery = {
+  limit: z.coerce.number().int().min(1).max(500).default(50),
+  cursor: z.string().max(500).optional(),
+};
+
+export const listOf = <T extends z.ZodType>(item: T) =>
+  z.object({ data: z.array(item), next_cursor: z.string().nullable() });
+
+export const personBody = z.strictObject({
+  name,
+  email: z.email().optional(),
+  roles: z.array(z.enum(PERSON_ROLES)).max(4),
+  groups: z.array(z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/)).max(50),
+  slack_user_id: z
+    .string()
+    .regex(/^[A-Z0-9]{2,30}$/)
+    .optional(),
+});
+
+export const personChange = z.strictObject({
+  roles: z.array(z.enum(PERSON_ROLES)).max(4).optional(),
+  groups: z
+    .array(z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/))
+    .max(50)
+    .optional(),
+  slack_user_id: z
+    .string()
+    .regex(/^[A-Z0-9]{2,30}$/)
+    .nullable()
+    .optional(),
+  state: z.enum(['active', 'deactivated']).optional(),
+});
+
+export const person = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    roles: z.array(z.enum(PERSON_ROLES)),
+    groups: z.array(z.string()),
+    state: z.enum(['active', 'deactivated']),
+  })
+  .meta({ id: 'Person' });
+
+export const invitedPerson = person.extend({
+  sign_in_url: z.string(),
+  sign_in_expires_at: instant,
+});
+
+export const sessionBody = z.strictObject({ token: z.string().min(1).max(200) });
+export const session = z
+  .object({ person, csrf_token: z.string(), expires_at: instant })
+  .meta({ id: 'Session' });
+
+export const proofBody = z.strictObject({ agent: z.string() });
+export const proof = z.object({ trigger_proof: z.string(), expires_at: instant });
+
+export const agentBody = z.strictObject({
+  name: z
+    .string()
+    .regex(
+      /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+      '1 to 63 lower-case letters, digits and dashes',
+    ),
+  kind: z.enum(AGENT_KINDS),
+  owner: z.string(),
+  team: z.string().trim().min(1).max(100),
+  purpose: text,
+  keys: z.array(jwk).min(1).max(5),
+});
+
+const agentKey = z.object({
+  id: z.string(),
+  thumbprint: z.string(),
+  state: z.enum(['active', 'revoked']),
+});
+
+export const keyBody = z.strictObject({ key: jwk });
+
+export const agent = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    kind: z.enum(AGENT_KINDS),
+    owner: z.string(),
+    team: z.string(),
+    purpose: z.string(),
+    state: z.enum(statesOf('agent')),
+    retiring: z.boolean(),
+    spiffe_id: z.string().nullable(),
+    keys: z.array(agentKey),
+    request: z.string().nullable(),
+    alive: z.int(),
+    created_at: instant,
+    last_used_at: instant.nullable(),
+    rotation_due_at: instant.nullable(),
+    review_due_at: instant.nullable(),
+  })
+  .meta({ id: 'Agent' });
+
+export const key = agentKey.meta({ id: 'Key' });
+
+export const reasonBody = z.strictObject({ reason: text.optional() });
+export const failBody = z.strictObject({ reason: text });
+export const emptyBody = z.strictObject({});
+
+export const taskBody = z.strictObject({
+  purpose: text,
+  ttl_seconds: z.int().min(1).max(86_400),
+  triggered_by: z.string().optional(),
+  trigger_proof: z.string().max(2000).optional(),
+});
+
+export const task = z
+  .object({
+    id: z.string(),
+    agent: z.string(),
+    purpose: z.string(),
+    triggered_by: z.string().nullable(),
+    triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
+    state: z.enum(statesOf('task')),
+    policy_version: digest,
+    deadline_at: instant,
+    created_at: instant,
+    ended_at: instant.nullable(),
+    alive: z.int().meta({ description: 'Credentials not yet seen gone' }),
+  })
+  .meta({ id: 'Task' });
+
+export const credentialBody = z.strictObject({
+  role: z.string().max(100),
+  seal_to: jwk,
+  ttl_seconds: z.int().min(1).max(86_400).optional(),
+  reason: z.string().trim().max(2000).optional(),
+  callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+});
+
+export const credential = z
+  .object({
+    id: z.string(),
+    task: z.string(),
+    role: z.string(),
+    issuer: z.string(),
+    state: z.enum(statesOf('credential')),
+    issued_at: instant.nullable(),
+    expires_at: instant,
+    last_used_at: instant.nullable(),
+    revocable: z.boolean(),
+    request: z.string().nullable(),
+    attempts: z.int(),
+    next_try_at: instant.nullable(),
+    ended_at: instant.nullable(),
+  })
+  .meta({ id: 'Credential' });
+
+export const issuedCredential = credential.extend({
+  sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
+});
+
+const party = z.object({ type: z.string(), id: z.string() });
+
+export const action = z
+  .object({
+    subject: party,
+    actor_chain: z.array(party),
+    action: z.string(),
+    resource: party,
+    parameters: anyJson,
+    data_class: z.string().nullable(),
+    destination: z.string().nullable(),
+    context: anyJson,
+  })
+  .meta({ id: 'Action' });
+
+export const request = z
+  .object({
+    id: z.string(),
+    state: z.enum(statesOf('request')),
+    action,
+    digest,
+    shown: digest.meta({ description: 'Digest of the card you would see; a vote carries it back' }),
+    controls: z.array(z.string()),
+    routes: z.array(
+      z.object({
+        name: z.string(),
+        groups: z.array(z.string()),
+        quorum: z.int(),
+        approvals: z.int(),
+        rule_digest: digest,
+      }),
+    ),
+    votes: z.array(
+      z.object({
+        id: z.string(),
+        person: z.string(),
+        decision: z.enum(['approve', 'deny']),
+        channel: z.enum(CHANNELS),
+        at: instant,
+      }),
+    ),
+    created_at: instant,
+    expires_at: instant,
+    decided_at: instant.nullable(),
+    approved_until: instant.nullable(),
+    collectable: z.boolean(),
+    url: z.string(),
+    credential: z.string().nullable(),
+    denial: z
+      .object({ reason: z.string().nullable(), disposition: z.enum(['revise', 'stop']) })
+      .nullable(),
+  })
+  .meta({ id: 'Request' });
+
+export const heldCredential = z.object({
+  request,
+  denial: z.object({ reasons: z.array(z.string()) }),
+});
+
+export const voteBody = z.strictObject({
+  decision: z.enum(['approve', 'deny']),
+  shown: z.string().max(100),
+  reason: z.string().trim().max(2000).optional(),
+  disposition: z.enum(['revise', 'stop']).optional(),
+});
+
+export const collectBody = z.strictObject({ seal_to: jwk.optional(), action: anyJson.optional() });
+
+export const event = z
+  .object({
+    specversion: z.literal('1.0'),
+    id: z.string(),
+    source: z.string(),
+    type: z.string(),
+    time: instant,
+    subject: z.string(),
+    data: anyJson,
+    log_index: z.int().nullable(),
+    disclosed: anyJson,
+  })
+  .meta({ id: 'Event' });
+
+export const slackBody = z.strictObject({
+  api_url: z.url().default('https://slack.com/api'),
+  signing_secret: z.string().min(8).max(200),
+  bot_token: z.string().min(8).max(300),
+  channel: z.string().min(1).max(100),
+});
+
+export const policyBody = z.strictObject({
+  files: z.record(z.string().max(100), z.string().max(200_000)),
+});
+
+export const reviewBody = z.strictObject({
+  title: name,
+  due_seconds: z
+    .int()
+    .min(60)
+    .max(90 * 86_400)
+    .default(14 * 86_400),
+});
+
+export const lineBody = z.strictObject({
+  decision: z.enum(['keep', 'revoke']),
+  reason: z.string().trim().max(2000).optional(),
+});
+
+export const periodQuery = z.strictObject({
+  from: z.iso.datetime({ offset: true }).optional(),
+  to: z.iso.datetime({ offset: true }).optional(),
+});

@@ -1,0 +1,326 @@
+// Tasks and the credentials under them.
+import { and, asc, eq, gt } from 'drizzle-orm';
+import { z } from 'zod';
+import { waitUntil } from '../commands/changes.ts';
+import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
+import { asCredentialId } from '../commands/leases.ts';
+import { answerOnce, type Answer } from '../commands/once.ts';
+import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
+import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
+import { databaseTime } from '../commands/unit.ts';
+import type { TaskRow, CredentialRow } from '../db/rows.ts';
+import { agent, credential, task } from '../db/schema/index.ts';
+import { isFinal, statesOf } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { readPublicKey } from '../keys/public-key.ts';
+import { pageOf, readCursor } from './cursor.ts';
+import { asJsonObject } from './json-body.ts';
+import { presentCredential, presentIssued, presentRequest, presentTask } from './present.ts';
+import { accepted, created, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
+import * as shape from './schemas.ts';
+
+/** The route table has let only agents through. */
+export function asAgent(principal: Principal | null): AgentPrincipal {
+  if (principal?.kind !== 'agent') throw new Refusal('forbidden', 'This is for agents.');
+  return principal;
+}
+
+const start = defineRoute({
+  method: 'post',
+  path: '/v1/tasks',
+  tag: 'Tasks',
+  summary: 'Start a task: everything you are given hangs off one, and ends with it',
+  allow: ['agent'],
+  body: shape.taskBody,
+  answers: { 201: { description: 'The running task', schema: shape.task } },
+  refusals: ['agent_not_active', 'person_unknown', 'trigger_unproven'],
+  events: ['task.started'],
+  handle: ({ principal, call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const row = await startTask(unit, deps, asAgent(principal).id, body);
+      return created(await presentTask(unit.sql, row));
+    }),
+});
+
+/** A task of another agent is, for an agent, no task at all. */
+async function visibleTask(
+  deps: ApiDeps,
+  principal: Principal | null,
+  id: string | undefined,
+): Promise<TaskRow> {
+  const row = await findTask(deps.db.query, id ?? '');
+  if (!row || (principal?.kind === 'agent' && principal.id !== row.agent))
+    throw new Refusal('not_found', 'There is no such task.');
+  return row;
+}
+
+const list = defineRoute({
+  method: 'get',
+  path: '/v1/tasks',
+  tag: 'Tasks',
+  summary: 'List tasks; an agent sees its own',
+  allow: ['agent', 'person', 'service'],
+  query: z.strictObject({
+    ...shape.listQuery,
+    agent: z.string().optional(),
+    state: z.enum(statesOf('task')).optional(),
+  }),
+  answers: { 200: { description: 'A page of tasks', schema: shape.listOf(shape.task) } },
+  refusals: [],
+  events: [],
+  handle: async ({ principal, query }, deps) => {
+    const after = readCursor(deps.keys.cursors, 'tasks', query.cursor);
+    const of = principal?.kind === 'agent' ? principal.id : query.agent;
+    const rows = await deps.db.query
+      .select({ task })
+      .from(task)
+      .innerJoin(agent, eq(task.agent, agent.id))
+      .where(
+        and(
+          after === null ? undefined : gt(task.id, asTaskId(after)),
+          of === undefined ? undefined : eq(agent.id, of as typeof agent.$inferSelect.id),
+          query.state ? eq(task.state, query.state) : undefined,
+        ),
+      )
+      .orderBy(asc(task.id))
+      .limit(query.limit + 1);
+    const page = pageOf(rows, query.limit, (row) => row.task.id, deps.keys.cursors, 'tasks');
+    const data = await Promise.all(page.rows.map((row) => presentTask(deps.db.query, row.task)));
+    return ok({ data, next_cursor: page.next });
+  },
+});
+
+const show = defineRoute({
+  method: 'get',
+  path: '/v1/tasks/{id}',
+  tag: 'Tasks',
+  summary: 'One task',
+  allow: ['agent', 'person', 'service'],
+  answers: { 200: { description: 'The task', schema: shape.task } },
+  refusals: ['not_found'],
+  events: [],
+  handle: async ({ principal, params }, deps) =>
+    ok(await presentTask(deps.db.query, await visibleTask(deps, principal, params['id']))),
+});
+
+const complete = defineRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/complete',
+  tag: 'Tasks',
+  summary:
+    'End a task: everything under it is revoked. With Prefer: wait, answered when it is seen gone',
+  allow: ['agent', 'admin'],
+  body: shape.emptyBody,
+  answers: {
+    200: { description: 'Ended, and nothing of it is alive', schema: shape.task },
+    202: { description: 'Ending', schema: shape.task },
+  },
+  refusals: ['not_found'],
+  events: ['task.ending', 'task.completed', 'credential.revoke_intended', 'credential.revoked'],
+  handle: (incoming, deps) => finish(incoming, deps, 'completed', null),
+});
+
+const fail = defineRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/fail',
+  tag: 'Tasks',
+  summary: 'End a task that failed: everything under it is revoked',
+  allow: ['agent', 'admin'],
+  body: shape.failBody,
+  answers: {
+    200: { description: 'Ended, and nothing of it is alive', schema: shape.task },
+    202: { description: 'Ending', schema: shape.task },
+  },
+  refusals: ['not_found'],
+  events: ['task.ending', 'task.failed', 'credential.revoke_intended', 'credential.revoked'],
+  handle: (incoming, deps) => finish(incoming, deps, 'failed', incoming.body.reason),
+});
+
+async function finish(
+  incoming: Incoming<unknown, unknown>,
+  deps: ApiDeps,
+  outcome: 'completed' | 'failed',
+  reason: string | null,
+): Promise<Answer | Refusal> {
+  const { principal, call, once, params, waitSeconds } = incoming;
+  const { id } = await visibleTask(deps, principal, params['id']);
+  const answer = await answerOnce(deps, call, once, async (unit) => {
+    const row = await endTask(unit, id, outcome, reason);
+    return accepted(await presentTask(unit.sql, row));
+  });
+  if (answer instanceof Refusal || waitSeconds === 0) return answer;
+  const read = async (): Promise<TaskRow | null> => findTask(deps.db.query, id);
+  const isOver = (row: TaskRow | null): boolean => row !== null && isFinal('task', row.state);
+  const row = await waitUntil(deps.changes, id, waitSeconds, read, isOver);
+  if (!row) throw new Refusal('not_found', 'There is no such task.');
+  const body = await presentTask(deps.db.query, row);
+  return { ...answer, status: isOver(row) ? 200 : 202, body };
+}
+
+const credentials = defineRoute({
+  method: 'get',
+  path: '/v1/tasks/{id}/credentials',
+  tag: 'Credentials',
+  summary: 'What was given under a task, without any secret',
+  allow: ['agent', 'person', 'service'],
+  query: z.strictObject(shape.listQuery),
+  answers: {
+    200: { description: 'A page of credentials', schema: shape.listOf(shape.credential) },
+  },
+  refusals: ['not_found'],
+  events: [],
+  handle: async ({ principal, params, query }, deps) => {
+    const owner = await visibleTask(deps, principal, params['id']);
+    const name = `credentials/${owner.id}`;
+    const after = readCursor(deps.keys.cursors, name, query.cursor);
+    const rows = await deps.db.query
+      .select()
+      .from(credential)
+      .where(
+        and(
+          eq(credential.task, owner.id),
+          after === null ? undefined : gt(credential.id, asCredentialId(after)),
+        ),
+      )
+      .orderBy(asc(credential.id))
+      .limit(query.limit + 1);
+    const page = pageOf(rows, query.limit, (row) => row.id, deps.keys.cursors, name);
+    return ok({ data: page.rows.map(presentCredential), next_cursor: page.next });
+  },
+});
+
+/** How long asking for a credential waits for the task's workflow to be known to run. */
+const OWNER_WAIT_SECONDS = 3;
+
+const ask = defineRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/credentials',
+  tag: 'Credentials',
+  summary: 'Ask for a credential: issued at once, or held until people agree',
+  allow: ['agent'],
+  body: shape.credentialBody,
+  answers: {
+    201: { description: 'Issued; sealed opens with your key', schema: shape.issuedCredential },
+    202: { description: 'Held: the request waits for people', schema: shape.heldCredential },
+  },
+  refusals: [
+    'not_found',
+    'denied',
+    'role_unknown',
+    'reason_required',
+    'ttl_too_long',
+    'seal_key_invalid',
+    'callback_refused',
+    'no_approver',
+    'task_not_running',
+    'agent_not_active',
+    'target_unavailable',
+    'owner_not_ready',
+    'log_unavailable',
+  ],
+  events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
+    if (body.callback) deps.checkCallback(body.callback.url);
+    const owner = await visibleTask(deps, principal, params['id']);
+    await waitForOwner(deps, owner);
+    const order = {
+      task: owner.id,
+      agent: asAgent(principal).id,
+      role: body.role,
+      sealTo,
+      ttlSeconds: body.ttl_seconds ?? null,
+      reason: body.reason ?? null,
+      callbackUrl: body.callback?.url ?? null,
+    };
+    return requestCredential(deps, call, once, order, {
+      issued: (row) => created(presentIssued(row)),
+      held: async (tx, row) => {
+        const request = await presentRequest(tx, row, deps.publicUrl, await databaseTime(tx));
+        return accepted(
+          { request, denial: { reasons: row.whyHeld } },
+          { location: `/v1/requests/${row.id}` },
+        );
+      },
+    });
+  },
+});
+
+/** The workflow of a task starts within moments of it; the first credential waits for that. */
+async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
+  if (owner.ownedAt !== null || owner.state !== 'running') return;
+  await waitUntil(
+    deps.changes,
+    owner.id,
+    OWNER_WAIT_SECONDS,
+    () => findTask(deps.db.query, owner.id),
+    (row) => row === null || row.ownedAt !== null || row.state !== 'running',
+  );
+}
+
+async function visibleCredential(
+  deps: ApiDeps,
+  principal: Principal | null,
+  id: string | undefined,
+): Promise<CredentialRow> {
+  const row = await findCredential(deps.db.query, id ?? '');
+  if (!row || (principal?.kind === 'agent' && principal.id !== row.agent))
+    throw new Refusal('not_found', 'There is no such credential.');
+  return row;
+}
+
+const showCredential = defineRoute({
+  method: 'get',
+  path: '/v1/credentials/{id}',
+  tag: 'Credentials',
+  summary: 'One credential, without its secret',
+  allow: ['agent', 'person', 'service'],
+  answers: { 200: { description: 'The credential', schema: shape.credential } },
+  refusals: ['not_found'],
+  events: [],
+  handle: async ({ principal, params }, deps) =>
+    ok(presentCredential(await visibleCredential(deps, principal, params['id']))),
+});
+
+const revoke = defineRoute({
+  method: 'post',
+  path: '/v1/credentials/{id}/revoke',
+  tag: 'Credentials',
+  summary: 'Revoke a credential and end its sessions',
+  allow: ['agent', 'person', 'service'],
+  body: shape.reasonBody,
+  answers: { 202: { description: 'On its way out', schema: shape.credential } },
+  refusals: ['not_found', 'forbidden'],
+  events: ['credential.revoke_intended', 'credential.revoked'],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const { id, agent: holder } = await visibleCredential(deps, principal, params['id']);
+    await refuseStrangers(deps, principal, holder);
+    return answerOnce(deps, call, once, async (unit) =>
+      accepted(presentCredential(await revokeCredential(unit, id, 'revoked', body.reason ?? null))),
+    );
+  },
+});
+
+/** An agent gives back its own; a person revokes what belongs to their agent, or anything as an administrator. */
+async function refuseStrangers(
+  deps: ApiDeps,
+  principal: Principal | null,
+  holder: TaskRow['agent'],
+): Promise<void> {
+  if (principal === null || principal.kind === 'agent' || isAdmin(principal)) return;
+  const [row] = await deps.db.query.select().from(agent).where(eq(agent.id, holder));
+  if (row?.owner !== principal.id)
+    throw new Refusal('forbidden', 'Only the owner of the agent or an administrator can do this.');
+}
+
+export const taskRoutes = [
+  start,
+  list,
+  show,
+  complete,
+  fail,
+  credentials,
+  ask,
+  showCredential,
+  revoke,
+];

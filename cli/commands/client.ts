@@ -1,0 +1,24 @@
+// The commands of the client, as they are typed. Each loads the SDK, and what else it needs, only when it runs.
+import type { Command } from 'commander';
+import { agentCommands } from './agent.ts';
+import { auditCommands } from './audit.ts';
+import { credentialCommands } from './credential.ts';
+import { evidenceCommands } from './evidence.ts';
+import { personCommands } from './person.ts';
+import { policyCommands } from './policy.ts';
+import { requestCommands } from './request.ts';
+import { setupCommands } from './setup.ts';
+import { taskCommands } from './task.ts';
+import type { Terminal } from './terminal.ts';
+
+export function clientCommands(program: Command, terminal: Terminal): void {
+  agentCommands(program, terminal);
+  taskCommands(program, terminal);
+  credentialCommands(program, terminal);
+  requestCommands(program, terminal);
+  personCommands(program, terminal);
+  evidenceCommands(program, terminal);
+  auditCommands(program, terminal);
+  policyCommands(program, terminal);
+  setupCommands(program, terminal);
+}

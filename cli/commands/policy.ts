@@ -1,0 +1,116 @@
+// The policy: checked here without a server, proposed to one, shown.
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { PolicyBundle, PolicyProblem } from '../../commands/policy-bundle.ts';
+import { EXIT, UsageError } from '../exit.ts';
+import { readPolicyFolder } from '../policy-folder.ts';
+import { printResult, resultCommand, type OutputFlags } from './command.ts';
+import { asAutomation } from './session.ts';
+import { cell, facts, table, type Terminal } from './terminal.ts';
+
+const FOLDER = 'policy';
+
+export function policyCommands(program: Command, terminal: Terminal): void {
+  const policy = program.command('policy').description('what is allowed, and who is asked');
+  resultCommand(
+    policy,
+    'check [dir]',
+    `parse, validate and test a bundle, offline (${FOLDER})`,
+  ).action((folder: string | undefined, flags: OutputFlags) =>
+    check(terminal, folder ?? FOLDER, flags),
+  );
+  resultCommand(policy, 'push <dir>', 'propose a bundle; people then activate it').action(
+    (folder: string, flags: OutputFlags) => push(terminal, folder, flags),
+  );
+  resultCommand(policy, 'show', 'the active policy')
+    .option('--out <dir>', 'write its files there')
+    .action((flags: OutputFlags & { out?: string }) => show(terminal, flags));
+}
+
+interface Checked {
+  files: Record<string, string>;
+  problems: readonly PolicyProblem[];
+  /** The problems as a person reads them, and an editor jumps to them. */
+  text: string;
+  bundle: PolicyBundle | null;
+}
+
+async function checkFolder(folder: string): Promise<Checked> {
+  // Cedar weighs several megabytes: loaded only where it is needed.
+  const { formatProblem, parsePolicyBundle, PolicyError } =
+    await import('../../commands/policy-bundle.ts');
+  const { runPolicyTests } = await import('../../commands/policy-tests.ts');
+  const files = await readPolicyFolder(folder);
+  const found = (bundle: PolicyBundle | null, problems: readonly PolicyProblem[]): Checked => {
+    const lines = problems.map(({ file, line, message }) =>
+      cell(formatProblem({ file: path.join(folder, file), line, message })),
+    );
+    return { files, bundle, problems, text: lines.join('\n') };
+  };
+  try {
+    const bundle = parsePolicyBundle(files);
+    return found(bundle, runPolicyTests(bundle));
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    return found(null, error.problems);
+  }
+}
+
+async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
+  const { bundle, problems, text } = await checkFolder(folder);
+  const version = bundle?.version ?? null;
+  printResult(terminal, flags, { version, problems }, () =>
+    problems.length > 0 ? text : `${folder} is good: ${counts(bundle)}, version ${version}.`,
+  );
+  if (problems.length > 0) terminal.endWith(EXIT.failed);
+}
+
+function counts(bundle: PolicyBundle | null): string {
+  if (!bundle) return '';
+  const { rules, routes, roles, tests } = bundle;
+  return `${rules.size} policies, ${routes.size} routes, ${roles.size} roles, ${tests.length} tests pass`;
+}
+
+async function push(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
+  const { files, problems, text } = await checkFolder(folder);
+  if (problems.length > 0) {
+    terminal.note(text);
+    return terminal.endWith(EXIT.failed);
+  }
+  const proposed = await (await asAutomation(terminal)).policies.propose(files);
+  const { version, request } = proposed;
+  printResult(terminal, flags, proposed, () =>
+    request
+      ? facts([
+          ['version', version],
+          ['request', request.id],
+          ['people decide at', request.url],
+        ])
+      : `${version} is the active policy.`,
+  );
+}
+
+async function show(terminal: Terminal, flags: OutputFlags & { out?: string }): Promise<void> {
+  const active = await (await asAutomation(terminal)).policies.active();
+  if (flags.out !== undefined) await writeFiles(flags.out, active.files);
+  const rows = Object.entries(active.files)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, text]) => [name, text.trimEnd().split('\n').length]);
+  printResult(terminal, flags, active, () =>
+    [facts([['version', active.version]]), '', table(['FILE', 'LINES'], rows)].join('\n'),
+  );
+}
+
+/** Only plain names, and never over a file that is there. */
+async function writeFiles(folder: string, files: Record<string, string>): Promise<void> {
+  const { isPolicyFile } = await import('../../commands/policy-bundle.ts');
+  await mkdir(folder, { recursive: true });
+  for (const [name, text] of Object.entries(files)) {
+    if (!isPolicyFile(name)) throw new UsageError(`the server sent a file called ${cell(name)}.`);
+    const file = path.join(folder, name);
+    await writeFile(file, text, { flag: 'wx' }).catch((cause: unknown) => {
+      throw new UsageError(`${file} cannot be written: it may be there already.`, { cause });
+    });
+  }
+}

@@ -1,0 +1,114 @@
+// Requests that wait for people. There is no command to vote, on purpose: a vote needs a person who is there, and a
+// terminal on which agents run cannot tell.
+import type { Command } from 'commander';
+import type { AccessRequest } from '../../sdk/index.ts';
+import { EXIT_OF_REQUEST } from '../exit.ts';
+import {
+  firstItems,
+  limitOption,
+  positive,
+  printResult,
+  resultCommand,
+  type OutputFlags,
+} from './command.ts';
+import { agentOptions, asEither, type AgentFlags } from './session.ts';
+import { facts, table, when, type Terminal } from './terminal.ts';
+
+const WAIT_SECONDS = 900;
+
+type Flags = OutputFlags & AgentFlags;
+
+export function requestCommands(program: Command, terminal: Terminal): void {
+  const request = program.command('request').description('requests that wait for people');
+  agentOptions(limitOption(resultCommand(request, 'list', 'list requests; an agent sees its own')))
+    .option('--state <state>', 'pending, approved, denied, expired, cancelled, failed or consumed')
+    .action((flags: ListFlags) => list(terminal, flags));
+  agentOptions(
+    resultCommand(request, 'show <id>', 'show a request, and where people decide'),
+  ).action(async (id: string, flags: Flags) =>
+    printRequest(terminal, flags, await (await asEither(terminal, flags)).requests.get(id)),
+  );
+  agentOptions(
+    resultCommand(request, 'wait <id>', 'wait until it is decided; the exit code says how'),
+  )
+    .option('--timeout <seconds>', 'how long', positive, WAIT_SECONDS)
+    .action(async (id: string, flags: Flags & { timeout: number }) => {
+      const client = await asEither(terminal, flags);
+      const seen = await client.requests.wait(id, { timeoutSeconds: flags.timeout });
+      printRequest(terminal, flags, seen);
+      terminal.endWith(EXIT_OF_REQUEST[seen.state]);
+    });
+  agentOptions(
+    resultCommand(request, 'cancel <id>', 'withdraw a request nobody has decided'),
+  ).action(async (id: string, flags: Flags) =>
+    printRequest(terminal, flags, await (await asEither(terminal, flags)).requests.cancel(id)),
+  );
+  agentOptions(resultCommand(request, 'remind <id>', 'remind the approvers now')).action(
+    async (id: string, flags: Flags) => {
+      const reminded = await (await asEither(terminal, flags)).requests.remind(id);
+      printResult(terminal, flags, reminded, () => 'The approvers are being told.');
+    },
+  );
+}
+
+interface ListFlags extends Flags {
+  limit: number;
+  state?: AccessRequest['state'];
+}
+
+async function list(terminal: Terminal, flags: ListFlags): Promise<void> {
+  const { eachItem } = await import('../../sdk/index.ts');
+  const client = await asEither(terminal, flags);
+  const { state } = flags;
+  const items = eachItem((cursor) => client.requests.list({ state, cursor }));
+  const requests = await firstItems(terminal, flags.limit, items);
+  printResult(terminal, flags, { data: requests }, () =>
+    table(
+      ['REQUEST', 'STATE', 'WANTS', 'BY', 'ROUTES', 'EXPIRES'],
+      requests.map((each) => [
+        each.id,
+        each.state,
+        wantedBy(each),
+        each.action.subject.id,
+        progressOf(each),
+        when(each.expires_at),
+      ]),
+    ),
+  );
+}
+
+const wantedBy = ({ action }: AccessRequest): string => `${action.action} ${action.resource.id}`;
+
+const progressOf = ({ routes }: AccessRequest): string =>
+  routes.map(({ name, approvals, quorum }) => `${name} ${approvals}/${quorum}`).join(', ');
+
+function printRequest(terminal: Terminal, flags: OutputFlags, request: AccessRequest): void {
+  const { action, denial } = request;
+  const said = (name: string): string | undefined => {
+    const value = action.context[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  printResult(terminal, flags, request, () =>
+    facts([
+      ['request', request.id],
+      ['state', request.state],
+      ['wants', wantedBy(request)],
+      ['by', action.subject.id],
+      ['at', action.destination ?? undefined],
+      ['purpose', said('purpose')],
+      ['reason', said('reason')],
+      ['routes', progressOf(request)],
+      ...request.votes.map(
+        (vote) => ['vote', `${vote.decision} by ${vote.person}, ${vote.channel}`] as const,
+      ),
+      ['denied because', denial?.reason ?? undefined],
+      ['expires', when(request.expires_at)],
+      [
+        'approved until',
+        request.approved_until === null ? undefined : when(request.approved_until),
+      ],
+      ['credential', request.credential ?? undefined],
+      ['people decide at', request.url],
+    ]),
+  );
+}

@@ -1,0 +1,132 @@
+// Puts the service together. The only place that constructs things.
+import { lookup } from 'node:dns/promises';
+import path from 'node:path';
+import {
+  EgressError,
+  openEgress,
+  parseDestination,
+  type Egress,
+  type EgressPolicy,
+} from '../activities/egress.ts';
+import { jwtIssuer } from '../activities/issuers/jwt.ts';
+import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import type { Deps } from '../commands/deps.ts';
+import { jsonLog, type Log } from '../commands/log-line.ts';
+import type { Installation } from '../commands/unit.ts';
+import { connect, type Database } from '../db/client.ts';
+import { schemaState } from '../db/migrate.ts';
+import { installation } from '../db/schema/index.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { openKeyring, type Keyring } from '../keys/keyring.ts';
+import { crashPoints, type Config } from './config.ts';
+import { messageOf, StartError } from './embedded/process.ts';
+import { MIGRATIONS } from './package.ts';
+
+export interface Service {
+  config: Config;
+  db: Database;
+  keys: Keyring;
+  deps: Deps;
+  egress: Egress;
+  log: Log;
+  close(): Promise<void>;
+}
+
+export const openKeys = (config: Config): Promise<Keyring> =>
+  openKeyring(path.join(config.state, 'keys')).catch((cause: unknown) => {
+    throw new StartError(
+      `the keys in ${path.join(config.state, 'keys')} cannot be read or made: ${messageOf(cause)}`,
+      { cause },
+    );
+  });
+
+/** Everything that `serve` and `worker` have in common. */
+export async function openService(
+  config: Config,
+  name: string,
+  connectionsMax: number,
+): Promise<Service> {
+  const log = jsonLog((line) => config.logs && process.stdout.write(line), name);
+  const keys = await openKeys(config);
+  const db = connect(requireDatabase(config), {
+    role: 'service',
+    application: `countersign ${name}`,
+    connectionsMax,
+  });
+  const facts = await readInstallation(db);
+  const postgres = postgresIssuer(config.secret);
+  const deps: Deps = {
+    db,
+    installation: facts,
+    vault: keys.vault,
+    crashPoint: crashPoints(config),
+    tokens: keys.tokens,
+    policies: new Map(),
+    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
+  };
+  const close = async (): Promise<void> => {
+    await postgres.close();
+    await db.close();
+  };
+  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+}
+
+export function requireDatabase(config: Config): string {
+  if (config.databaseUrl === null)
+    throw new StartError('DATABASE_URL is not set: set it, or use countersign start.');
+  return config.databaseUrl;
+}
+
+async function readInstallation(db: Database): Promise<Installation> {
+  try {
+    const state = await schemaState(db, MIGRATIONS);
+    if (state !== 'ok') throw new StartError(`${state}.`);
+    const [row] = await db.query.select().from(installation);
+    if (!row) throw new StartError('the database is empty: run countersign migrate.');
+    return row;
+  } catch (error) {
+    if (error instanceof StartError) throw error;
+    throw new StartError(`the database cannot be reached: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** Where the service listens on loopback only, whoever calls it is on this machine, and so may callbacks be. */
+export const egressPolicy = (config: Config): EgressPolicy => ({
+  allow: config.egressAllow,
+  loopback: isLoopback(config.host),
+});
+
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host.startsWith('127.');
+
+/** Refuses callback addresses that would be refused when the time comes. */
+export const callbackCheck =
+  (config: Config) =>
+  (url: string): void => {
+    try {
+      parseDestination(url, egressPolicy(config));
+    } catch (error) {
+      if (error instanceof EgressError)
+        throw new Refusal(
+          'callback_refused',
+          `${error.message} Callbacks go to public https addresses.`,
+        );
+      throw error;
+    }
+  };
+
+/** Names under which the service may be called. */
+export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
+  const { port, host } = config;
+  const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
+  const hosts = new Set(
+    names.flatMap((name) => [`${name}:${port}`, ...(port === 80 ? [name] : [])]),
+  );
+  const url = new URL(config.publicUrl);
+  hosts.add(url.host);
+  hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
+  await lookup(host).catch(() => {
+    throw new StartError(`HOST is "${host}", which is no address of this machine.`);
+  });
+  return new Set([...hosts].map((name) => name.toLowerCase()));
+}

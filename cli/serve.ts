@@ -1,0 +1,100 @@
+// The API process.
+import { createHash } from 'node:crypto';
+import { serve as listen } from '@hono/node-server';
+import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { replyEphemeral } from '../activities/slack/client.ts';
+import { createApp } from '../api/app.ts';
+import type { ApiDeps } from '../api/route.ts';
+import { openChanges } from '../commands/changes.ts';
+import { readSlack } from '../commands/integrations.ts';
+import { faultFields } from '../commands/log-line.ts';
+import { remindNow } from '../workflows/contract.ts';
+import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
+import type { Config } from './config.ts';
+import { StartError } from './embedded/process.ts';
+import { createMetrics } from './metrics.ts';
+import { packageVersion } from './package.ts';
+import { readinessOf } from './readiness.ts';
+import type { Running } from './running.ts';
+import { lazyClient, requireTemporal } from './temporal.ts';
+
+/** Enough for what two cores do at once; a command holds one for milliseconds. */
+const CONNECTIONS_MAX = 10;
+
+export async function serve(config: Config): Promise<Running> {
+  const hosts = await allowedHosts(config);
+  const service = await openService(config, 'serve', CONNECTIONS_MAX);
+  const changes = await openChanges(service.db);
+  const metrics = createMetrics(service.db);
+  const client = lazyClient(config, service.keys, requireTemporal(config));
+  const deps: ApiDeps = {
+    ...service.deps,
+    keys: service.keys,
+    changes,
+    publicUrl: config.publicUrl,
+    adminTokenHash:
+      config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
+    version: packageVersion(),
+    checkCallback: callbackCheck(config),
+    replyInSlack: (url, text) => replyInSlack(service, url, text),
+    remindApprovers: async (request) => {
+      try {
+        await client.workflow.getHandle(request).executeUpdate(remindNow);
+        return true;
+      } catch (error) {
+        if (error instanceof WorkflowUpdateFailedError) return false;
+        throw error;
+      }
+    },
+    readiness: readinessOf(service.db, client),
+    metrics: metrics.text,
+  };
+  const app = createApp(deps, { hosts, log: service.log, observe: metrics.observe });
+  const server = await bind(app.fetch, config);
+  service.log('listening', { url: config.publicUrl });
+  return {
+    failed: new Promise<never>(() => undefined),
+    close: async () => {
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        // Long polls would keep the server open for a minute: they are cut, and their callers ask again.
+        setTimeout(() => {
+          if ('closeAllConnections' in server) server.closeAllConnections();
+        }, 2_000).unref();
+      });
+      await changes.close();
+      await client.connection.close();
+      await service.close();
+    },
+  };
+}
+
+function bind(
+  fetch: (request: Request) => Response | Promise<Response>,
+  config: Config,
+): Promise<ReturnType<typeof listen>> {
+  return new Promise((resolve, reject) => {
+    const server = listen({ fetch, port: config.port, hostname: config.host }, () =>
+      resolve(server),
+    );
+    server.once('error', (error: Error & { code?: string }) =>
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new StartError(`port ${config.port} is taken: set PORT to a free one.`)
+          : error,
+      ),
+    );
+  });
+}
+
+/** Slack's own addresses, or the one an administrator configured in their place. */
+async function replyInSlack(service: Service, url: string, text: string): Promise<void> {
+  try {
+    const slack = await readSlack(service.db.query, service.deps.vault);
+    const trusted = slack !== null && new URL(url).origin === new URL(slack.api_url).origin;
+    if (trusted || new URL(url).hostname === 'hooks.slack.com')
+      await replyEphemeral(service.egress, url, text, trusted);
+  } catch (error) {
+    service.log('slack_reply_failed', faultFields(error));
+  }
+}

@@ -1,0 +1,252 @@
+// The worker process: workflows and their activities, and the loops that keep the record going.
+import { randomUUID } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Client } from '@temporalio/client';
+import { NativeConnection, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import { createActivities } from '../activities/index.ts';
+import type { NoticeDeps } from '../activities/notices.ts';
+import { openObserver } from '../activities/observer/observe.ts';
+import { relayOnce } from '../activities/relay.ts';
+import { forgetOld } from '../commands/housekeeping.ts';
+import { faultFields } from '../commands/log-line.ts';
+import { readActiveBundle } from '../commands/policies.ts';
+import { OWN_TOKENS } from '../commands/policy-bundle.ts';
+import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
+import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
+import { CHANNELS, transact, type Call } from '../commands/unit.ts';
+import { connect } from '../db/client.ts';
+import { TASK_QUEUE } from '../workflows/contract.ts';
+import { openService, requireDatabase, type Service } from './compose.ts';
+import { crashPoints, type Config } from './config.ts';
+import { StartError } from './embedded/process.ts';
+import { startLoop, type Loop } from './loops.ts';
+import { PACKAGE_ROOT } from './package.ts';
+import type { Running } from './running.ts';
+import { connectionOptions, dataConverter, lazyClient, requireTemporal } from './temporal.ts';
+
+/** Loops and activities share these; each holds one for milliseconds. */
+const CONNECTIONS_MAX = 8;
+const BUNDLE = path.join(PACKAGE_ROOT, 'dist/workflow-bundle.js');
+
+const HEARTBEAT_MS = 5_000;
+/** A checkpoint at most this often: events that come close together share one. */
+const CHECKPOINT_GAP_MS = 400;
+
+export async function work(config: Config): Promise<Running> {
+  if (!existsSync(BUNDLE)) throw new StartError('the workflows are not built: run npm run build.');
+  const address = requireTemporal(config);
+  const service = await openService(config, 'worker', CONNECTIONS_MAX);
+  const client = lazyClient(config, service.keys, address);
+  const state: WorkerState = { worker: null, stopping: false };
+  const sequencer = await startSequencer(service);
+  const loops = [sequencer, ...(await startLoops(service, client, state))];
+  await wakeTargets(service);
+  const running = keepWorking(service, address, state);
+  return {
+    failed: running.then(
+      () => new Promise<never>(() => undefined),
+      (error: unknown) => Promise.reject(error instanceof Error ? error : new Error(String(error))),
+    ),
+    close: async () => {
+      state.stopping = true;
+      if (state.worker?.getState() === 'RUNNING') state.worker.shutdown();
+      await running.catch(() => undefined);
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await client.connection.close();
+      await service.close();
+    },
+  };
+}
+
+interface WorkerState {
+  worker: Worker | null;
+  stopping: boolean;
+}
+
+/** Runs the Temporal worker, and again whenever Temporal was away. The loops go on meanwhile. */
+async function keepWorking(service: Service, address: string, state: WorkerState): Promise<void> {
+  Runtime.install({
+    telemetryOptions: {
+      logging: { forward: {}, filter: makeTelemetryFilterString({ core: 'ERROR' }) },
+    },
+    logger: {
+      log: () => undefined,
+      trace: () => undefined,
+      debug: () => undefined,
+      info: () => undefined,
+      warn: (message) => service.log('temporal_warning', { message }),
+      error: (message) => service.log('temporal_error', { message }),
+    },
+    shutdownSignals: [],
+  });
+  const deps: NoticeDeps = {
+    ...service.deps,
+    egress: service.egress,
+    webhooks: service.keys.webhooks,
+    publicUrl: service.config.publicUrl,
+  };
+  while (!state.stopping) {
+    try {
+      await workOnce(service, address, deps, state);
+    } catch (error) {
+      service.log('temporal_away', faultFields(error));
+      if (!state.stopping) await sleep(1_000);
+    }
+    state.worker = null;
+  }
+}
+
+async function workOnce(
+  service: Service,
+  address: string,
+  deps: NoticeDeps,
+  state: WorkerState,
+): Promise<void> {
+  const connection = await NativeConnection.connect(connectionOptions(service.config, address));
+  try {
+    const worker = await Worker.create({
+      connection,
+      namespace: service.config.temporalNamespace,
+      taskQueue: TASK_QUEUE,
+      workflowBundle: { codePath: BUNDLE },
+      activities: createActivities(deps),
+      dataConverter: dataConverter(service.keys),
+      // After a crash the first task goes to the dead worker's own queue: do not wait there for long.
+      stickyQueueScheduleToStartTimeout: '2 seconds',
+      shutdownGraceTime: '3 seconds',
+      shutdownForceTime: '5 seconds',
+      maxCachedWorkflows: 500,
+      // One thread runs workflows as fast as two cores need, and weighs half as much.
+      workflowThreadPoolSize: 1,
+    });
+    state.worker = worker;
+    service.log('working', { count: 1 });
+    await worker.run();
+  } finally {
+    await connection.close().catch(() => undefined);
+  }
+}
+
+const asLoop = (id: string): Call => ({ principal: { kind: 'workflow', id }, traceId: null });
+
+async function startLoops(service: Service, client: Client, state: WorkerState): Promise<Loop[]> {
+  const { db, deps, log } = service;
+  const id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+  let lastBeat = 0;
+  return Promise.all([
+    startLoop({
+      name: 'relay',
+      log,
+      everyMs: 2_000,
+      listen: { db, channel: CHANNELS.wake },
+      round: async () => (await relayOnce(db, client)) > 0,
+    }),
+    startLoop({
+      name: 'heartbeat',
+      log,
+      everyMs: HEARTBEAT_MS / 10,
+      round: async () => {
+        // A worker that cannot reach Temporal could revoke nothing, so it does not count as one.
+        const due = Date.now() - lastBeat >= HEARTBEAT_MS;
+        if (!due || state.worker?.getState() !== 'RUNNING') return false;
+        await client.connection.workflowService.getSystemInfo({});
+        await transact(deps, asLoop('heartbeat'), (unit) => recordHeartbeat(unit, id));
+        lastBeat = Date.now();
+        return false;
+      },
+    }),
+    startObserver(service),
+    startLoop({
+      name: 'housekeeping',
+      log,
+      everyMs: 3_600_000,
+      round: async () => {
+        await transact(deps, asLoop('housekeeping'), forgetOld);
+        return false;
+      },
+    }),
+  ]);
+}
+
+/** How often the targets' own logs are read. */
+const OBSERVE_MS = 1_000;
+
+async function startObserver({ config, deps, log }: Service): Promise<Loop> {
+  const observer = openObserver(deps, config.secret);
+  const loop = await startLoop({
+    name: 'observer',
+    log,
+    everyMs: OBSERVE_MS,
+    round: () => observer.look(),
+  });
+  return {
+    stop: async () => {
+      await loop.stop();
+      await observer.close();
+    },
+  };
+}
+
+/** The sequencer has a connection, a role and a file of its own. */
+async function startSequencer(service: Service): Promise<Loop> {
+  const { config, keys, deps, log } = service;
+  const db = connect(requireDatabase(config), {
+    role: 'sequencer',
+    application: 'countersign sequencer',
+    connectionsMax: 1,
+  });
+  const file = path.join(config.state, 'log', 'checkpoint');
+  await mkdir(path.dirname(file), { recursive: true });
+  const sequencer: SequencerDeps = {
+    db,
+    logOrigin: deps.installation.logOrigin,
+    key: keys.log,
+    crashPoint: crashPoints(config),
+  };
+  let known = await readFile(file, 'utf8').catch(() => null);
+  const loop = await startLoop({
+    name: 'sequencer',
+    log,
+    everyMs: 1_000,
+    gapMs: CHECKPOINT_GAP_MS,
+    listen: { db, channel: CHANNELS.log },
+    round: async () => {
+      const { checkpoint, size, appended } = await sequenceOnce(sequencer, known).catch(
+        (error: unknown) => {
+          if (error instanceof LogError) log('log_refused', { message: error.message });
+          throw error;
+        },
+      );
+      if (checkpoint !== known) await keepOutside(file, checkpoint);
+      known = checkpoint;
+      if (appended > 0) log('sequenced', { size, appended });
+      return false;
+    },
+  });
+  return {
+    stop: async () => {
+      await loop.stop();
+      await db.close();
+    },
+  };
+}
+
+/** The newest checkpoint, where a restored database cannot take it back. */
+async function keepOutside(file: string, checkpoint: string): Promise<void> {
+  await writeFile(`${file}.new`, checkpoint);
+  await rename(`${file}.new`, file);
+}
+
+/** Every target of the policy gets its reaper, whether anything is due or not. */
+async function wakeTargets(service: Service): Promise<void> {
+  const bundle = await readActiveBundle(service.db.query, service.deps.policies);
+  await transact(service.deps, asLoop('start'), (unit) => {
+    for (const target of [OWN_TOKENS, ...bundle.targets.keys()])
+      unit.wake('target', targetWorkflow(target));
+    return Promise.resolve();
+  });
+}

@@ -1,0 +1,436 @@
+// Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
+import { and, eq, inArray, ne } from 'drizzle-orm';
+import type { Query, Transaction } from '../db/client.ts';
+import type { AgentRow, KeyRow, RequestRow } from '../db/rows.ts';
+import {
+  agent,
+  agentKey,
+  credential,
+  person,
+  task,
+  usedAssertion,
+  type AGENT_KINDS,
+} from '../db/schema/index.ts';
+import type { Action } from '../domain/action.ts';
+import type { Id } from '../domain/id.ts';
+import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { agentSpiffeId, parseTrustDomain } from '../domain/spiffe-id.ts';
+import type { PublicKey } from '../keys/public-key.ts';
+import type { Deps } from './deps.ts';
+import { asPersonId } from './people.ts';
+import { activeBundle } from './policies.ts';
+import { partyOf } from './principal.ts';
+import { evaluateAction } from './questions.ts';
+import { openRequest, recordEvaluation, type Asked } from './requests.ts';
+import { endTask, revokeWhere } from './tasks.ts';
+import { newId, type Unit } from './unit.ts';
+
+export interface Registration {
+  name: string;
+  kind: (typeof AGENT_KINDS)[number];
+  owner: string;
+  team: string;
+  purpose: string;
+  keys: PublicKey[];
+}
+
+/** How long a key and an admission are good before somebody should look again. */
+const ROTATION_DAYS = 90;
+const REVIEW_DAYS = 180;
+
+const daysAfter = (at: string, days: number): string =>
+  new Date(Date.parse(at) + days * 86_400_000).toISOString();
+
+/** Registers an agent. Being let in is a sensitive action like any other, and goes the same way. */
+export async function registerAgent(
+  unit: Unit,
+  deps: Deps,
+  registration: Registration,
+): Promise<AgentRow | Refusal> {
+  await refuseTaken(unit, registration);
+  const registrar = partyOf(unit.call.principal);
+  const row: AgentRow = {
+    id: newId('agent'),
+    name: registration.name,
+    kind: registration.kind,
+    owner: await knownOwner(unit, registration.owner),
+    team: registration.team,
+    purpose: registration.purpose,
+    state: 'requested',
+    retiring: false,
+    spiffeId: null,
+    request: null,
+    registeredBy: registrar,
+    createdAt: unit.at,
+    admittedAt: null,
+    lastUsedAt: null,
+    rotationDueAt: null,
+    reviewDueAt: null,
+  };
+  await unit.sql.insert(agent).values(row);
+  await unit.sql.insert(agentKey).values(registration.keys.map((key) => keyRow(unit, row.id, key)));
+  unit.emit('agent.requested', {
+    subject: row.id,
+    agent: row.id,
+    detail: {
+      kind: row.kind,
+      owner: row.owner,
+      registered_by: { type: registrar.type, id: registrar.id },
+      key_thumbprints: registration.keys.map((key) => key.thumbprint),
+    },
+    private: { name: row.name, team: row.team, purpose: row.purpose },
+  });
+  return askAdmission(unit, deps, row, registration);
+}
+
+async function askAdmission(
+  unit: Unit,
+  deps: Deps,
+  row: AgentRow,
+  registration: Registration,
+): Promise<AgentRow | Refusal> {
+  const registrar = partyOf(unit.call.principal);
+  const action: Action = {
+    subject: registrar,
+    actor_chain: [registrar],
+    action: 'agent:admit',
+    resource: { type: 'agent', id: row.id },
+    // What is approved is this name with these keys, and nothing that could be changed afterwards.
+    parameters: {
+      name: row.name,
+      kind: row.kind,
+      owner: row.owner,
+      team: row.team,
+      keys: registration.keys.map((key) => key.thumbprint),
+    },
+    data_class: null,
+    destination: null,
+    context: { purpose: row.purpose },
+  };
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const evaluation = await evaluateAction(unit.sql, bundle, action);
+  const judged = recordEvaluation(unit, action, evaluation);
+  const asked: Asked = {
+    action,
+    agent: row,
+    task: null,
+    reason: null,
+    sealTo: null,
+    callbackUrl: null,
+  };
+  if (evaluation.decision === 'deny') {
+    await moveAgent(unit, row, 'rejected');
+    unit.emit('agent.rejected', about(row, { because: 'denied' }));
+    return new Refusal('denied', 'Policy does not allow this agent.', {
+      evaluation: {
+        id: judged.id,
+        policy_version: evaluation.policyVersion,
+        reasons: evaluation.reasons,
+      },
+    });
+  }
+  unit.wake('agent', row.id, row.id);
+  if (evaluation.decision === 'permit') return admit(unit, row, null);
+  const { id } = await openRequest(unit, asked, judged);
+  await unit.sql.update(agent).set({ request: id }).where(eq(agent.id, row.id));
+  return { ...row, request: id };
+}
+
+const about = <D>(row: AgentRow, detail: D) => ({
+  subject: row.id,
+  agent: row.id,
+  detail,
+  private: {},
+});
+
+async function refuseTaken(unit: Unit, { name, keys }: Registration): Promise<void> {
+  const [named] = await unit.sql.select({ id: agent.id }).from(agent).where(eq(agent.name, name));
+  if (named)
+    throw new Refusal(
+      'name_taken',
+      `An agent is or was called "${name}", and a name is never given twice: choose another.`,
+    );
+  const prints = keys.map((key) => key.thumbprint);
+  if (new Set(prints).size < prints.length)
+    throw new Refusal('key_in_use', 'The same key was sent twice.');
+  const [used] = await unit.sql
+    .select({ id: agentKey.id })
+    .from(agentKey)
+    .where(inArray(agentKey.thumbprint, prints));
+  if (used)
+    throw new Refusal('key_in_use', 'This key already belongs to an agent: make one for each.');
+}
+
+async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
+  const [row] = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(and(eq(person.id, asPersonId(id)), eq(person.state, 'active')));
+  if (!row)
+    throw new Refusal('person_unknown', 'owner names nobody active here: invite them first.');
+  return row.id;
+}
+
+const keyRow = (unit: Unit, id: Id<'agent'>, key: PublicKey): KeyRow => ({
+  id: newId('key'),
+  agent: id,
+  thumbprint: key.thumbprint,
+  jwk: key.jwk,
+  state: 'active',
+  createdAt: unit.at,
+});
+
+/** Lets in the agent that an approved request is about. */
+export async function admitAgent(unit: Unit, request: RequestRow): Promise<void> {
+  const row = await lockAgent(unit, request.agent ?? '');
+  if (row.state === 'requested') await admit(unit, row, request);
+}
+
+async function admit(unit: Unit, row: AgentRow, request: RequestRow | null): Promise<AgentRow> {
+  const change = {
+    spiffeId: agentSpiffeId(parseTrustDomain(unit.installation.trustDomain), row.name),
+    admittedAt: unit.at,
+    rotationDueAt: daysAfter(unit.at, ROTATION_DAYS),
+    reviewDueAt: daysAfter(unit.at, REVIEW_DAYS),
+  };
+  await moveAgent(unit, row, 'active', change);
+  unit.emit('agent.admitted', {
+    subject: row.id,
+    agent: row.id,
+    request: request?.id ?? null,
+    control: request?.controls[0] ?? null,
+    detail: { permit: request?.id ?? null },
+    private: { spiffe_id: change.spiffeId },
+  });
+  return { ...row, ...change, state: 'active' };
+}
+
+/** Closes the registration of an agent that people or the clock did not let in. */
+export async function rejectAgent(unit: Unit, request: RequestRow, because: string): Promise<void> {
+  const row = await lockAgent(unit, request.agent ?? '');
+  if (row.state !== 'requested') return;
+  await moveAgent(unit, row, 'rejected');
+  unit.emit('agent.rejected', {
+    ...about(row, { because }),
+    request: request.id,
+    control: request.controls[0] ?? null,
+  });
+}
+
+export async function lockAgent(unit: Unit, id: string): Promise<AgentRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(agent)
+    .where(eq(agent.id, asAgentId(id)))
+    .for('update');
+  if (!row) throw new Refusal('not_found', 'There is no such agent.');
+  return row;
+}
+
+/** Ids that reach a query are only ever compared: another text finds nothing. */
+export const asAgentId = (id: string): Id<'agent'> => id as Id<'agent'>;
+
+async function moveAgent(
+  unit: Unit,
+  row: AgentRow,
+  to: AgentState,
+  change: Partial<AgentRow> = {},
+): Promise<void> {
+  if (!canMove('agent', row.state, to))
+    throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
+  await unit.sql
+    .update(agent)
+    .set({ ...change, state: to })
+    .where(eq(agent.id, row.id));
+  unit.changed(row.id);
+  unit.wake('agent', row.id, row.id);
+}
+
+/** Nothing new from this commit on, and everything the agent holds is on its way out. */
+export async function suspendAgent(
+  unit: Unit,
+  id: string,
+  reason: string | null,
+): Promise<AgentRow> {
+  const row = await lockAgent(unit, id);
+  if (row.state === 'suspended') return row;
+  await moveAgent(unit, row, 'suspended');
+  const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
+  unit.emit('agent.suspended', {
+    subject: row.id,
+    agent: row.id,
+    detail: { by: byWhom(unit), credentials: revoking.length },
+    private: { reason },
+  });
+  return { ...row, state: 'suspended' };
+}
+
+/** The agent may ask again. What was revoked stays revoked. */
+export async function resumeAgent(
+  unit: Unit,
+  id: string,
+  reason: string | null,
+): Promise<AgentRow> {
+  const row = await lockAgent(unit, id);
+  if (row.state === 'active') return row;
+  if (row.state !== 'suspended' || row.retiring)
+    throw new Refusal('wrong_state', `This agent is ${row.retiring ? 'retiring' : row.state}.`, {
+      state: row.state,
+    });
+  await moveAgent(unit, row, 'active');
+  unit.emit('agent.resumed', {
+    subject: row.id,
+    agent: row.id,
+    detail: { by: byWhom(unit) },
+    private: { reason },
+  });
+  return { ...row, state: 'active' };
+}
+
+/** Suspends an agent and ends every task it has. */
+export async function killAgent(unit: Unit, id: string, reason: string | null): Promise<AgentRow> {
+  const row = await lockAgent(unit, id);
+  const suspended = row.state === 'active' ? await suspendAgent(unit, id, reason) : row;
+  await endTasksOf(unit, row.id, reason);
+  return suspended;
+}
+
+async function endTasksOf(unit: Unit, id: Id<'agent'>, reason: string | null): Promise<void> {
+  const running = await unit.sql
+    .select({ id: task.id })
+    .from(task)
+    .where(and(eq(task.agent, id), eq(task.state, 'running')))
+    .orderBy(task.id);
+  for (const each of running) await endTask(unit, each.id, 'killed', reason);
+}
+
+/** Begins retirement: the agent is retired once nothing of it is alive any more. */
+export async function beginRetirement(
+  unit: Unit,
+  id: string,
+  reason: string | null,
+): Promise<AgentRow> {
+  const row = await lockAgent(unit, id);
+  if (row.state === 'retired' || row.retiring) return row;
+  const stopped = row.state === 'active' ? await suspendAgent(unit, id, reason) : row;
+  if (!canMove('agent', stopped.state, 'retired'))
+    throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
+  await unit.sql.update(agent).set({ retiring: true }).where(eq(agent.id, row.id));
+  await endTasksOf(unit, row.id, reason);
+  unit.wake('agent', row.id, row.id);
+  return { ...stopped, retiring: true };
+}
+
+/** Retires an agent whose last credential was seen gone and whose last task has ended. */
+export async function finishRetirement(unit: Unit, id: string): Promise<AgentState> {
+  const row = await lockAgent(unit, id);
+  if (!row.retiring || row.state !== 'suspended') return row.state;
+  const [alive] = await unit.sql
+    .select({ id: credential.id })
+    .from(credential)
+    .where(and(eq(credential.agent, row.id), inArray(credential.state, [...ALIVE])))
+    .limit(1);
+  const [open] = await unit.sql
+    .select({ id: task.id })
+    .from(task)
+    .where(and(eq(task.agent, row.id), inArray(task.state, ['running', 'ending'])))
+    .limit(1);
+  if (alive || open) return row.state;
+  await moveAgent(unit, row, 'retired');
+  await unit.sql.update(agentKey).set({ state: 'revoked' }).where(eq(agentKey.agent, row.id));
+  unit.emit('agent.retired', {
+    subject: row.id,
+    agent: row.id,
+    detail: { by: byWhom(unit) },
+    private: { reason: null },
+  });
+  return 'retired';
+}
+
+const byWhom = (unit: Unit) => {
+  const { type, id } = partyOf(unit.call.principal);
+  return { type, id };
+};
+
+/** Adds a key beside the others, so that an agent can move to it without a gap. */
+export async function addKey(unit: Unit, id: string, key: PublicKey): Promise<KeyRow> {
+  const row = await lockAgent(unit, id);
+  if (row.state === 'retired' || row.state === 'rejected')
+    throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
+  await refuseTaken(unit, { ...row, name: '', keys: [key] });
+  const added = keyRow(unit, row.id, key);
+  await unit.sql.insert(agentKey).values(added);
+  await unit.sql
+    .update(agent)
+    .set({ rotationDueAt: daysAfter(unit.at, ROTATION_DAYS) })
+    .where(eq(agent.id, row.id));
+  unit.emit('agent.key_added', about(row, { key: added.id, thumbprint: added.thumbprint }));
+  return added;
+}
+
+/** Takes a key away. The last one stays: an agent without keys is one to suspend. */
+export async function revokeKey(unit: Unit, id: string, keyId: string): Promise<KeyRow> {
+  const row = await lockAgent(unit, id);
+  const keys = await unit.sql.select().from(agentKey).where(eq(agentKey.agent, row.id));
+  const key = keys.find((each) => each.id === keyId);
+  if (!key) throw new Refusal('not_found', 'This agent has no such key.');
+  if (key.state === 'revoked') return key;
+  if (!keys.some((each) => each.state === 'active' && each.id !== keyId))
+    throw new Refusal(
+      'wrong_state',
+      'This is the last key: add another first, or suspend the agent.',
+    );
+  await unit.sql.update(agentKey).set({ state: 'revoked' }).where(eq(agentKey.id, key.id));
+  unit.emit('agent.key_revoked', about(row, { key: key.id, thumbprint: key.thumbprint }));
+  return { ...key, state: 'revoked' };
+}
+
+export async function findAgent(query: Query | Transaction, id: string): Promise<AgentRow | null> {
+  const [row] = await query
+    .select()
+    .from(agent)
+    .where(eq(agent.id, asAgentId(id)));
+  return row ?? null;
+}
+
+export const keysOf = (query: Query | Transaction, id: Id<'agent'>): Promise<KeyRow[]> =>
+  query.select().from(agentKey).where(eq(agentKey.agent, id)).orderBy(agentKey.id);
+
+export interface SignIn {
+  agent: AgentRow;
+  key: KeyRow;
+  /** The `jti` of the client assertion, good once. */
+  assertion: string;
+  assertionExpiresAt: string;
+  tokenId: string;
+  tokenExpiresAt: string;
+}
+
+/** Uses up a client assertion. One row per `jti`, so a replay finds it taken. */
+export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<boolean> {
+  const { agent: row, key } = signIn;
+  const [fresh] = await unit.sql
+    .insert(usedAssertion)
+    .values({ agent: row.id, jti: signIn.assertion, expiresAt: signIn.assertionExpiresAt })
+    .onConflictDoNothing()
+    .returning();
+  if (!fresh) return false;
+  await unit.sql
+    .update(agent)
+    .set({ lastUsedAt: unit.at })
+    .where(and(eq(agent.id, row.id), ne(agent.state, 'retired')));
+  unit.emit('agent.signed_in', {
+    subject: row.id,
+    agent: row.id,
+    actor_chain: [{ type: 'agent', id: row.id }],
+    detail: {
+      method: 'private_key_jwt',
+      key: key.id,
+      token_id: signIn.tokenId,
+      expires_at: signIn.tokenExpiresAt,
+    },
+    private: {},
+  });
+  return true;
+}

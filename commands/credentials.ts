@@ -1,0 +1,391 @@
+// Asking for a credential, collecting one that was approved, and giving one back.
+import { and, eq } from 'drizzle-orm';
+import type { Query, Transaction } from '../db/client.ts';
+import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
+import { credential, request, task } from '../db/schema/index.ts';
+import { actionDigest, asJson, type Action } from '../domain/action.ts';
+import type { Id } from '../domain/id.ts';
+import { sameJson, type JsonObject } from '../domain/json.ts';
+import { Refusal } from '../domain/refusal.ts';
+import type { PublicKey } from '../keys/public-key.ts';
+import type { Deps } from './deps.ts';
+import type { Evaluation } from './evaluate.ts';
+import { issueLease } from './issue.ts';
+import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts';
+import { refuseWithoutLog } from './log-health.ts';
+import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
+import { refuseUse } from './permits.ts';
+import { activeBundle } from './policies.ts';
+import { targetOf, type RoleDefinition } from './policy-bundle.ts';
+import { evaluateAction } from './questions.ts';
+import {
+  aboutRequest,
+  findLiveDuplicate,
+  lockRequest,
+  moveRequest,
+  openRequest,
+  recordEvaluation,
+  resealRequest,
+  type Asked,
+  type Judged,
+} from './requests.ts';
+import { aboutCredential, asTaskId, isWorkerAlive, lockActiveAgent, revokeWhere } from './tasks.ts';
+import { transact, type Call, type Unit } from './unit.ts';
+
+export interface CredentialAsk {
+  task: string;
+  agent: Id<'agent'>;
+  role: string;
+  sealTo: PublicKey;
+  ttlSeconds: number | null;
+  reason: string | null;
+  callbackUrl: string | null;
+}
+
+/** How answers are written; the API brings them, so that what is stored is what is sent. */
+export interface CredentialAnswers {
+  issued: (row: CredentialRow) => Answer;
+  held: (tx: Query | Transaction, row: RequestRow) => Promise<Answer>;
+}
+
+type Plan =
+  | { kind: 'answer'; answer: Answer }
+  | { kind: 'refused'; refusal: Refusal }
+  | { kind: 'issue'; lease: CredentialRow };
+
+/** Issues at once where policy plainly permits, opens a request where people must agree. */
+export async function requestCredential(
+  deps: Deps,
+  call: Call,
+  once: OnceKey | null,
+  ask: CredentialAsk,
+  answers: CredentialAnswers,
+): Promise<Answer | Refusal> {
+  const plan = await transact(deps, call, (unit) => planCredential(unit, deps, once, ask, answers));
+  if (plan.kind === 'answer') return plan.answer;
+  if (plan.kind === 'refused') return plan.refusal;
+  return issueLease(deps, call, {
+    lease: plan.lease,
+    sealTo: ask.sealTo.jwk,
+    once,
+    answer: answers.issued,
+  });
+}
+
+async function planCredential(
+  unit: Unit,
+  deps: Deps,
+  once: OnceKey | null,
+  ask: CredentialAsk,
+  answers: CredentialAnswers,
+): Promise<Plan> {
+  const earlier = await claimKey(unit, once);
+  if (earlier.kind === 'answered') return { kind: 'answer', answer: earlier.answer };
+  const agent = await lockActiveAgent(unit, ask.agent);
+  const owner = await lockRunningTask(unit, ask.task, agent.id);
+  if (earlier.kind === 'begun') return resume(unit, asCredentialId(earlier.resource), answers);
+  await refuseUnlessReady(unit, owner);
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const definition = bundle.roles.get(ask.role);
+  if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
+  const ttlSeconds = checkedTtl(ask, definition);
+  const action = credentialAction(agent, owner, ask, definition, ttlSeconds);
+  const evaluation = await evaluateAction(unit.sql, bundle, action);
+  if (evaluation.decision === 'hold')
+    return settled(
+      unit,
+      once,
+      await holdFor(unit, { agent, owner, ask, action, evaluation }, answers),
+    );
+  const judged = recordEvaluation(unit, action, evaluation);
+  if (evaluation.decision === 'deny') {
+    await releaseKey(unit, once);
+    return { kind: 'refused', refusal: deniedBy(judged) };
+  }
+  const lease = await intendLease(unit, {
+    task: owner.id,
+    agent: agent.id,
+    role: ask.role,
+    definition,
+    control: null,
+    request: null,
+    permit: null,
+    expiresAt: earliest(secondsAfter(unit.at, ttlSeconds), owner.deadlineAt),
+    sealThumbprint: ask.sealTo.thumbprint,
+  });
+  await hold(unit, once, lease.id);
+  return { kind: 'issue', lease };
+}
+
+interface Held {
+  agent: AgentRow;
+  owner: TaskRow;
+  ask: CredentialAsk;
+  action: Action;
+  evaluation: Evaluation;
+}
+
+/** The request that waits for people: the live one for the same action if there is one, else a new one. */
+async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Promise<Answer> {
+  const { agent, owner, ask, action, evaluation } = held;
+  const duplicate = await findLiveDuplicate(unit, owner.id, actionDigest(action));
+  if (duplicate)
+    return answers.held(unit.sql, await resealRequest(unit, duplicate, ask.sealTo.jwk));
+  const asked: Asked = {
+    action,
+    agent,
+    task: {
+      id: owner.id,
+      triggeredBy: owner.triggeredBy,
+      proof: owner.triggeredByProof,
+      deadlineAt: owner.deadlineAt,
+    },
+    reason: ask.reason,
+    sealTo: ask.sealTo.jwk,
+    callbackUrl: ask.callbackUrl,
+  };
+  const opened = await openRequest(unit, asked, recordEvaluation(unit, action, evaluation));
+  return answers.held(unit.sql, opened);
+}
+
+const deniedBy = ({ id, evaluation }: Judged): Refusal =>
+  new Refusal('denied', 'Policy does not allow this.', {
+    evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.reasons },
+  });
+
+async function settled(unit: Unit, once: OnceKey | null, answer: Answer): Promise<Plan> {
+  await settleKey(unit, once, answer);
+  return { kind: 'answer', answer };
+}
+
+/** Goes on with what a call with the same key had begun before it was lost. */
+async function resume(unit: Unit, id: Id<'credential'>, answers: CredentialAnswers): Promise<Plan> {
+  const lease = await retakeLease(unit, id);
+  if (lease) return { kind: 'issue', lease };
+  const row = await lockLease(unit, id);
+  if (row.state === 'active' && row.sealed !== null)
+    return { kind: 'answer', answer: answers.issued(row) };
+  return {
+    kind: 'refused',
+    refusal: new Refusal(
+      'target_unavailable',
+      'The first call with this Idempotency-Key was given up: ask again with a new key.',
+    ),
+  };
+}
+
+/** The task, held in its state until the transaction ends: its end waits, and then sees our lease. */
+export async function lockRunningTask(
+  unit: Unit,
+  id: string,
+  agent: Id<'agent'>,
+): Promise<TaskRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(task)
+    .where(eq(task.id, asTaskId(id)))
+    .for('share');
+  // Another agent's task is no business of this one: it is told the same as if there were none.
+  if (!row || row.agent !== agent) throw new Refusal('not_found', 'There is no such task.');
+  const now = await unit.readClock();
+  if (row.state !== 'running' || !(now < row.deadlineAt))
+    throw new Refusal('task_not_running', `This task is ${taskIs(row)}: start a new one.`);
+  return row;
+}
+
+const taskIs = (row: TaskRow): string =>
+  row.state === 'running' ? 'past its deadline' : row.state;
+
+async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
+  await refuseWithoutLog(unit.sql);
+  if (owner.ownedAt === null)
+    throw new Refusal(
+      'owner_not_ready',
+      'The workflow that will end this task is still starting: try again in a second.',
+    );
+  if (!(await isWorkerAlive(unit.sql, unit.at)))
+    throw new Refusal(
+      'owner_not_ready',
+      'No worker is running, so nothing could be revoked and nothing is issued: try again shortly.',
+    );
+}
+
+const unknownRole = (role: string, known: string[]): Refusal =>
+  new Refusal('role_unknown', `There is no role "${role}". There are: ${known.join(', ')}.`);
+
+function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
+  if (definition.reason === 'required' && (ask.reason ?? '').trim() === '')
+    throw new Refusal('reason_required', `The role ${ask.role} is given only with a reason.`);
+  const ttl = ask.ttlSeconds ?? definition.ttl_seconds_default;
+  if (ttl > definition.ttl_seconds_max)
+    throw new Refusal(
+      'ttl_too_long',
+      `The role ${ask.role} lasts at most ${definition.ttl_seconds_max} seconds.`,
+      { ttl_seconds_max: definition.ttl_seconds_max },
+    );
+  return ttl;
+}
+
+function credentialAction(
+  agent: AgentRow,
+  owner: TaskRow,
+  ask: CredentialAsk,
+  definition: RoleDefinition,
+  ttlSeconds: number,
+): Action {
+  const subject = { type: 'agent' as const, id: agent.id };
+  return {
+    subject,
+    actor_chain: [subject],
+    action: 'credential:request',
+    resource: { type: 'role', id: ask.role },
+    parameters: { ttl_seconds: ttlSeconds },
+    data_class: definition.data_class,
+    destination: destinationOf(definition),
+    context: {
+      task: owner.id,
+      purpose: owner.purpose,
+      triggered_by: owner.triggeredBy,
+      triggered_by_proof: owner.triggeredByProof,
+      reason: ask.reason,
+    },
+  };
+}
+
+const destinationOf = (definition: RoleDefinition): string =>
+  definition.issuer === 'postgres' ? `postgres:${targetOf(definition)}` : definition.audience;
+
+const secondsAfter = (at: string, seconds: number): string =>
+  new Date(Date.parse(at) + seconds * 1000).toISOString();
+
+export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';
+
+export interface Collection {
+  request: string;
+  agent: Id<'agent'>;
+  /** What the agent believes it is collecting; compared, never used. */
+  action: JsonObject | null;
+  sealTo: PublicKey | null;
+}
+
+/** Hands over what was issued for an approved request: the same sealed bytes, once. */
+export async function collectCredential(
+  unit: Unit,
+  collection: Collection,
+  answer: (row: CredentialRow) => Answer,
+): Promise<Answer | Refusal> {
+  const row = await lockRequest(unit, collection.request);
+  if (row.agent !== collection.agent || row.action.action !== 'credential:request')
+    throw new Refusal('not_found', 'There is no such request.');
+  const refusal = await whyNotCollectable(unit, row, collection);
+  if (refusal) return refusal;
+  const lease = await issuedFor(unit, row);
+  if (lease?.state !== 'active' || lease.sealed === null)
+    return new Refusal(
+      'owner_not_ready',
+      'This was approved and is being issued: collect it again in a second.',
+    );
+  if (collection.sealTo && collection.sealTo.thumbprint !== lease.sealThumbprint)
+    return new Refusal(
+      'seal_key_invalid',
+      'This credential is sealed to the key sent with the request, and cannot be sealed to another: collect it without seal_to, or ask again.',
+    );
+  await unit.sql
+    .update(credential)
+    .set({ collectedAt: unit.at })
+    .where(eq(credential.id, lease.id));
+  await moveRequest(unit, row, 'consumed');
+  unit.emit('credential.collected', {
+    ...aboutCredential(lease),
+    detail: { credential: lease.id },
+    private: {},
+  });
+  unit.emit('request.consumed', {
+    ...aboutRequest(row),
+    detail: { credential: lease.id },
+    private: {},
+  });
+  return answer(lease);
+}
+
+async function whyNotCollectable(
+  unit: Unit,
+  row: RequestRow,
+  { action }: Collection,
+): Promise<Refusal | null> {
+  if (row.state === 'consumed')
+    return refuseUse(
+      unit,
+      row,
+      'already_collected',
+      'This was already collected. Repeat the first call with its Idempotency-Key, or ask again.',
+    );
+  if (row.state === 'failed') return failure(row);
+  if (row.state === 'expired' && row.approvedUntil !== null)
+    return refuseUse(unit, row, 'approval_lapsed', 'The approval was not used in time: ask again.');
+  if (row.state !== 'approved')
+    return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
+  const now = await unit.readClock();
+  if (row.approvedUntil === null || !(now < row.approvedUntil))
+    return refuseUse(unit, row, 'approval_lapsed', 'The approval was not used in time: ask again.');
+  if (action && !sameJson(action, asJson(row.action)))
+    return refuseUse(
+      unit,
+      row,
+      'digest_mismatch',
+      'What was approved is another action: collect without action to get what was approved.',
+    );
+  return null;
+}
+
+function failure(row: RequestRow): Refusal {
+  if (row.failure === 'task_not_running')
+    return new Refusal('task_not_running', 'The task ended before this was collected.');
+  if (row.failure === 'policy_changed' || row.failure === 'digest_mismatch')
+    return new Refusal(row.failure, 'The policy changed since this was approved: ask again.');
+  return new Refusal('not_approved', 'This was approved and could not be issued: ask again.', {
+    state: row.state,
+  });
+}
+
+async function issuedFor(unit: Unit, row: RequestRow): Promise<CredentialRow | null> {
+  if (row.credential === null) return null;
+  const [lease] = await unit.sql
+    .select()
+    .from(credential)
+    .where(eq(credential.id, row.credential))
+    .for('update');
+  return lease ?? null;
+}
+
+/** Links a request to the lease that carries it out. */
+export async function linkCredential(
+  unit: Unit,
+  id: Id<'request'>,
+  lease: Id<'credential'>,
+): Promise<void> {
+  await unit.sql.update(request).set({ credential: lease }).where(eq(request.id, id));
+}
+
+/** Gives a credential up before its time. Repeating it changes nothing. */
+export async function revokeCredential(
+  unit: Unit,
+  id: string,
+  because: 'revoked' | 'review',
+  reason: string | null,
+): Promise<CredentialRow> {
+  await lockLease(unit, id);
+  await revokeWhere(unit, and(eq(credential.id, asCredentialId(id))), because, reason);
+  return lockLease(unit, id);
+}
+
+export async function findCredential(
+  query: Query | Transaction,
+  id: string,
+): Promise<CredentialRow | null> {
+  const [row] = await query
+    .select()
+    .from(credential)
+    .where(eq(credential.id, asCredentialId(id)));
+  return row ?? null;
+}

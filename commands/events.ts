@@ -1,0 +1,84 @@
+// Reading the record: events by what they are about, with what their reader may see of their private parts.
+import { and, asc, eq, gt, inArray, type SQL } from 'drizzle-orm';
+import type { Query } from '../db/client.ts';
+import { event, eventPrivate, logEntry, task } from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
+import { parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
+
+export interface EventFilter {
+  task?: string | undefined;
+  request?: string | undefined;
+  agent?: string | undefined;
+  type?: string | undefined;
+  control?: string | undefined;
+  /** Only events under tasks of this agent. */
+  tasksOf?: Id<'agent'> | undefined;
+  after: string | null;
+  limit: number;
+}
+
+export interface EventRead {
+  id: Id<'event'>;
+  /** The leaf, parsed. */
+  event: JsonObject;
+  logIndex: number | null;
+  disclosed: Record<string, JsonValue>;
+}
+
+export async function readEvents(
+  query: Query,
+  filter: EventFilter,
+  disclose: boolean,
+): Promise<EventRead[]> {
+  const rows = await query
+    .select({ id: event.id, leaf: event.leaf, index: logEntry.index })
+    .from(event)
+    .leftJoin(logEntry, eq(logEntry.event, event.id))
+    .where(and(...conditions(query, filter)))
+    .orderBy(asc(event.id))
+    .limit(filter.limit);
+  const secrets = disclose
+    ? await privateOf(
+        query,
+        rows.map((row) => row.id),
+      )
+    : new Map<string, Record<string, JsonValue>>();
+  return rows.map((row) => ({
+    id: row.id,
+    event: asObject(parseJson(row.leaf)),
+    logIndex: row.index,
+    disclosed: secrets.get(row.id) ?? {},
+  }));
+}
+
+function conditions(query: Query, filter: EventFilter): (SQL | undefined)[] {
+  return [
+    filter.task === undefined ? undefined : eq(event.task, filter.task),
+    filter.request === undefined ? undefined : eq(event.request, filter.request),
+    filter.agent === undefined ? undefined : eq(event.agent, filter.agent),
+    filter.type === undefined ? undefined : eq(event.type, filter.type),
+    filter.control === undefined ? undefined : eq(event.control, filter.control),
+    filter.after === null ? undefined : gt(event.id, filter.after as Id<'event'>),
+    filter.tasksOf === undefined
+      ? undefined
+      : inArray(
+          event.task,
+          query.select({ id: task.id }).from(task).where(eq(task.agent, filter.tasksOf)),
+        ),
+  ];
+}
+
+async function privateOf(
+  query: Query,
+  ids: Id<'event'>[],
+): Promise<Map<string, Record<string, JsonValue>>> {
+  const found = new Map<string, Record<string, JsonValue>>();
+  if (ids.length === 0) return found;
+  const rows = await query.select().from(eventPrivate).where(inArray(eventPrivate.event, ids));
+  for (const row of rows)
+    found.set(row.event, { ...found.get(row.event), [row.field]: row.value ?? null });
+  return found;
+}
+
+/** A leaf is always an object: `leafText` wrote it. */
+const asObject = (value: JsonValue): JsonObject => value as JsonObject;

@@ -1,0 +1,159 @@
+// Carrying out what was approved. Called by the request's workflow, as often as it takes.
+import type { CredentialRow, RequestRow } from '../db/rows.ts';
+import type { Digest } from '../domain/digest.ts';
+import { Refusal } from '../domain/refusal.ts';
+import { readPublicKey } from '../keys/public-key.ts';
+import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
+import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
+import type { Deps } from './deps.ts';
+import { issueLease } from './issue.ts';
+import { intendLease, lockLease, retakeLease } from './leases.ts';
+import { redeemPermit } from './permits.ts';
+import { activeBundle, activatePolicy } from './policies.ts';
+import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
+import { lockActiveAgent } from './tasks.ts';
+import { transact, type Call, type Unit } from './unit.ts';
+
+export type Fulfilment =
+  /** Done, by this call or an earlier one. */
+  | { outcome: 'done' }
+  /** It can never be done: the request says why. */
+  | { outcome: 'failed'; code: string }
+  /** It cannot be done now. */
+  | { outcome: 'later'; code: string };
+
+/** Does what an approved request asked for, exactly once however often this runs. */
+export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise<Fulfilment> {
+  const row = await findRequest(deps.db.query, id);
+  if (row?.state !== 'approved') return { outcome: 'done' };
+  switch (row.action.action) {
+    case 'credential:request':
+      return fulfilCredential(deps, call, row);
+    case 'agent:admit':
+      return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));
+    case 'policy:activate':
+      return fulfilAtOnce(deps, call, id, (unit, locked) =>
+        activatePolicy(unit, locked.action.resource.id as Digest, aboutRequest(locked)),
+      );
+    default:
+      return fail(deps, call, id, 'unknown_action');
+  }
+}
+
+/** An effect on our own rows: the permit, the effect and the end of the request are one transaction. */
+async function fulfilAtOnce(
+  deps: Deps,
+  call: Call,
+  id: string,
+  effect: (unit: Unit, row: RequestRow) => Promise<void>,
+): Promise<Fulfilment> {
+  return transact(deps, call, async (unit): Promise<Fulfilment> => {
+    const row = await lockRequest(unit, id);
+    if (row.state !== 'approved') return { outcome: 'done' };
+    const redeemed = await redeemPermit(unit, deps, row);
+    if (redeemed instanceof Refusal) {
+      await failRequest(unit, row, redeemed.code);
+      if (row.action.action === 'agent:admit') await rejectAgent(unit, row, redeemed.code);
+      return { outcome: 'failed', code: redeemed.code };
+    }
+    await effect(unit, row);
+    await moveRequest(unit, row, 'consumed');
+    unit.emit('receipt.recorded', {
+      subject: row.id,
+      request: row.id,
+      agent: row.agent,
+      control: row.controls[0] ?? null,
+      detail: {
+        permit: redeemed.id,
+        digest_matches: true,
+        outcome: 'done',
+        effect: row.action.resource.id,
+      },
+      private: {},
+    });
+    return { outcome: 'done' };
+  });
+}
+
+type LeasePlan = { lease: CredentialRow; sealTo: RequestRow['sealTo'] } | Fulfilment;
+
+async function fulfilCredential(deps: Deps, call: Call, row: RequestRow): Promise<Fulfilment> {
+  const plan = await transact(deps, call, (unit) => planLease(unit, deps, row));
+  if ('outcome' in plan) return plan;
+  deps.crashPoint('fulfil:redeemed');
+  const key = await readPublicKey(plan.sealTo ?? {}, 'seal_key_invalid');
+  const answer = await issueLease(deps, call, {
+    lease: plan.lease,
+    sealTo: key.jwk,
+    once: null,
+    answer: (lease) => ({ status: 201, body: lease.id }),
+  });
+  if (!(answer instanceof Refusal)) return { outcome: 'done' };
+  if (answer.code === 'policy_changed') return fail(deps, call, row.id, answer.code);
+  return { outcome: 'later', code: answer.code };
+}
+
+async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<LeasePlan> {
+  let agent;
+  let owner;
+  try {
+    agent = await lockActiveAgent(unit, asAgentId(seen.agent ?? ''));
+    owner = await lockRunningTask(unit, seen.task ?? '', agent.id);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    const row = await lockRequest(unit, seen.id);
+    if (row.state === 'approved') await failRequest(unit, row, 'task_not_running');
+    return { outcome: 'failed', code: 'task_not_running' };
+  }
+  const row = await lockRequest(unit, seen.id);
+  if (row.state !== 'approved') return { outcome: 'done' };
+  const earlier = await resumable(unit, row);
+  if (earlier) return earlier;
+  const redeemed = await redeemPermit(unit, deps, row);
+  if (redeemed instanceof Refusal) {
+    // An approval that lapsed is closed by the clock; anything else can never be carried out.
+    if (redeemed.code === 'approval_lapsed') return { outcome: 'failed', code: redeemed.code };
+    await failRequest(unit, row, redeemed.code);
+    return { outcome: 'failed', code: redeemed.code };
+  }
+  const bundle = await activeBundle(unit, deps.policies);
+  const definition = bundle.roles.get(row.action.resource.id);
+  if (!definition) throw new Error('a redeemed permit names a role that policy no longer has');
+  const { ttl_seconds: ttl } = row.action.parameters;
+  const wanted = new Date(Date.parse(unit.at) + Number(ttl) * 1000).toISOString();
+  const key = await readPublicKey(row.sealTo ?? {}, 'seal_key_invalid');
+  const lease = await intendLease(unit, {
+    task: owner.id,
+    agent: agent.id,
+    role: row.action.resource.id,
+    definition,
+    control: row.controls[0] ?? null,
+    request: row.id,
+    permit: redeemed.id,
+    // Nothing that was approved outlives its approval (I3).
+    expiresAt: earliest(wanted, owner.deadlineAt, redeemed.expiresAt),
+    sealThumbprint: key.thumbprint,
+  });
+  await linkCredential(unit, row.id, lease.id);
+  return { lease, sealTo: row.sealTo };
+}
+
+/** The lease that an earlier run of this began: finished, or to be taken over. */
+async function resumable(unit: Unit, row: RequestRow): Promise<LeasePlan | null> {
+  if (row.credential === null) return null;
+  const lease = await lockLease(unit, row.credential);
+  if (lease.state === 'active') return { outcome: 'done' };
+  // A lease that never came to be frees its permit; one that was revoked stays revoked.
+  if (lease.state !== 'pending')
+    return lease.because === 'issue_abandoned' ? null : { outcome: 'done' };
+  const retaken = await retakeLease(unit, lease.id);
+  return retaken ? { lease: retaken, sealTo: row.sealTo } : null;
+}
+
+async function fail(deps: Deps, call: Call, id: string, code: string): Promise<Fulfilment> {
+  await transact(deps, call, async (unit) => {
+    const row = await lockRequest(unit, id);
+    if (row.state === 'approved') await failRequest(unit, row, code);
+  });
+  return { outcome: 'failed', code };
+}

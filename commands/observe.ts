@@ -1,0 +1,254 @@
+// What an independent observer saw in a target, joined to leases and controls and put on record. The observer
+// reads the target's own log with a login that can do nothing else; what cannot be joined is kept as it is.
+import { and, eq, inArray, lt } from 'drizzle-orm';
+import { agent, credential, sensorCursor, sensorSession } from '../db/schema/index.ts';
+import { digestOf, type Digest } from '../domain/digest.ts';
+import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
+import type { SqlEffect } from '../domain/sql-effect.ts';
+import type { Unit } from './unit.ts';
+
+/** Whose login a session in a target is: a lease of ours, our issuer, a declared application, or somebody else's. */
+export type LoginKind = 'credential' | 'issuer' | 'application' | 'other';
+
+interface SeenFacts {
+  session: string;
+  at: string;
+  loginName: string;
+  login: LoginKind;
+  credential: Id<'credential'> | null;
+}
+
+export type Seen = SeenFacts &
+  (
+    | { kind: 'session_opened' }
+    | { kind: 'session_closed' }
+    /** A statement without an effect that any control covers; only counted. */
+    | { kind: 'harmless' }
+    | {
+        kind: 'effect';
+        effect: SqlEffect;
+        controls: string[];
+        outcome: 'ran' | 'failed' | 'refused';
+        statement: string;
+        tables: string[];
+      }
+  );
+
+export interface Observation {
+  target: string;
+  grade: 'A' | 'B';
+  /** How far the target's clock may be from ours. */
+  skewMs: number;
+  seen: readonly Seen[];
+  /** Logins that could reach past the gates: by control, how many, and which. */
+  paths: readonly StandingPath[];
+  cursor: { file: string; offset: number };
+}
+
+export interface StandingPath {
+  control: string;
+  logins: string[];
+}
+
+/** An event says that the sensor is alive at least this often, so that its silence can be seen in the log. */
+const REPORT_SECONDS = 300;
+
+/** With nothing to say, that the log was read is written down only this often. */
+const IDLE_SECONDS = 10;
+
+export type CursorRow = typeof sensorCursor.$inferSelect;
+
+export async function readCursor(unit: Unit, target: string): Promise<CursorRow | null> {
+  const [row] = await unit.sql.select().from(sensorCursor).where(eq(sensorCursor.target, target));
+  return row ?? null;
+}
+
+/** Records what was seen and how far the log was read, together: nothing is seen twice, nothing is skipped. */
+export async function recordObservation(
+  unit: Unit,
+  observation: Observation,
+  from: CursorRow | null,
+): Promise<void> {
+  if (!(await stillAt(unit, observation.target, from))) return;
+  const leases = await leasesBehind(unit, observation);
+  for (const seen of observation.seen)
+    await record(unit, observation, narrowed(seen, leases), leases);
+  const isIdle = observation.seen.length === 0 && from?.offset === observation.cursor.offset;
+  if (isIdle && from.readAt > addSeconds(unit.at, -IDLE_SECONDS)) return;
+  const paths = pathsDigest(observation.paths);
+  const reportDue = from === null || from.reportedAt <= addSeconds(unit.at, -REPORT_SECONDS);
+  if (reportDue || from.paths !== paths) report(unit, observation, from === null);
+  const row: CursorRow = {
+    target: observation.target,
+    ...observation.cursor,
+    readAt: unit.at,
+    reportedAt: reportDue ? unit.at : from.reportedAt,
+    paths,
+  };
+  await unit.sql
+    .insert(sensorCursor)
+    .values(row)
+    .onConflictDoUpdate({ target: sensorCursor.target, set: row });
+}
+
+/** Another observer may have read the same lines meanwhile; then its record stands and ours is dropped. */
+async function stillAt(unit: Unit, target: string, from: CursorRow | null): Promise<boolean> {
+  const [row] = await unit.sql
+    .select()
+    .from(sensorCursor)
+    .where(eq(sensorCursor.target, target))
+    .for('update');
+  if (!row || !from) return row === undefined && from === null;
+  return row.file === from.file && row.offset === from.offset;
+}
+
+const pathsDigest = (paths: readonly StandingPath[]): Digest =>
+  digestOf(
+    'countersign/paths/v1',
+    paths.map(({ control, logins }) => ({ control, logins: logins.toSorted() })),
+  );
+
+/** What a lease's own statement could have done is bounded by what the lease was for. */
+function narrowed(seen: Seen, leases: Leases): Seen {
+  if (seen.kind !== 'effect' || seen.effect !== 'opaque' || seen.login !== 'credential')
+    return seen;
+  const control = leases.get(seen.credential ?? '')?.control ?? null;
+  return control === null ? { ...seen, kind: 'harmless' } : { ...seen, controls: [control] };
+}
+
+type Leases = Map<string, typeof credential.$inferSelect>;
+
+async function leasesBehind(unit: Unit, { seen }: Observation): Promise<Leases> {
+  const ids = [...new Set(seen.flatMap((each) => each.credential ?? []))];
+  if (ids.length === 0) return new Map();
+  const rows = await unit.sql.select().from(credential).where(inArray(credential.id, ids));
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
+async function record(
+  unit: Unit,
+  observation: Observation,
+  seen: Seen,
+  leases: Leases,
+): Promise<void> {
+  const key = and(
+    eq(sensorSession.target, observation.target),
+    eq(sensorSession.session, seen.session),
+  );
+  if (seen.kind === 'session_opened') {
+    await unit.sql
+      .insert(sensorSession)
+      .values({
+        target: observation.target,
+        session: seen.session,
+        login: seen.login,
+        credential: seen.credential,
+        openedAt: seen.at,
+        statements: 0,
+      })
+      .onConflictDoNothing();
+    await noteUse(unit, seen, leases);
+  }
+  const [session] = await unit.sql.select().from(sensorSession).where(key);
+  if (seen.kind === 'harmless' || seen.kind === 'effect')
+    await unit.sql
+      .update(sensorSession)
+      .set({ statements: (session?.statements ?? 0) + 1 })
+      .where(key);
+  if (seen.kind === 'session_closed') await unit.sql.delete(sensorSession).where(key);
+  if (seen.kind !== 'harmless') emitSeen(unit, observation, seen, leases, session?.statements ?? 0);
+}
+
+/** When a credential and its agent were last seen at work, as the target itself tells it. */
+async function noteUse(unit: Unit, seen: Seen, leases: Leases): Promise<void> {
+  const lease = leases.get(seen.credential ?? '');
+  if (!lease) return;
+  await unit.sql.update(credential).set({ lastUsedAt: seen.at }).where(eq(credential.id, lease.id));
+  await unit.sql
+    .update(agent)
+    .set({ lastUsedAt: seen.at })
+    .where(and(eq(agent.id, lease.agent), lt(agent.lastUsedAt, seen.at)));
+}
+
+function emitSeen(
+  unit: Unit,
+  observation: Observation,
+  seen: Exclude<Seen, { kind: 'harmless' }>,
+  leases: Leases,
+  statements: number,
+): void {
+  const lease = leases.get(seen.credential ?? '');
+  const effect = seen.kind === 'effect' ? seen : null;
+  unit.emit('runtime.observed', {
+    subject: seen.credential ?? `${observation.target}/${seen.session}`,
+    actor_chain: lease ? [{ type: 'agent', id: lease.agent }] : [],
+    task: lease?.task ?? null,
+    agent: lease?.agent ?? null,
+    request: lease?.request ?? null,
+    control: effect?.controls[0] ?? null,
+    detail: {
+      kind: seen.kind,
+      target: observation.target,
+      grade: observation.grade,
+      controls: effect?.controls ?? [],
+      credential: seen.credential,
+      login: seen.login,
+      effect: effect?.effect ?? null,
+      outcome: effect?.outcome ?? null,
+      session_ref: `${observation.target}/${seen.session}`,
+      at: seen.at,
+      skew_ms: observation.skewMs,
+      statements,
+    },
+    private: {
+      login_name: seen.loginName,
+      statement_digest: effect ? digestOf('countersign/statement/v1', effect.statement) : null,
+      objects: effect ? effect.tables : null,
+    },
+  });
+}
+
+/** Says that the sensor is alive, and which standing access it found. */
+function report(unit: Unit, observation: Observation, isFirst: boolean): void {
+  const about = {
+    subject: `sensor:${observation.target}`,
+    actor_chain: [],
+  };
+  const common = {
+    target: observation.target,
+    grade: observation.grade,
+    credential: null,
+    session_ref: null,
+    at: unit.at,
+    skew_ms: observation.skewMs,
+  };
+  unit.emit('runtime.observed', {
+    ...about,
+    detail: {
+      ...common,
+      kind: isFirst ? 'sensor_started' : 'sensor_alive',
+      controls: [],
+      login: null,
+      effect: null,
+      outcome: null,
+      statements: 0,
+    },
+    private: { login_name: null, statement_digest: null, objects: null },
+  });
+  for (const { control, logins } of observation.paths)
+    unit.emit('runtime.observed', {
+      ...about,
+      control,
+      detail: {
+        ...common,
+        kind: 'standing_access',
+        controls: [control],
+        login: 'other',
+        effect: 'write',
+        outcome: null,
+        statements: logins.length,
+      },
+      private: { login_name: null, statement_digest: null, objects: logins },
+    });
+}

@@ -1,0 +1,124 @@
+// A permit is a right to run one digest once. Redeeming it asks today's policy again.
+import { eq } from 'drizzle-orm';
+import type { RequestRow, PermitRow } from '../db/rows.ts';
+import { permit } from '../db/schema/index.ts';
+import { actionDigest } from '../domain/action.ts';
+import type { Id } from '../domain/id.ts';
+import { canMove, type PermitState } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
+import type { Deps } from './deps.ts';
+import { activeBundle } from './policies.ts';
+import { evaluateAction } from './questions.ts';
+import { aboutRequest } from './requests.ts';
+import type { Unit } from './unit.ts';
+
+export async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(permit)
+    .where(eq(permit.request, request))
+    .for('update');
+  if (!row) throw new Error(`the approved request ${request} has no permit`);
+  return row;
+}
+
+/**
+ * Redeems the permit of a locked, approved request. A refusal is an outcome, with its event: the approval
+ * lapsed, the action is not the approved one, or the policy no longer holds it open.
+ */
+export async function redeemPermit(
+  unit: Unit,
+  deps: Deps,
+  row: RequestRow,
+): Promise<PermitRow | Refusal> {
+  const held = await lockPermit(unit, row.id);
+  const now = await unit.readClock();
+  if (held.state !== 'live' && held.state !== 'redeemed')
+    return refusePermit(unit, row, held, 'policy_changed', 'The approval is no longer good.');
+  if (!(now < held.expiresAt)) {
+    if (held.state === 'live') await movePermit(unit, held, 'lapsed');
+    return refusePermit(unit, row, held, 'approval_lapsed', 'The approval was not used in time.');
+  }
+  if (actionDigest(row.action) !== held.digest)
+    return voidPermit(unit, row, held, 'digest_mismatch', 'The action is not the one approved.');
+  if (!(await isStillApproved(unit, deps, row)))
+    return voidPermit(
+      unit,
+      row,
+      held,
+      'policy_changed',
+      'The policy changed since this was approved: ask again.',
+    );
+  // A redeemed permit whose lease was abandoned may be used again: one login at a time is what it allows.
+  if (held.state === 'redeemed') return held;
+  await unit.sql
+    .update(permit)
+    .set({ state: 'redeemed', redeemedAt: now })
+    .where(eq(permit.id, held.id));
+  unit.emit('permit.redeemed', {
+    ...aboutRequest(row),
+    detail: { permit: held.id, digest_matches: true, rules_unchanged: true },
+    private: {},
+  });
+  return { ...held, state: 'redeemed', redeemedAt: now };
+}
+
+/** Whether today's policy would let this approval through: no denial, and no route or rule it did not pass. */
+async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> {
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const today = await evaluateAction(unit.sql, bundle, row.action);
+  if (today.decision === 'deny') return false;
+  return today.routes.every((route) =>
+    row.routes.some(
+      (passed) => passed.name === route.name && passed.rule_digest === route.rule_digest,
+    ),
+  );
+}
+
+async function voidPermit(
+  unit: Unit,
+  row: RequestRow,
+  held: PermitRow,
+  code: 'digest_mismatch' | 'policy_changed',
+  message: string,
+): Promise<Refusal> {
+  if (held.state === 'live') await movePermit(unit, held, 'voided');
+  unit.emit('permit.voided', {
+    ...aboutRequest(row),
+    detail: { permit: held.id, code },
+    private: {},
+  });
+  return new Refusal(code, message);
+}
+
+function refusePermit(
+  unit: Unit,
+  row: RequestRow,
+  held: PermitRow,
+  code: 'approval_lapsed' | 'policy_changed' | 'already_collected' | 'digest_mismatch',
+  message: string,
+): Refusal {
+  unit.emit('permit.refused', {
+    ...aboutRequest(row),
+    decision: 'refused',
+    detail: { permit: held.id, code },
+    private: {},
+  });
+  return new Refusal(code, message);
+}
+
+async function movePermit(unit: Unit, held: PermitRow, to: PermitState): Promise<void> {
+  if (!canMove('permit', held.state, to))
+    throw new Error(`a permit cannot go from ${held.state} to ${to}`);
+  await unit.sql.update(permit).set({ state: to }).where(eq(permit.id, held.id));
+}
+
+/** Records an attempt to use an approval for something it is not good for. */
+export async function refuseUse(
+  unit: Unit,
+  row: RequestRow,
+  code: 'already_collected' | 'digest_mismatch' | 'approval_lapsed',
+  message: string,
+): Promise<Refusal> {
+  return refusePermit(unit, row, await lockPermit(unit, row.id), code, message);
+}

@@ -1,0 +1,94 @@
+// Which policy is active, and making another one so.
+import { eq } from 'drizzle-orm';
+import type { Query } from '../db/client.ts';
+import { activePolicy, policy } from '../db/schema/index.ts';
+import type { Digest } from '../domain/digest.ts';
+import type { EventFacts } from '../domain/event.ts';
+import { parsePolicyBundle, policyVersion, type PolicyBundle } from './policy-bundle.ts';
+import { partyOf } from './principal.ts';
+import type { Unit } from './unit.ts';
+
+/** Parsed bundles by version. A version never changes, so an entry is never stale. */
+export type PolicyCache = Map<Digest, PolicyBundle>;
+
+const CACHED_MAX = 8;
+
+/**
+ * The active policy. `share` holds it in place until the transaction ends, so that what is decided here
+ * and what is true at commit are the same.
+ */
+export async function activeBundle(
+  unit: Unit,
+  cache: PolicyCache,
+  lock: 'share' | null = null,
+): Promise<PolicyBundle> {
+  const query = unit.sql.select({ version: activePolicy.version }).from(activePolicy);
+  const [row] = await (lock ? query.for(lock) : query);
+  if (!row) throw new Error('no policy is active: run countersign migrate');
+  return loadBundle(unit.sql, cache, row.version);
+}
+
+/** The active policy as readers see it, outside any decision. */
+export async function readActiveBundle(query: Query, cache: PolicyCache): Promise<PolicyBundle> {
+  const [row] = await query.select({ version: activePolicy.version }).from(activePolicy);
+  if (!row) throw new Error('no policy is active: run countersign migrate');
+  return loadBundle(query, cache, row.version);
+}
+
+async function loadBundle(
+  query: Pick<Query, 'select'>,
+  cache: PolicyCache,
+  version: Digest,
+): Promise<PolicyBundle> {
+  const known = cache.get(version);
+  if (known) return known;
+  const [row] = await query.select().from(policy).where(eq(policy.version, version));
+  if (!row) throw new Error(`the policy ${version} is active but not stored`);
+  const bundle = parsePolicyBundle(row.files);
+  if (cache.size >= CACHED_MAX) cache.clear();
+  cache.set(version, bundle);
+  return bundle;
+}
+
+/** Keeps a bundle without activating it. */
+export async function storePolicy(unit: Unit, bundle: PolicyBundle): Promise<void> {
+  await unit.sql
+    .insert(policy)
+    .values({ version: bundle.version, files: bundle.files, createdAt: unit.at })
+    .onConflictDoNothing();
+}
+
+/** Makes a stored policy the active one. Decisions in progress finish first. */
+export async function activatePolicy(
+  unit: Unit,
+  version: Digest,
+  approved: Partial<EventFacts> = {},
+): Promise<void> {
+  const by = partyOf(unit.call.principal);
+  const [before] = await unit.sql.select().from(activePolicy).for('update');
+  if (before?.version === version) return;
+  const row = { version, activatedAt: unit.at, activatedBy: by };
+  await unit.sql
+    .insert(activePolicy)
+    .values(row)
+    .onConflictDoUpdate({ target: activePolicy.singleton, set: row });
+  unit.emit('policy.activated', {
+    ...approved,
+    subject: version,
+    policy_version: version,
+    detail: { replaces: before?.version ?? null, by: { type: by.type, id: by.id } },
+    private: {},
+  });
+}
+
+/** Activates the bundle that comes with the installation, if none ever was. */
+export async function activateFirstPolicy(
+  unit: Unit,
+  files: Record<string, string>,
+): Promise<void> {
+  const [active] = await unit.sql.select().from(activePolicy);
+  if (active) return;
+  const bundle = parsePolicyBundle(files);
+  await storePolicy(unit, bundle);
+  await activatePolicy(unit, policyVersion(files));
+}

@@ -1,0 +1,405 @@
+// A policy bundle: a folder of files, parsed once into something that cannot be half right.
+// Every mistake is reported with its file and line, what is wrong, and what is allowed.
+import {
+  policySetTextToParts,
+  policyToJson,
+  validate,
+  type DetailedError,
+  type PolicyJson,
+} from '@cedar-policy/cedar-wasm/nodejs';
+import {
+  isMap,
+  isPair,
+  isScalar,
+  LineCounter,
+  parseDocument,
+  type Document,
+  type Node,
+} from 'yaml';
+import { z } from 'zod';
+import {
+  CHANNELS,
+  freezeRoute,
+  STRENGTHS,
+  type FrozenRoute,
+  type RouteRule,
+} from '../domain/approval.ts';
+import { digestOf, type Digest } from '../domain/digest.ts';
+
+export interface PolicyProblem {
+  file: string;
+  line: number | null;
+  message: string;
+}
+
+export class PolicyError extends Error {
+  readonly problems: readonly PolicyProblem[];
+  constructor(problems: readonly PolicyProblem[]) {
+    super(problems.map(formatProblem).join('\n'));
+    this.problems = problems;
+  }
+}
+
+export const formatProblem = ({ file, line, message }: PolicyProblem): string =>
+  `${file}${line === null ? '' : `:${line}`}: ${message}`;
+
+export const ISSUERS = ['jwt', 'postgres'] as const;
+export type IssuerName = (typeof ISSUERS)[number];
+
+/** The target of credentials that exist only as our own signature. */
+export const OWN_TOKENS = 'tokens';
+
+const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
+const groupName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'lower-case letters, digits, _ . -');
+const databaseName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'a plain database role name');
+const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
+const seconds = (most: number) => z.number().int().min(1).max(most);
+
+const DAY = 86_400;
+
+const routeSchema = z.strictObject({
+  title: z.string().min(1).max(100),
+  groups: z.array(groupName).min(1).max(20),
+  quorum: z.number().int().min(1).max(10).default(1),
+  expiry_seconds: seconds(30 * DAY).default(DAY),
+  valid_seconds: seconds(7 * DAY).default(900),
+  strength: z.enum(STRENGTHS).default('session'),
+  channels: z
+    .array(z.enum(CHANNELS))
+    .min(1)
+    .default([...CHANNELS]),
+  independence: z
+    .strictObject({
+      owner: z.enum(['barred', 'allowed']).default('barred'),
+      triggerer: z.enum(['barred', 'allowed']).default('barred'),
+    })
+    .prefault({}),
+  remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
+  escalation: z
+    .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
+    .max(5)
+    .default([]),
+});
+
+const targetSchema = z.strictObject({
+  issuer: z.literal('postgres'),
+  url_from: variable,
+  observer_url_from: variable.optional(),
+  /** How independent the observer is of us: A under other administrators, B our sensor on the target. */
+  grade: z.enum(['A', 'B']).default('B'),
+  /** Logins of the applications that own the data: what they do is their work, and no bypass of a gate. */
+  application_logins: z.array(databaseName).max(50).default([]),
+});
+
+const roleCommon = {
+  title: z.string().min(1).max(100),
+  data_class: z.string().min(1).max(40).default('internal'),
+  reason: z.enum(['required', 'optional']).default('optional'),
+  ttl_seconds_default: seconds(DAY).default(900),
+  ttl_seconds_max: seconds(DAY).default(3600),
+};
+
+const roleSchema = z.discriminatedUnion('issuer', [
+  z.strictObject({
+    issuer: z.literal('postgres'),
+    target: name,
+    member_of: z.array(databaseName).min(1).max(20),
+    connection_limit: z.number().int().min(1).max(100).default(5),
+    ...roleCommon,
+  }),
+  z.strictObject({ issuer: z.literal('jwt'), audience: z.url(), ...roleCommon }),
+]);
+
+const rolesFile = z.strictObject({
+  targets: z.record(name, targetSchema).default({}),
+  roles: z.record(name, roleSchema),
+});
+
+const testsFile = z.array(
+  z.strictObject({
+    name: z.string(),
+    action: z.string(),
+    resource: z.string().default(''),
+    agent: z.record(z.string(), z.string()).default({}),
+    expect: z.enum(['permit', 'hold', 'deny']),
+    routes: z.array(name).default([]),
+  }),
+);
+
+export type TargetDefinition = z.infer<typeof targetSchema>;
+export type RoleDefinition = z.infer<typeof roleSchema>;
+export type PolicyTest = z.infer<typeof testsFile>[number];
+
+/** One Cedar policy with what its annotations say. */
+export interface Rule {
+  id: string;
+  effect: 'permit' | 'forbid';
+  /** The route that must approve; null for a plain permit or a forbid. */
+  route: string | null;
+  control: string | null;
+  risk: string | null;
+  mode: 'observe' | 'warn' | 'hold';
+}
+
+export interface PolicyBundle {
+  version: Digest;
+  files: Record<string, string>;
+  rules: Map<string, Rule>;
+  /** Cedar source by rule id: Cedar forgets @id unless ids are given this way. */
+  cedar: Record<string, string>;
+  schema: string;
+  routes: Map<string, FrozenRoute>;
+  roles: Map<string, RoleDefinition>;
+  targets: Map<string, TargetDefinition>;
+  tests: PolicyTest[];
+}
+
+/** The names of the files a bundle may have. */
+export const isPolicyFile = (file: string): boolean =>
+  /^[a-z0-9][a-z0-9_-]*\.cedar$/.test(file) ||
+  ['schema.cedarschema', 'routes.yaml', 'roles.yaml', 'tests.yaml', 'upstreams.yaml'].includes(
+    file,
+  );
+
+export const policyVersion = (files: Record<string, string>): Digest =>
+  digestOf('countersign/policy/v1', files);
+
+/** Parses and validates a bundle, or throws a PolicyError that lists every problem found. */
+export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
+  const problems: PolicyProblem[] = Object.keys(files)
+    .filter((file) => !isPolicyFile(file))
+    .map((file) => ({ file, line: null, message: 'a policy bundle has no file of this name' }));
+  const schema = files['schema.cedarschema'] ?? '';
+  if (schema === '')
+    problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
+  const { rules, cedar } = parseCedar(files, schema, problems);
+  const routes = readYaml('routes.yaml', files, z.record(name, routeSchema), problems) ?? {};
+  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? { targets: {}, roles: {} };
+  const tests =
+    files['tests.yaml'] === undefined
+      ? []
+      : (readYaml('tests.yaml', files, testsFile, problems) ?? []);
+  const bundle: PolicyBundle = {
+    version: policyVersion(files),
+    files,
+    rules,
+    cedar,
+    schema,
+    routes: new Map(
+      Object.entries(routes).map(([route, rule]) => [route, freezeRoute(route, asRule(rule))]),
+    ),
+    roles: new Map(Object.entries(access.roles)),
+    targets: new Map(Object.entries(access.targets)),
+    tests,
+  };
+  // A file that could not be read names nothing, which is no fault of those that refer to it.
+  if (problems.length === 0) problems.push(...danglingReferences(bundle));
+  if (problems.length > 0) throw new PolicyError(problems);
+  return bundle;
+}
+
+const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
+
+const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
+const MODES = ['observe', 'warn', 'hold'] as const;
+
+function parseCedar(
+  files: Record<string, string>,
+  schema: string,
+  problems: PolicyProblem[],
+): { rules: Map<string, Rule>; cedar: Record<string, string> } {
+  const rules = new Map<string, Rule>();
+  const cedar: Record<string, string> = {};
+  for (const [file, text] of Object.entries(files).filter(([each]) => each.endsWith('.cedar'))) {
+    const parts = policySetTextToParts(text);
+    if (parts.type === 'failure') {
+      problems.push(...parts.errors.map((error) => cedarProblem(file, text, error)));
+      continue;
+    }
+    if (parts.policy_templates.length > 0)
+      problems.push({ file, line: null, message: 'policy templates are not supported' });
+    for (const source of parts.policies) {
+      const parsed = policyToJson(source);
+      if (parsed.type === 'failure') continue;
+      const line = lineOf(text, text.indexOf(source.trim().split('\n')[0] ?? ''));
+      const rule = readRule(parsed.json, file, line, problems);
+      if (!rule) continue;
+      if (rules.has(rule.id))
+        problems.push({ file, line, message: `the id "${rule.id}" is used twice` });
+      rules.set(rule.id, rule);
+      cedar[rule.id] = source;
+    }
+  }
+  if (schema !== '') problems.push(...schemaProblems(schema, cedar, files));
+  return { rules, cedar };
+}
+
+function schemaProblems(
+  schema: string,
+  cedar: Record<string, string>,
+  files: Record<string, string>,
+): PolicyProblem[] {
+  const answer = validate({ schema, policies: { staticPolicies: cedar } });
+  if (answer.type === 'failure')
+    return answer.errors.map((error) => cedarProblem('schema.cedarschema', schema, error));
+  return answer.validationErrors.map(({ policyId, error }) => ({
+    ...placeOfRule(files, policyId),
+    message: `policy "${policyId}": ${error.message}${error.help ? ` (${error.help})` : ''}`,
+  }));
+}
+
+function cedarProblem(file: string, text: string, error: DetailedError): PolicyProblem {
+  const at = error.sourceLocations?.[0]?.start;
+  const message = error.help ? `${error.message} (${error.help})` : error.message;
+  return { file, line: at === undefined ? null : lineOf(text, at), message };
+}
+
+const lineOf = (text: string, at: number): number | null =>
+  at < 0 ? null : text.slice(0, at).split('\n').length;
+
+function readRule(
+  json: PolicyJson,
+  file: string,
+  line: number | null,
+  problems: PolicyProblem[],
+): Rule | null {
+  const said = json.annotations ?? {};
+  const complain = (message: string): void => void problems.push({ file, line, message });
+  for (const [annotation, value] of Object.entries(said)) {
+    // A misspelt @approvl would pass as a plain permit, so unknown annotations are mistakes.
+    if (!ANNOTATIONS.includes(annotation))
+      complain(`@${annotation} is not an annotation; allowed: ${ANNOTATIONS.join(', ')}`);
+    else if (!value) complain(`@${annotation} has no value`);
+  }
+  const { id, approval = null, control = null, risk = null, mode = 'hold' } = said;
+  if (!id) {
+    complain('every policy needs an @id("…")');
+    return null;
+  }
+  if (json.effect === 'forbid' && (approval ?? control) !== null)
+    complain(`"${id}" is a forbid: nobody can approve what is forbidden`);
+  if (approval === null && control !== null)
+    complain(`"${id}" names a control but asks nobody: add @approval`);
+  const known = MODES.find((each) => each === mode);
+  if (!known) complain(`@mode("${mode}") is not a mode; allowed: ${MODES.join(', ')}`);
+  return {
+    id,
+    effect: json.effect,
+    route: approval,
+    control: approval === null ? null : (control ?? approval),
+    risk,
+    mode: known ?? 'hold',
+  };
+}
+
+function readYaml<T>(
+  file: string,
+  files: Record<string, string>,
+  schema: z.ZodType<T>,
+  problems: PolicyProblem[],
+): T | null {
+  const text = files[file];
+  if (text === undefined) {
+    problems.push({ file, line: null, message: 'is missing' });
+    return null;
+  }
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  for (const error of document.errors)
+    problems.push({
+      file,
+      line: lines.linePos(error.pos[0]).line,
+      message: firstLine(error.message),
+    });
+  if (document.errors.length > 0) return null;
+  const parsed = schema.safeParse(document.toJS());
+  if (parsed.success) return parsed.data;
+  for (const issue of parsed.error.issues) {
+    const place = issue.path.map(String);
+    problems.push({
+      file,
+      line: lineOfPath(document, place, lines),
+      message: `${place.join('.') || 'the file'}: ${issue.message}`,
+    });
+  }
+  return null;
+}
+
+const firstLine = (text: string): string => text.split('\n')[0] ?? text;
+
+/** The line of the deepest part of the path that the file really has. */
+function lineOfPath(
+  document: Document.Parsed,
+  place: readonly string[],
+  lines: LineCounter,
+): number | null {
+  let node: unknown = document.contents;
+  let at: number | null = null;
+  for (const step of place) {
+    const pair = isMap(node)
+      ? node.items.find(
+          (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === step,
+        )
+      : undefined;
+    const key = pair?.key;
+    if (isScalar(key) && key.range) at = key.range[0];
+    node = pair ? pair.value : childAt(node, step);
+    const range = asNode(node)?.range;
+    if (!pair && range) at = range[0];
+  }
+  return at === null ? null : lines.linePos(at).line;
+}
+
+const childAt = (node: unknown, step: string): unknown =>
+  typeof node === 'object' && node !== null && 'items' in node && Array.isArray(node.items)
+    ? node.items[Number(step)]
+    : null;
+
+const asNode = (node: unknown): Node | null =>
+  typeof node === 'object' && node !== null && 'range' in node ? (node as Node) : null;
+
+/** Names that lead nowhere: a route, a target or a role that does not exist. */
+function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
+  const problems: PolicyProblem[] = [];
+  for (const rule of bundle.rules.values())
+    if (rule.route !== null && !bundle.routes.has(rule.route))
+      problems.push({
+        ...placeOfRule(bundle.files, rule.id),
+        message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
+      });
+  for (const [role, definition] of bundle.roles) {
+    const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
+    if (definition.ttl_seconds_default > definition.ttl_seconds_max)
+      problems.push({
+        ...place,
+        message: `roles.${role}: ttl_seconds_default is larger than ttl_seconds_max`,
+      });
+    if (definition.issuer === 'postgres' && !bundle.targets.has(definition.target))
+      problems.push({
+        ...place,
+        message: `roles.${role}: there is no target "${definition.target}"; there are: ${listed(bundle.targets)}`,
+      });
+  }
+  return problems;
+}
+
+/** Where a text first stands in a bundle. */
+export function placeOf(
+  files: Record<string, string>,
+  text: string,
+): Pick<PolicyProblem, 'file' | 'line'> {
+  const [file = Object.keys(files)[0] ?? '', content = ''] =
+    Object.entries(files).find(([, each]) => each.includes(text)) ?? [];
+  return { file, line: lineOf(content, content.indexOf(text)) };
+}
+
+const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);
+
+const listed = (names: Map<string, unknown>): string => [...names.keys()].join(', ') || 'none';
+
+export const targetOf = (role: RoleDefinition): string =>
+  role.issuer === 'postgres' ? role.target : OWN_TOKENS;

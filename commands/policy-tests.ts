@@ -1,0 +1,73 @@
+// The cases that a bundle brings along, run against the bundle itself.
+import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import { evaluate, type Evaluation, type Question } from './evaluate.ts';
+import {
+  placeOf,
+  targetOf,
+  type PolicyBundle,
+  type PolicyProblem,
+  type PolicyTest,
+} from './policy-bundle.ts';
+
+/** Problems, one for each case that does not come out as it says. */
+export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
+  return bundle.tests.flatMap((test) => {
+    const evaluation = evaluate(bundle, questionOf(bundle, test));
+    const wrong = difference(test, evaluation);
+    return wrong === null
+      ? []
+      : [{ ...placeOfTest(bundle, test), message: `"${test.name}": ${wrong}` }];
+  });
+}
+
+const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
+  placeOf({ 'tests.yaml': files['tests.yaml'] ?? '' }, name);
+
+function difference(test: PolicyTest, evaluation: Evaluation): string | null {
+  if (evaluation.decision !== test.expect)
+    return `expected ${test.expect}, got ${evaluation.decision} (${evaluation.reasons.join(', ')})`;
+  const asked = evaluation.routes.map((route) => route.name).toSorted();
+  const expected = test.routes.toSorted();
+  return asked.join() === expected.join()
+    ? null
+    : `expected the routes ${expected.join(', ') || 'none'}, got ${asked.join(', ') || 'none'}`;
+}
+
+function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
+  const entities: EntityJson[] = [];
+  const add = (uid: TypeAndId, attrs: EntityJson['attrs']): TypeAndId => {
+    entities.push({ uid, attrs, parents: [] });
+    return uid;
+  };
+  const person = add(
+    { type: 'Person', id: 'test-person' },
+    { roles: ['admin'], groups: ['admins'] },
+  );
+  const agent = add(
+    { type: 'Agent', id: 'test-agent' },
+    {
+      name: 'test-agent',
+      kind: 'ai_agent',
+      team: 'test',
+      ...test.agent,
+      owner: { __entity: person },
+    },
+  );
+  if (test.action === 'agent:admit')
+    return { principal: person, action: test.action, resource: agent, context: {}, entities };
+  if (test.action === 'policy:activate') {
+    const resource = add({ type: 'Policy', id: 'test-policy' }, {});
+    return { principal: person, action: test.action, resource, context: {}, entities };
+  }
+  const role = bundle.roles.get(test.resource);
+  const resource = add(
+    { type: 'Role', id: test.resource },
+    {
+      issuer: role?.issuer ?? 'none',
+      target: role ? targetOf(role) : 'none',
+      data_class: role?.data_class ?? 'none',
+    },
+  );
+  const context = { purpose: 'test', ttl_seconds: 60, triggered_by_proof: 'none' };
+  return { principal: agent, action: test.action, resource, context, entities };
+}

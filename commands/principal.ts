@@ -1,0 +1,49 @@
+// Who calls. Each kind has its own kind of credential, and only a person can ever decide.
+import type { PersonRole } from '../db/schema/people.ts';
+import type { Party } from '../domain/action.ts';
+import type { Strength } from '../domain/approval.ts';
+import type { Id } from '../domain/id.ts';
+
+export interface PersonPrincipal {
+  kind: 'person';
+  id: Id<'person'>;
+  name: string;
+  roles: PersonRole[];
+  groups: string[];
+  session: Id<'session'> | null;
+  strength: Strength;
+}
+
+export interface AgentPrincipal {
+  kind: 'agent';
+  id: Id<'agent'>;
+}
+
+export interface ServicePrincipal {
+  kind: 'service';
+  id: string;
+}
+
+/** Our own workflows and loops, acting on what people and policy already decided. */
+export interface WorkflowPrincipal {
+  kind: 'workflow';
+  id: string;
+}
+
+export type Principal = PersonPrincipal | AgentPrincipal | ServicePrincipal | WorkflowPrincipal;
+
+export const partyOf = (principal: Principal): Party => ({
+  type: principal.kind,
+  id: principal.id,
+});
+
+/** A name for rows that belong to one caller. */
+export const keyOf = (principal: Principal): string => `${principal.kind}:${principal.id}`;
+
+export const isAdmin = (principal: Principal): boolean =>
+  principal.kind === 'service' ||
+  (principal.kind === 'person' && principal.roles.includes('admin'));
+
+/** Auditors read everything and change nothing. */
+export const mayAudit = (principal: Principal): boolean =>
+  isAdmin(principal) || (principal.kind === 'person' && principal.roles.includes('auditor'));

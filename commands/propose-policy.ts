@@ -1,0 +1,61 @@
+// A change of policy is a sensitive action: it is proposed, shown by its digest, approved, and then activated.
+import type { RequestRow } from '../db/rows.ts';
+import type { Action } from '../domain/action.ts';
+import { Refusal } from '../domain/refusal.ts';
+import type { Deps } from './deps.ts';
+import { activatePolicy, activeBundle, storePolicy } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
+import { partyOf } from './principal.ts';
+import { evaluateAction } from './questions.ts';
+import { openRequest, recordEvaluation, type Asked } from './requests.ts';
+import type { Unit } from './unit.ts';
+
+/** The request that waits for people; null when the policy is active without one. */
+export async function proposePolicy(
+  unit: Unit,
+  deps: Deps,
+  bundle: PolicyBundle,
+): Promise<{ request: RequestRow | null } | Refusal> {
+  const current = await activeBundle(unit, deps.policies, 'share');
+  if (current.version === bundle.version) return { request: null };
+  const proposer = partyOf(unit.call.principal);
+  const action: Action = {
+    subject: proposer,
+    actor_chain: [proposer],
+    action: 'policy:activate',
+    resource: { type: 'policy', id: bundle.version },
+    parameters: { version: bundle.version, replaces: current.version },
+    data_class: null,
+    destination: null,
+    context: { changed_files: changedFiles(current.files, bundle.files) },
+  };
+  const evaluation = await evaluateAction(unit.sql, current, action);
+  const judged = recordEvaluation(unit, action, evaluation);
+  if (evaluation.decision === 'deny')
+    return new Refusal('denied', 'The active policy does not let itself be replaced this way.', {
+      evaluation: {
+        id: judged.id,
+        policy_version: evaluation.policyVersion,
+        reasons: evaluation.reasons,
+      },
+    });
+  await storePolicy(unit, bundle);
+  if (evaluation.decision === 'hold') {
+    const asked: Asked = {
+      action,
+      agent: null,
+      task: null,
+      reason: null,
+      sealTo: null,
+      callbackUrl: null,
+    };
+    return { request: await openRequest(unit, asked, judged) };
+  }
+  await activatePolicy(unit, bundle.version);
+  return { request: null };
+}
+
+function changedFiles(before: Record<string, string>, after: Record<string, string>): string[] {
+  const names = new Set([...Object.keys(before), ...Object.keys(after)]);
+  return [...names].filter((name) => before[name] !== after[name]).toSorted();
+}

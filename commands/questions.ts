@@ -1,0 +1,123 @@
+// Turns an action into a question for Cedar, from the rows as they are now: the same way when something is
+// first asked and when its approval is redeemed, so that the second look sees what changed.
+import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import { eq } from 'drizzle-orm';
+import type { Transaction } from '../db/client.ts';
+import { agent, person } from '../db/schema/index.ts';
+import type { Action, Party } from '../domain/action.ts';
+import type { Id } from '../domain/id.ts';
+import { evaluate, type Evaluation, type Question } from './evaluate.ts';
+import { targetOf, type PolicyBundle } from './policy-bundle.ts';
+
+/** Asks the bundle about an action as things stand in this transaction. */
+export async function evaluateAction(
+  tx: Transaction,
+  bundle: PolicyBundle,
+  action: Action,
+): Promise<Evaluation> {
+  return evaluate(bundle, await questionFor(tx, bundle, action));
+}
+
+async function questionFor(
+  tx: Transaction,
+  bundle: PolicyBundle,
+  action: Action,
+): Promise<Question> {
+  const asker = action.actor_chain[0] ?? action.subject;
+  const entities = new Map<string, EntityJson>();
+  const principal = await addParty(tx, entities, asker);
+  const resource = await addResource(tx, entities, bundle, action);
+  return {
+    principal,
+    action: action.action,
+    resource,
+    context: contextOf(action),
+    entities: [...entities.values()],
+  };
+}
+
+function contextOf(action: Action): Question['context'] {
+  if (action.action !== 'credential:request') return {};
+  const { purpose, triggered_by_proof: proof } = action.context;
+  const { ttl_seconds: ttl } = action.parameters;
+  return {
+    purpose: typeof purpose === 'string' ? purpose : '',
+    ttl_seconds: typeof ttl === 'number' ? ttl : 0,
+    triggered_by_proof: typeof proof === 'string' ? proof : 'none',
+  };
+}
+
+async function addParty(
+  tx: Transaction,
+  entities: Map<string, EntityJson>,
+  party: Party,
+): Promise<TypeAndId> {
+  if (party.type === 'agent') return addAgent(tx, entities, party.id);
+  if (party.type === 'person') return addPerson(tx, entities, party.id);
+  return add(entities, { type: 'Service', id: party.id }, {});
+}
+
+async function addResource(
+  tx: Transaction,
+  entities: Map<string, EntityJson>,
+  bundle: PolicyBundle,
+  { resource }: Action,
+): Promise<TypeAndId> {
+  if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
+  if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
+  const role = bundle.roles.get(resource.id);
+  return add(
+    entities,
+    { type: 'Role', id: resource.id },
+    role && {
+      issuer: role.issuer,
+      target: targetOf(role),
+      data_class: role.data_class,
+    },
+  );
+}
+
+async function addAgent(
+  tx: Transaction,
+  entities: Map<string, EntityJson>,
+  id: string,
+): Promise<TypeAndId> {
+  const [row] = await tx
+    .select()
+    .from(agent)
+    .where(eq(agent.id, id as Id<'agent'>));
+  if (!row) return { type: 'Agent', id };
+  const owner = await addPerson(tx, entities, row.owner);
+  return add(
+    entities,
+    { type: 'Agent', id },
+    {
+      name: row.name,
+      kind: row.kind,
+      team: row.team,
+      owner: { __entity: owner },
+    },
+  );
+}
+
+async function addPerson(
+  tx: Transaction,
+  entities: Map<string, EntityJson>,
+  id: string,
+): Promise<TypeAndId> {
+  const [row] = await tx
+    .select()
+    .from(person)
+    .where(eq(person.id, id as Id<'person'>));
+  return add(entities, { type: 'Person', id }, row && { roles: row.roles, groups: row.groups });
+}
+
+/** Without attributes an entity stays unknown to the engine, which then errs, which is a no. */
+function add(
+  entities: Map<string, EntityJson>,
+  uid: TypeAndId,
+  attrs: EntityJson['attrs'] | undefined,
+): TypeAndId {
+  if (attrs) entities.set(`${uid.type}::${uid.id}`, { uid, attrs, parents: [] });
+  return uid;
+}

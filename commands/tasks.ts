@@ -1,0 +1,291 @@
+// Tasks: one piece of work by one agent. Everything the agent is given hangs off one, and dies with it.
+import { and, count, eq, inArray, lt } from 'drizzle-orm';
+import type { Query, Transaction } from '../db/client.ts';
+import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
+import {
+  agent,
+  credential,
+  person,
+  task,
+  usedAssertion,
+  worker,
+  type RevokeCause,
+} from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
+import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
+import type { Deps } from './deps.ts';
+import { asPersonId } from './people.ts';
+import { activeBundle } from './policies.ts';
+import { partyOf } from './principal.ts';
+import { closeRequestsOf } from './requests.ts';
+import { newId, type Unit } from './unit.ts';
+
+export interface TaskStart {
+  purpose: string;
+  ttl_seconds: number;
+  triggered_by?: string | undefined;
+  trigger_proof?: string | undefined;
+}
+
+/** A person's word that they set off a task of one agent: our own token, good once and for minutes. */
+export const TRIGGER_PROOF = 'trigger+jwt';
+export const TRIGGER_PROOF_SECONDS = 300;
+
+export async function startTask(
+  unit: Unit,
+  deps: Deps,
+  agentId: Id<'agent'>,
+  start: TaskStart,
+): Promise<TaskRow> {
+  await lockActiveAgent(unit, agentId);
+  const bundle = await activeBundle(unit, deps.policies);
+  const triggeredBy = await knownPerson(unit, start.triggered_by);
+  const proven = await isTriggerProven(unit, deps, agentId, start);
+  const row: TaskRow = {
+    id: newId('task'),
+    agent: agentId,
+    purpose: start.purpose,
+    triggeredBy,
+    // Whoever the agent merely names is barred from voting, and never counted as independent.
+    triggeredByProof: triggeredBy === null ? 'none' : proven ? 'verified' : 'claimed',
+    state: 'running',
+    outcome: null,
+    reason: null,
+    policyVersion: bundle.version,
+    deadlineAt: new Date(Date.parse(unit.at) + start.ttl_seconds * 1000).toISOString(),
+    createdAt: unit.at,
+    ownedAt: null,
+    endedAt: null,
+  };
+  await unit.sql.insert(task).values(row);
+  await unit.sql.update(agent).set({ lastUsedAt: unit.at }).where(eq(agent.id, agentId));
+  unit.emit('task.started', {
+    ...aboutTask(row),
+    human: triggeredBy,
+    policy_version: row.policyVersion,
+    detail: {
+      triggered_by: triggeredBy,
+      triggered_by_proof: row.triggeredByProof,
+      deadline_at: row.deadlineAt,
+    },
+    private: { purpose: row.purpose },
+  });
+  unit.wake('task', row.id, agentId);
+  return row;
+}
+
+/** The agent, held in its state until the transaction ends: suspending it waits, and then sees our work. */
+export async function lockActiveAgent(unit: Unit, id: Id<'agent'>): Promise<AgentRow> {
+  const [row] = await unit.sql.select().from(agent).where(eq(agent.id, id)).for('share');
+  if (!row) throw new Refusal('not_found', 'There is no such agent.');
+  if (row.state !== 'active' || row.retiring)
+    throw new Refusal(
+      'agent_not_active',
+      `This agent is ${row.retiring ? 'retiring' : row.state}.`,
+    );
+  return row;
+}
+
+async function knownPerson(unit: Unit, id: string | undefined): Promise<Id<'person'> | null> {
+  if (id === undefined) return null;
+  const [row] = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(eq(person.id, asPersonId(id)));
+  if (!row) throw new Refusal('person_unknown', 'triggered_by names nobody known here.');
+  return row.id;
+}
+
+async function isTriggerProven(
+  unit: Unit,
+  deps: Deps,
+  agentId: Id<'agent'>,
+  { triggered_by: triggeredBy, trigger_proof: proof }: TaskStart,
+): Promise<boolean> {
+  if (proof === undefined) return false;
+  const { issuer } = unit.installation;
+  const claims = await deps.tokens.verify(proof, TRIGGER_PROOF, issuer, agentId);
+  const { sub, jti, exp } = claims ?? {};
+  if (sub === undefined || sub !== triggeredBy || jti === undefined || exp === undefined)
+    throw new Refusal(
+      'trigger_unproven',
+      'This trigger_proof does not show that triggered_by set off a task of this agent.',
+    );
+  const [fresh] = await unit.sql
+    .insert(usedAssertion)
+    .values({ agent: agentId, jti, expiresAt: new Date(exp * 1000).toISOString() })
+    .onConflictDoNothing()
+    .returning();
+  if (!fresh)
+    throw new Refusal('trigger_unproven', 'This trigger_proof was already used: get a new one.');
+  return true;
+}
+
+const aboutTask = (row: TaskRow) => ({ subject: row.id, task: row.id, agent: row.agent });
+
+export async function findTask(query: Query | Transaction, id: string): Promise<TaskRow | null> {
+  const [row] = await query
+    .select()
+    .from(task)
+    .where(eq(task.id, asTaskId(id)));
+  return row ?? null;
+}
+
+/** Ids that reach a query are only ever compared: another text finds nothing. */
+export const asTaskId = (id: string): Id<'task'> => id as Id<'task'>;
+
+/** How many credentials of a task have not been seen gone. */
+export async function aliveUnder(query: Query | Transaction, id: Id<'task'>): Promise<number> {
+  const [row] = await query
+    .select({ alive: count() })
+    .from(credential)
+    .where(and(eq(credential.task, id), inArray(credential.state, [...ALIVE])));
+  return row?.alive ?? 0;
+}
+
+export type TaskOutcome = 'completed' | 'failed' | 'expired' | 'killed';
+
+const CAUSE: Record<TaskOutcome, RevokeCause> = {
+  completed: 'task_ended',
+  failed: 'task_ended',
+  expired: 'task_ended',
+  killed: 'kill',
+};
+
+/**
+ * Begins the end of a task: from this commit on nothing more is issued under it, and everything that was
+ * is on its way out. Repeating it changes nothing.
+ */
+export async function endTask(
+  unit: Unit,
+  id: string,
+  outcome: TaskOutcome,
+  reason: string | null,
+): Promise<TaskRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(task)
+    .where(eq(task.id, asTaskId(id)))
+    .for('update');
+  if (!row) throw new Refusal('not_found', 'There is no such task.');
+  if (row.state !== 'running') return row;
+  await unit.readClock();
+  await unit.sql.update(task).set({ state: 'ending', outcome, reason }).where(eq(task.id, row.id));
+  const revoking = await revokeWhere(unit, eq(credential.task, row.id), CAUSE[outcome], null);
+  await closeRequestsOf(unit, row.id);
+  unit.emit('task.ending', {
+    ...aboutTask(row),
+    detail: { outcome, credentials: revoking.length },
+    private: { reason },
+  });
+  unit.wake('task', row.id, row.agent);
+  unit.changed(row.id);
+  return { ...row, state: 'ending', outcome, reason };
+}
+
+/** Ends a task whose deadline has passed. */
+export async function expireTask(unit: Unit, id: Id<'task'>): Promise<void> {
+  const row = await findTask(unit.sql, id);
+  if (row?.state === 'running' && !(unit.at < row.deadlineAt))
+    await endTask(unit, id, 'expired', null);
+}
+
+/** Closes an ending task once nothing under it is alive. Says what state the task is in. */
+export async function closeTask(unit: Unit, id: Id<'task'>): Promise<TaskState> {
+  const [row] = await unit.sql.select().from(task).where(eq(task.id, id)).for('update');
+  if (!row) throw new Refusal('not_found', 'There is no such task.');
+  if (row.state !== 'ending' || row.outcome === null) return row.state;
+  if ((await aliveUnder(unit.sql, id)) > 0) return row.state;
+  await unit.readClock();
+  await unit.sql.update(task).set({ state: row.outcome, endedAt: unit.at }).where(eq(task.id, id));
+  emitClosed(unit, row, row.outcome, await credentialsUnder(unit, id));
+  unit.changed(id);
+  unit.wake('agent', row.agent, row.agent);
+  return row.outcome;
+}
+
+function emitClosed(unit: Unit, row: TaskRow, outcome: TaskOutcome, credentials: number): void {
+  const about = aboutTask(row);
+  const detail = { credentials };
+  if (outcome === 'completed') unit.emit('task.completed', { ...about, detail, private: {} });
+  if (outcome === 'expired') unit.emit('task.expired', { ...about, detail, private: {} });
+  if (outcome === 'failed')
+    unit.emit('task.failed', { ...about, detail, private: { reason: row.reason } });
+  if (outcome === 'killed')
+    unit.emit('task.killed', { ...about, detail, private: { reason: row.reason } });
+}
+
+async function credentialsUnder(unit: Unit, id: Id<'task'>): Promise<number> {
+  const [row] = await unit.sql
+    .select({ made: count() })
+    .from(credential)
+    .where(eq(credential.task, id));
+  return row?.made ?? 0;
+}
+
+/** Notes that the task's workflow is running, which is what issuing waits for. */
+export async function ownTask(unit: Unit, id: Id<'task'>): Promise<TaskRow | null> {
+  const [row] = await unit.sql.select().from(task).where(eq(task.id, id)).for('update');
+  if (!row) return null;
+  if (row.ownedAt !== null) return row;
+  const ownedAt = await unit.readClock();
+  await unit.sql.update(task).set({ ownedAt }).where(eq(task.id, id));
+  unit.changed(id);
+  return { ...row, ownedAt };
+}
+
+/** Without a worker nothing would be revoked, so nothing is issued either. */
+export const WORKER_SILENCE_MAX_SECONDS = 60;
+
+export async function isWorkerAlive(query: Query | Transaction, now: string): Promise<boolean> {
+  const since = new Date(Date.parse(now) - WORKER_SILENCE_MAX_SECONDS * 1000).toISOString();
+  const rows = await query.select().from(worker);
+  return rows.some((row) => row.seenAt > since);
+}
+
+export async function recordHeartbeat(unit: Unit, id: string): Promise<void> {
+  await unit.sql
+    .insert(worker)
+    .values({ id, seenAt: unit.at })
+    .onConflictDoUpdate({ target: worker.id, set: { seenAt: unit.at } });
+  const old = new Date(Date.parse(unit.at) - 3_600_000).toISOString();
+  await unit.sql.delete(worker).where(lt(worker.seenAt, old));
+}
+
+/** Sets leases on their way out: pending ones too, since a login may already stand behind them. */
+export async function revokeWhere(
+  unit: Unit,
+  which: ReturnType<typeof eq> | undefined,
+  because: RevokeCause,
+  reason: string | null,
+): Promise<CredentialRow[]> {
+  const rows = await unit.sql
+    .update(credential)
+    .set({ state: 'revoking', because, nextTryAt: unit.at })
+    .where(and(which, inArray(credential.state, ['pending', 'active'])))
+    .returning();
+  const { type, id } = partyOf(unit.call.principal);
+  for (const row of rows) {
+    unit.emit('credential.revoke_intended', {
+      ...aboutCredential(row),
+      cause: because,
+      detail: { credential: row.id, because, by: { type, id } },
+      private: { reason },
+    });
+    unit.wake('target', targetWorkflow(row.target));
+  }
+  return rows;
+}
+
+/** The facts that every event about a lease carries. */
+export const aboutCredential = (row: CredentialRow) => ({
+  subject: row.id,
+  task: row.task,
+  agent: row.agent,
+  request: row.request,
+  control: row.control,
+});
+
+/** The workflow that reaps a target is called after it. */
+export const targetWorkflow = (target: string): string => `target:${target}`;

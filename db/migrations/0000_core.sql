@@ -1,0 +1,364 @@
+CREATE TABLE "agent" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"kind" text NOT NULL,
+	"owner" text collate "C" NOT NULL,
+	"team" text NOT NULL,
+	"purpose" text NOT NULL,
+	"state" text NOT NULL,
+	"retiring" boolean DEFAULT false NOT NULL,
+	"spiffe_id" text,
+	"request" text collate "C",
+	"registered_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"admitted_at" timestamp(3) with time zone,
+	"last_used_at" timestamp(3) with time zone,
+	"rotation_due_at" timestamp(3) with time zone,
+	"review_due_at" timestamp(3) with time zone,
+	CONSTRAINT "agent_name_unique" UNIQUE("name"),
+	CONSTRAINT "agent_spiffe_id_unique" UNIQUE("spiffe_id")
+);
+--> statement-breakpoint
+CREATE TABLE "agent_key" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"thumbprint" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"state" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "task" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"purpose" text NOT NULL,
+	"triggered_by" text collate "C",
+	"triggered_by_proof" text NOT NULL,
+	"state" text NOT NULL,
+	"outcome" text,
+	"reason" text,
+	"policy_version" text NOT NULL,
+	"deadline_at" timestamp(3) with time zone NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"owned_at" timestamp(3) with time zone,
+	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "used_assertion" (
+	"agent" text collate "C" NOT NULL,
+	"jti" text NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "used_assertion_agent_jti_pk" PRIMARY KEY("agent","jti")
+);
+--> statement-breakpoint
+CREATE TABLE "credential" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"issuer" text NOT NULL,
+	"target" text NOT NULL,
+	"control" text,
+	"state" text NOT NULL,
+	"permit" text collate "C",
+	"request" text collate "C",
+	"issue_attempt" integer NOT NULL,
+	"issue_by" timestamp(3) with time zone NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"issued_at" timestamp(3) with time zone,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"last_used_at" timestamp(3) with time zone,
+	"sealed" text,
+	"seal_thumbprint" text NOT NULL,
+	"collected_at" timestamp(3) with time zone,
+	"because" text,
+	"attempts" integer DEFAULT 0 NOT NULL,
+	"next_try_at" timestamp(3) with time zone,
+	"last_error" text,
+	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "event" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"type" text NOT NULL,
+	"time" timestamp(3) with time zone NOT NULL,
+	"task" text,
+	"request" text,
+	"agent" text,
+	"control" text,
+	"leaf" text NOT NULL
+) PARTITION BY RANGE ("id");
+--> statement-breakpoint
+CREATE TABLE "event_private" (
+	"event" text collate "C" NOT NULL,
+	"field" text NOT NULL,
+	"salt" "bytea" NOT NULL,
+	"value" jsonb,
+	CONSTRAINT "event_private_event_field_pk" PRIMARY KEY("event","field")
+);
+--> statement-breakpoint
+CREATE TABLE "log_entry" (
+	"index" bigint PRIMARY KEY NOT NULL,
+	"event" text collate "C" NOT NULL,
+	CONSTRAINT "log_entry_event_unique" UNIQUE("event")
+);
+--> statement-breakpoint
+CREATE TABLE "log_head" (
+	"singleton" integer PRIMARY KEY DEFAULT 1 NOT NULL,
+	"size" bigint NOT NULL,
+	"root" "bytea" NOT NULL,
+	"checkpoint" text NOT NULL,
+	"signed_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "log_pending" (
+	"sequence" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "log_pending_sequence_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"event" text collate "C" NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "log_pending_event_unique" UNIQUE("event")
+);
+--> statement-breakpoint
+CREATE TABLE "log_tile" (
+	"level" integer NOT NULL,
+	"index" bigint NOT NULL,
+	"width" integer NOT NULL,
+	"hashes" "bytea" NOT NULL,
+	CONSTRAINT "log_tile_level_index_pk" PRIMARY KEY("level","index")
+);
+--> statement-breakpoint
+CREATE TABLE "idempotency" (
+	"principal" text NOT NULL,
+	"route" text NOT NULL,
+	"key" text NOT NULL,
+	"fingerprint" text NOT NULL,
+	"resource" text,
+	"locked_until" timestamp(3) with time zone,
+	"status" integer,
+	"reply" "bytea",
+	"created_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "idempotency_principal_route_key_pk" PRIMARY KEY("principal","route","key")
+);
+--> statement-breakpoint
+CREATE TABLE "integration" (
+	"name" text PRIMARY KEY NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"updated_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "sensor_cursor" (
+	"target" text PRIMARY KEY NOT NULL,
+	"file" text NOT NULL,
+	"offset" bigint NOT NULL,
+	"read_at" timestamp(3) with time zone NOT NULL,
+	"reported_at" timestamp(3) with time zone NOT NULL,
+	"paths" text NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "sensor_session" (
+	"target" text NOT NULL,
+	"session" text NOT NULL,
+	"login" text NOT NULL,
+	"credential" text collate "C",
+	"opened_at" timestamp(3) with time zone NOT NULL,
+	"statements" integer NOT NULL,
+	CONSTRAINT "sensor_session_target_session_pk" PRIMARY KEY("target","session")
+);
+--> statement-breakpoint
+CREATE TABLE "slack_interaction" (
+	"digest" text PRIMARY KEY NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "slack_message" (
+	"request" text collate "C" NOT NULL,
+	"channel" text NOT NULL,
+	"ts" text NOT NULL,
+	"shown" text NOT NULL,
+	"decidable" boolean NOT NULL,
+	"face" text NOT NULL,
+	CONSTRAINT "slack_message_request_channel_pk" PRIMARY KEY("request","channel")
+);
+--> statement-breakpoint
+CREATE TABLE "wake" (
+	"workflow" text PRIMARY KEY NOT NULL,
+	"kind" text NOT NULL,
+	"agent" text,
+	"sequence" bigint NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "worker" (
+	"id" text PRIMARY KEY NOT NULL,
+	"seen_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "person" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"email" text,
+	"roles" text[] NOT NULL,
+	"groups" text[] NOT NULL,
+	"slack_user_id" text,
+	"state" text NOT NULL,
+	"invited_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "session" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"token_hash" text NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "session_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
+CREATE TABLE "sign_in_link" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "active_policy" (
+	"singleton" integer PRIMARY KEY DEFAULT 1 NOT NULL,
+	"version" text NOT NULL,
+	"activated_at" timestamp(3) with time zone NOT NULL,
+	"activated_by" jsonb NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "installation" (
+	"singleton" integer PRIMARY KEY DEFAULT 1 NOT NULL,
+	"issuer" text NOT NULL,
+	"trust_domain" text NOT NULL,
+	"log_origin" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "policy" (
+	"version" text PRIMARY KEY NOT NULL,
+	"files" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "permit" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"digest" text NOT NULL,
+	"state" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"redeemed_at" timestamp(3) with time zone,
+	CONSTRAINT "permit_request_unique" UNIQUE("request")
+);
+--> statement-breakpoint
+CREATE TABLE "request" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"agent" text collate "C",
+	"task" text collate "C",
+	"requester" jsonb NOT NULL,
+	"involved" jsonb NOT NULL,
+	"state" text NOT NULL,
+	"action" jsonb NOT NULL,
+	"digest" text NOT NULL,
+	"salt" "bytea" NOT NULL,
+	"evaluation" text collate "C" NOT NULL,
+	"policy_version" text NOT NULL,
+	"controls" text[] NOT NULL,
+	"why_held" text[] NOT NULL,
+	"routes" jsonb NOT NULL,
+	"names" jsonb NOT NULL,
+	"seal_to" jsonb,
+	"callback_url" text,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"decided_at" timestamp(3) with time zone,
+	"decided_by" text collate "C",
+	"approved_until" timestamp(3) with time zone,
+	"denial" jsonb,
+	"failure" text,
+	"credential" text collate "C"
+);
+--> statement-breakpoint
+CREATE TABLE "viewing" (
+	"request" text collate "C" NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"opened_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "vote" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"decision" text NOT NULL,
+	"channel" text NOT NULL,
+	"strength" text NOT NULL,
+	"shown" text NOT NULL,
+	"reason" text,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "review" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"title" text NOT NULL,
+	"state" text NOT NULL,
+	"scope_digest" text NOT NULL,
+	"opened_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"due_at" timestamp(3) with time zone NOT NULL,
+	"closed_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "review_line" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"review" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"credential" text collate "C",
+	"snapshot" jsonb NOT NULL,
+	"recommendation" text NOT NULL,
+	"basis" text NOT NULL,
+	"decision" text,
+	"decided_by" text collate "C",
+	"decided_at" timestamp(3) with time zone,
+	"reason" text
+);
+--> statement-breakpoint
+ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "permit" ADD CONSTRAINT "permit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREIGN KEY ("review") REFERENCES "public"."review"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
+CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
+CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
+CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
+CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
+CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
+CREATE INDEX "event_request" ON "event" USING btree ("request","id");--> statement-breakpoint
+CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-breakpoint
+CREATE INDEX "event_type" ON "event" USING btree ("type","id");--> statement-breakpoint
+CREATE INDEX "event_control" ON "event" USING btree ("control","id");--> statement-breakpoint
+CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
+CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
+CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
+CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint
+CREATE INDEX "request_task" ON "request" USING btree ("task");--> statement-breakpoint
+CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");--> statement-breakpoint
+CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
+CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
+CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
+CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");

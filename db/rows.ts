@@ -1,0 +1,15 @@
+// Rows as they are read.
+import type * as schema from './schema/index.ts';
+
+export type AgentRow = typeof schema.agent.$inferSelect;
+export type KeyRow = typeof schema.agentKey.$inferSelect;
+export type TaskRow = typeof schema.task.$inferSelect;
+export type CredentialRow = typeof schema.credential.$inferSelect;
+export type RequestRow = typeof schema.request.$inferSelect;
+export type VoteRow = typeof schema.vote.$inferSelect;
+export type PermitRow = typeof schema.permit.$inferSelect;
+export type PersonRow = typeof schema.person.$inferSelect;
+export type SessionRow = typeof schema.session.$inferSelect;
+export type ReviewRow = typeof schema.review.$inferSelect;
+export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;
+export type SlackMessageRow = typeof schema.slackMessage.$inferSelect;

@@ -1,0 +1,92 @@
+// Agents, their public keys, and their tasks.
+import { boolean, index, jsonb, pgTable, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { Party } from '../../domain/action.ts';
+import type { JsonObject } from '../../domain/json.ts';
+import { statesOf } from '../../domain/lifecycle.ts';
+import { digest, id, instant } from './columns.ts';
+import { person } from './people.ts';
+
+export const AGENT_KINDS = ['ai_agent', 'service', 'ci', 'demo'] as const;
+
+export const agent = pgTable(
+  'agent',
+  {
+    id: id('agent')().primaryKey(),
+    /** Unique for ever: a retired name is never given to another agent. */
+    name: text().notNull().unique(),
+    kind: text({ enum: AGENT_KINDS }).notNull(),
+    owner: id('person')()
+      .notNull()
+      .references(() => person.id),
+    team: text().notNull(),
+    purpose: text().notNull(),
+    state: text({ enum: statesOf('agent') }).notNull(),
+    /** Set once retirement was asked for; the agent is retired when nothing of it is alive. */
+    retiring: boolean().notNull().default(false),
+    spiffeId: text('spiffe_id').unique(),
+    request: id('request')(),
+    registeredBy: jsonb('registered_by').$type<Party>().notNull(),
+    createdAt: instant('created_at').notNull(),
+    admittedAt: instant('admitted_at'),
+    lastUsedAt: instant('last_used_at'),
+    rotationDueAt: instant('rotation_due_at'),
+    reviewDueAt: instant('review_due_at'),
+  },
+  (table) => [index('agent_owner').on(table.owner)],
+);
+
+export const agentKey = pgTable(
+  'agent_key',
+  {
+    id: id('key')().primaryKey(),
+    agent: id('agent')()
+      .notNull()
+      .references(() => agent.id),
+    thumbprint: text().notNull(),
+    jwk: jsonb().$type<JsonObject>().notNull(),
+    state: text({ enum: ['active', 'revoked'] }).notNull(),
+    createdAt: instant('created_at').notNull(),
+  },
+  // A public key names one agent: the same key on two would let one sign in as the other.
+  (table) => [uniqueIndex('agent_key_thumbprint').on(table.thumbprint)],
+);
+
+/** Client assertions already used, kept until they would have expired anyway. */
+export const usedAssertion = pgTable(
+  'used_assertion',
+  {
+    agent: id('agent')().notNull(),
+    jti: text().notNull(),
+    expiresAt: instant('expires_at').notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.agent, table.jti] })],
+);
+
+export const TRIGGER_PROOFS = ['verified', 'claimed', 'none'] as const;
+
+export const task = pgTable(
+  'task',
+  {
+    id: id('task')().primaryKey(),
+    agent: id('agent')()
+      .notNull()
+      .references(() => agent.id),
+    purpose: text().notNull(),
+    triggeredBy: id('person')('triggered_by').references(() => person.id),
+    triggeredByProof: text('triggered_by_proof', { enum: TRIGGER_PROOFS }).notNull(),
+    state: text({ enum: statesOf('task') }).notNull(),
+    /** What an ending task ends as. */
+    outcome: text({ enum: ['completed', 'failed', 'expired', 'killed'] }),
+    reason: text(),
+    policyVersion: digest('policy_version').notNull(),
+    deadlineAt: instant('deadline_at').notNull(),
+    createdAt: instant('created_at').notNull(),
+    /** When the task's workflow was first seen running; nothing is issued before. */
+    ownedAt: instant('owned_at'),
+    endedAt: instant('ended_at'),
+  },
+  (table) => [
+    index('task_agent').on(table.agent),
+    index('task_state').on(table.state, table.deadlineAt),
+  ],
+);

@@ -1,0 +1,68 @@
+// Leases on access. A row is written before its target is touched and says what is known of the login.
+// Whoever can write here can hide a live login from the reaper; the sweep over each target finds it again.
+import { sql } from 'drizzle-orm';
+import { index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { statesOf } from '../../domain/lifecycle.ts';
+import { agent, task } from './agents.ts';
+import { id, instant } from './columns.ts';
+
+export const REVOKE_CAUSES = [
+  'ttl',
+  'task_ended',
+  'agent_suspended',
+  'agent_retired',
+  'revoked',
+  'review',
+  'approval_ended',
+  'issue_abandoned',
+  'kill',
+] as const;
+export type RevokeCause = (typeof REVOKE_CAUSES)[number];
+
+export const credential = pgTable(
+  'credential',
+  {
+    id: id('credential')().primaryKey(),
+    task: id('task')()
+      .notNull()
+      .references(() => task.id),
+    agent: id('agent')()
+      .notNull()
+      .references(() => agent.id),
+    role: text().notNull(),
+    issuer: text().notNull(),
+    target: text().notNull(),
+    control: text(),
+    state: text({ enum: statesOf('credential') }).notNull(),
+    permit: id('permit')(),
+    request: id('request')(),
+    /** The attempt now allowed to issue: a slower, earlier one can no longer make this lease active. */
+    issueAttempt: integer('issue_attempt').notNull(),
+    /** After this the target itself refuses to create the login. */
+    issueBy: instant('issue_by').notNull(),
+    createdAt: instant('created_at').notNull(),
+    issuedAt: instant('issued_at'),
+    expiresAt: instant('expires_at').notNull(),
+    lastUsedAt: instant('last_used_at'),
+    /** JWE to the requester's key: a reader of this table holds only ciphertext for someone else. */
+    sealed: text(),
+    sealThumbprint: text('seal_thumbprint').notNull(),
+    collectedAt: instant('collected_at'),
+    because: text({ enum: REVOKE_CAUSES }),
+    attempts: integer().notNull().default(0),
+    nextTryAt: instant('next_try_at'),
+    lastError: text('last_error'),
+    endedAt: instant('ended_at'),
+  },
+  (table) => [
+    index('credential_task').on(table.task),
+    index('credential_agent').on(table.agent),
+    index('credential_alive')
+      .on(table.target, table.expiresAt)
+      .where(sql`${table.state} in ('pending', 'active', 'revoking', 'revoke_failed')`),
+    // A permit is good for one login at a time; an abandoned lease frees it again.
+    uniqueIndex('credential_permit_once')
+      .on(table.permit)
+      .where(sql`${table.state} in ('pending', 'active')`),
+  ],
+);

@@ -1,0 +1,99 @@
+// What keeps the service honest with its callers and its own parts: idempotency, wake-ups, integrations, sensors.
+import { bigint, boolean, index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { bytes, digest, id, instant } from './columns.ts';
+
+/** One row per key a caller used: the call it stood for, and its answer once there is one. */
+export const idempotency = pgTable(
+  'idempotency',
+  {
+    principal: text().notNull(),
+    route: text().notNull(),
+    key: text().notNull(),
+    fingerprint: digest().notNull(),
+    /** What a call that takes several transactions is making, so that a retry resumes it. */
+    resource: text(),
+    lockedUntil: instant('locked_until'),
+    status: integer(),
+    /** The answer, sealed: it may carry what only the caller may see, such as a sign-in link. */
+    reply: bytes(),
+    createdAt: instant('created_at').notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.principal, table.route, table.key] }),
+    index('idempotency_age').on(table.createdAt),
+  ],
+);
+
+/** Workflows that should look at their rows again. One row per workflow however often it is woken. */
+export const wake = pgTable('wake', {
+  workflow: text().primaryKey(),
+  kind: text({ enum: ['agent', 'task', 'request', 'target', 'review'] }).notNull(),
+  agent: text(),
+  /** Counts the wake-ups, so that delivering one never deletes a later one. */
+  sequence: bigint({ mode: 'number' }).notNull(),
+  at: instant().notNull(),
+});
+
+export const worker = pgTable('worker', {
+  id: text().primaryKey(),
+  seenAt: instant('seen_at').notNull(),
+});
+
+/** Connections to other services; `sealed` is AES-256-GCM under a key that is not in this database. */
+export const integration = pgTable('integration', {
+  name: text().primaryKey(),
+  sealed: bytes().notNull(),
+  updatedAt: instant('updated_at').notNull(),
+});
+
+/** The Slack message that shows a request, and which card it shows. */
+export const slackMessage = pgTable(
+  'slack_message',
+  {
+    request: id('request')().notNull(),
+    channel: text().notNull(),
+    ts: text().notNull(),
+    shown: digest().notNull(),
+    /** Whether it shows the whole action and offers to decide; where it does not, no click counts. */
+    decidable: boolean().notNull(),
+    /** What the message says now; compared with what it should say before each update. */
+    face: digest().notNull(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.request, table.channel] }),
+    index('slack_message_ts').on(table.ts),
+  ],
+);
+
+/** Interactions already handled: Slack repeats what it thinks was not heard. */
+export const slackInteraction = pgTable('slack_interaction', {
+  digest: digest().primaryKey(),
+  at: instant().notNull(),
+});
+
+/** How far a target's own log has been read, and what was last said about the target. */
+export const sensorCursor = pgTable('sensor_cursor', {
+  target: text().primaryKey(),
+  file: text().notNull(),
+  offset: bigint({ mode: 'number' }).notNull(),
+  /** When the log was last read, by our clock; a sensor that is silent longer than a minute is not alive. */
+  readAt: instant('read_at').notNull(),
+  /** When an event last said that the sensor is alive. */
+  reportedAt: instant('reported_at').notNull(),
+  /** Digest of the standing access that was last reported. */
+  paths: digest().notNull(),
+});
+
+/** Sessions in a target that have been seen to open and not yet to close. */
+export const sensorSession = pgTable(
+  'sensor_session',
+  {
+    target: text().notNull(),
+    session: text().notNull(),
+    login: text().notNull(),
+    credential: id('credential')(),
+    openedAt: instant('opened_at').notNull(),
+    statements: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.target, table.session] })],
+);

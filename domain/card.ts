@@ -1,0 +1,128 @@
+// What an approver is shown: every member of the action that will run, in a fixed order, nothing left out.
+import { asJson, type Action } from './action.ts';
+import type { FrozenRoute } from './approval.ts';
+import { digestOf, type Digest } from './digest.ts';
+import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
+
+export interface CardLine {
+  label: string;
+  text: string;
+  /** Whether the text came from the requester and so is only a claim. */
+  claimed: boolean;
+}
+
+export interface Card {
+  request: string;
+  title: string;
+  lines: CardLine[];
+  /** The action itself, so that what is shown covers what runs, byte for byte. */
+  action: JsonObject;
+  digest: Digest;
+  routes: string[];
+  expires_at: string;
+  /** Characters in the requester's text that a reader could not see or could misread. */
+  warnings: string[];
+}
+
+/** Names at the time the request was opened, so that the card cannot change under its readers. */
+export interface CardNames {
+  agent: string | null;
+  owner: string | null;
+  team: string | null;
+  requester: string;
+  triggeredBy: string | null;
+}
+
+export interface CardSource {
+  request: string;
+  action: Action;
+  digest: Digest;
+  routes: readonly FrozenRoute[];
+  names: CardNames;
+  whyHeld: readonly string[];
+  expiresAt: string;
+}
+
+export function cardFor(source: CardSource): Card {
+  const { action, names } = source;
+  const lines = [
+    told('Agent', names.agent),
+    told('Owner', names.owner),
+    told('Team', names.team),
+    told('Asked by', names.requester),
+    told('On behalf of', names.triggeredBy),
+    told('Wants', `${action.action} ${action.resource.type} ${action.resource.id}`),
+    told('At', action.destination),
+    told('Data', action.data_class),
+    ...members('Parameter', action.parameters, false),
+    ...members('Context', action.context, true),
+    told('Held because', source.whyHeld.join('; ')),
+  ].filter((line) => line !== null);
+  return {
+    request: source.request,
+    title: titleOf(action, names),
+    lines: lines.map((line) => ({ ...line, text: visible(line.text) })),
+    action: asJson(action),
+    digest: source.digest,
+    routes: source.routes.map((route) => route.name),
+    expires_at: source.expiresAt,
+    warnings: hiddenCharacters(lines.map((line) => line.text).join('\n')),
+  };
+}
+
+/** The digest a vote carries to say which card its voter was looking at. */
+export function shownDigest(card: Card): Digest {
+  return digestOf('countersign/card/v1', {
+    ...card,
+    lines: card.lines.map(({ label, text, claimed }) => ({ label, text, claimed })),
+  });
+}
+
+/** Whether the card shows all of the action whose digest it carries. */
+export const coversAction = (card: Card, action: Action): boolean =>
+  canonicalJson(card.action) === canonicalJson(asJson(action));
+
+function titleOf(action: Action, names: CardNames): string {
+  const who = visible(names.agent ?? names.requester);
+  if (action.action === 'credential:request') return `${who} asks for ${action.resource.id}`;
+  if (action.action === 'agent:admit') return `Admit the agent ${who}`;
+  if (action.action === 'policy:activate') return 'Activate a policy';
+  return `${who}: ${action.action} ${action.resource.id}`;
+}
+
+const told = (label: string, text: string | null): CardLine | null =>
+  text === null || text === '' ? null : { label, text, claimed: false };
+
+function members(group: string, object: JsonObject, claimed: boolean): CardLine[] {
+  return Object.entries(object)
+    .filter(([, value]) => value !== null)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]) => ({ label: `${group} ${name}`, text: plain(value), claimed }));
+}
+
+const plain = (value: JsonValue): string =>
+  typeof value === 'string' ? value : canonicalJson(value);
+
+/**
+ * Characters that are invisible, reorder text, or end a line: they could make a card read as
+ * something else (Trojan Source). Ordinary line breaks in a reason are kept by the pages.
+ */
+const HIDDEN = /(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
+
+/** The same text with every hidden character written in another way. */
+export const replaceHidden = (text: string, write: (hidden: string) => string): string =>
+  text.replaceAll(HIDDEN, write);
+
+/** The same text with every hidden character written out, so that it can be seen. */
+export const visible = (text: string): string =>
+  replaceHidden(text, (found) => `⟨${codePoint(found)}⟩`);
+
+export function hiddenCharacters(text: string): string[] {
+  const found = [...new Set(text.match(HIDDEN) ?? [])];
+  return found.map(
+    (character) => `hidden character ${codePoint(character)} in the requester's text`,
+  );
+}
+
+const codePoint = (character: string): string =>
+  `U+${(character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, '0')}`;

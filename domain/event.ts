@@ -1,0 +1,219 @@
+// The one event: what each type says in public, what it only commits to, and the bytes that become a log leaf.
+import type { Party } from './action.ts';
+import { commitmentTo, type Digest } from './digest.ts';
+import type { Id } from './id.ts';
+import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
+
+/**
+ * Each type's fields, once. Public ones are ids, enums, counts and times: all that a verdict may read.
+ * Private ones are names, reasons and parameters: the leaf holds a salted commitment to each.
+ */
+export const EVENTS = {
+  'agent.requested': {
+    public: ['kind', 'owner', 'registered_by', 'key_thumbprints'],
+    private: ['name', 'team', 'purpose'],
+  },
+  'agent.admitted': { public: ['permit'], private: ['spiffe_id'] },
+  'agent.rejected': { public: ['because'], private: [] },
+  'agent.signed_in': { public: ['method', 'key', 'token_id', 'expires_at'], private: [] },
+  'agent.suspended': { public: ['by', 'credentials'], private: ['reason'] },
+  'agent.resumed': { public: ['by'], private: ['reason'] },
+  'agent.retired': { public: ['by'], private: ['reason'] },
+  'agent.key_added': { public: ['key', 'thumbprint'], private: [] },
+  'agent.key_revoked': { public: ['key', 'thumbprint'], private: [] },
+  'agent.review_due': { public: ['due_at'], private: [] },
+  'person.invited': {
+    public: ['roles', 'groups', 'invited_by'],
+    private: ['name', 'email', 'slack_user_id'],
+  },
+  'person.changed': {
+    public: ['roles', 'groups', 'state', 'changed_by'],
+    private: ['name', 'email', 'slack_user_id'],
+  },
+  'person.signed_in': { public: ['method'], private: [] },
+  'person.signed_out': { public: [], private: [] },
+  'task.started': {
+    public: ['triggered_by', 'triggered_by_proof', 'deadline_at'],
+    private: ['purpose'],
+  },
+  'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
+  'task.completed': { public: ['credentials'], private: [] },
+  'task.failed': { public: ['credentials'], private: ['reason'] },
+  'task.expired': { public: ['credentials'], private: [] },
+  'task.killed': { public: ['credentials'], private: ['reason'] },
+  'evaluation.decided': {
+    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
+    private: ['action_digest'],
+  },
+  'request.opened': {
+    public: [
+      'action',
+      'resource',
+      'controls',
+      'routes',
+      'requester',
+      'owners',
+      'triggered_by',
+      'triggered_by_proof',
+      'expires_at',
+      'simulated',
+    ],
+    private: ['action_body', 'reason', 'case_kind'],
+  },
+  'request.approved': { public: ['deciding_vote', 'approved_by', 'approved_until'], private: [] },
+  'request.denied': { public: ['deciding_vote', 'denied_by', 'disposition'], private: ['reason'] },
+  'request.expired': { public: ['expires_at', 'had_approval'], private: [] },
+  'request.cancelled': { public: ['by'], private: [] },
+  'request.failed': { public: ['code'], private: [] },
+  'request.reminded': { public: ['reminder', 'groups'], private: [] },
+  'request.escalated': { public: ['step', 'groups'], private: [] },
+  'request.consumed': { public: ['credential'], private: [] },
+  'vote.cast': {
+    public: [
+      'vote',
+      'person',
+      'decision',
+      'channel',
+      'strength',
+      'groups',
+      'routes',
+      'shown',
+      'shown_covers_action',
+      'invited_by',
+      'opened_at',
+    ],
+    private: ['reason'],
+  },
+  'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
+  'permit.issued': { public: ['permit', 'expires_at', 'uses'], private: [] },
+  'permit.redeemed': { public: ['permit', 'digest_matches', 'rules_unchanged'], private: [] },
+  'permit.refused': { public: ['permit', 'code'], private: [] },
+  'permit.voided': { public: ['permit', 'code'], private: [] },
+  'receipt.recorded': { public: ['permit', 'digest_matches', 'outcome', 'effect'], private: [] },
+  'credential.intended': {
+    public: [
+      'credential',
+      'role',
+      'issuer',
+      'target',
+      'permit',
+      'expires_at',
+      'issue_by',
+      'attempt',
+    ],
+    private: [],
+  },
+  'credential.issued': {
+    public: ['credential', 'role', 'issuer', 'target', 'permit', 'expires_at', 'seal_thumbprint'],
+    private: [],
+  },
+  'credential.collected': { public: ['credential'], private: [] },
+  'credential.abandoned': { public: ['credential', 'seen_gone'], private: [] },
+  'credential.revoke_intended': { public: ['credential', 'because', 'by'], private: ['reason'] },
+  'credential.revoked': {
+    public: ['credential', 'because', 'seen_gone', 'sessions_ended', 'attempts'],
+    private: [],
+  },
+  'credential.revoke_failed': {
+    public: ['credential', 'attempts', 'next_try_at', 'code'],
+    private: [],
+  },
+  'runtime.observed': {
+    public: [
+      'kind',
+      'target',
+      'grade',
+      'controls',
+      'credential',
+      'login',
+      'effect',
+      'outcome',
+      'session_ref',
+      'at',
+      'skew_ms',
+      'statements',
+    ],
+    private: ['login_name', 'statement_digest', 'objects'],
+  },
+  'policy.activated': { public: ['replaces', 'by'], private: [] },
+  'review.opened': { public: ['lines', 'scope_digest', 'due_at', 'opened_by'], private: ['title'] },
+  'review.decided': {
+    public: ['line', 'line_of', 'decision', 'person', 'credential'],
+    private: ['reason'],
+  },
+  'review.closed': { public: ['kept', 'revoked', 'undecided'], private: [] },
+  'integration.changed': { public: ['integration', 'by'], private: [] },
+  'report.read': { public: ['report', 'by'], private: [] },
+} as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;
+
+type Catalogue = typeof EVENTS;
+export type EventName = keyof Catalogue;
+export type EventType<N extends EventName = EventName> = `dev.countersign.${N}.v1`;
+export type PublicField<N extends EventName> = Catalogue[N]['public'][number];
+export type PrivateField<N extends EventName> = Catalogue[N]['private'][number];
+
+/** What every event is about: each member is stated, and null says "explicitly none". */
+export interface EventFacts {
+  actor_chain: Party[];
+  human: string | null;
+  task: Id<'task'> | null;
+  session: string | null;
+  agent: Id<'agent'> | null;
+  policy_version: Digest | null;
+  control: string | null;
+  request: Id<'request'> | null;
+  action_ref: Digest | null;
+  decision: string | null;
+  posture: JsonObject | null;
+  cause: string | null;
+  trace_id: string | null;
+}
+
+export interface EventData extends EventFacts {
+  detail: JsonObject;
+  private: Record<string, Digest>;
+}
+
+/** An event as it is logged: the leaf is exactly the canonical form of this. */
+export interface LoggedEvent {
+  specversion: '1.0';
+  id: Id<'event'>;
+  source: string;
+  type: EventType;
+  time: string;
+  subject: string;
+  data: EventData;
+}
+
+export const eventType = <N extends EventName>(name: N): EventType<N> =>
+  `dev.countersign.${name}.v1`;
+
+export function eventName(type: string): EventName | null {
+  const name = /^dev\.countersign\.(.+)\.v1$/.exec(type)?.[1];
+  return name !== undefined && Object.hasOwn(EVENTS, name) ? asEventName(name) : null;
+}
+
+/** Only called with a name found among the catalogue's own keys. */
+const asEventName = (name: string): EventName => name as EventName;
+
+/** The commitment that stands in the leaf for one private field. */
+export function privateCommitment(salt: Uint8Array, field: string, value: JsonValue): Digest {
+  return commitmentTo(`countersign/private/v1/${field}`, salt, value);
+}
+
+/** The bytes of the leaf, as text. Stored as written and never serialised again. */
+export function leafText(event: LoggedEvent): string {
+  return canonicalJson({
+    specversion: event.specversion,
+    id: event.id,
+    source: event.source,
+    type: event.type,
+    time: event.time,
+    subject: event.subject,
+    data: dataAsJson(event.data),
+  });
+}
+
+function dataAsJson({ actor_chain, ...rest }: EventData): JsonObject {
+  return { ...rest, actor_chain: actor_chain.map(({ type, id }) => ({ type, id })) };
+}

@@ -1,0 +1,54 @@
+// Identifiers: a prefix that names the noun, and a UUIDv7 (RFC 9562 §5.7) in 26 lower-case Crockford digits.
+
+const PREFIXES = {
+  agent: 'agt',
+  task: 'tsk',
+  credential: 'crd',
+  request: 'req',
+  vote: 'vot',
+  evaluation: 'evl',
+  event: 'evt',
+  person: 'psn',
+  key: 'key',
+  permit: 'prm',
+  review: 'rvw',
+  reviewLine: 'rvl',
+  session: 'ses',
+} as const;
+
+export type Noun = keyof typeof PREFIXES;
+export type Id<N extends Noun = Noun> = `${(typeof PREFIXES)[N]}_${string}`;
+
+const DIGITS = '0123456789abcdefghjkmnpqrstvwxyz';
+const BODY = /^[0-7][0-9a-hjkmnp-tv-z]{25}$/;
+
+/** The ten digits of an id that carry its millisecond, which is also how events are partitioned. */
+export function timeDigits(atMs: number): string {
+  let text = '';
+  for (let rest = atMs, place = 0; place < 10; place += 1, rest = Math.floor(rest / 32))
+    text = DIGITS.charAt(rest % 32) + text;
+  return text;
+}
+
+/** Builds an id from the time and ten random bytes; the caller brings both, so this stays pure. */
+export function makeId<N extends Noun>(noun: N, atMs: number, random: Uint8Array): Id<N> {
+  if (random.length !== 10) throw new RangeError('an id takes ten random bytes');
+  let low = 0n;
+  for (const byte of random) low = (low << 8n) | BigInt(byte);
+  // The low 80 bits: version 7 in the top four, the variant 0b10 sixteen bits further down.
+  low = (low & ~(0xfn << 76n)) | (0x7n << 76n);
+  low = (low & ~(0x3n << 62n)) | (0x2n << 62n);
+  let text = '';
+  for (let place = 0; place < 16; place += 1, low >>= 5n)
+    text = DIGITS.charAt(Number(low & 31n)) + text;
+  return `${PREFIXES[noun]}_${timeDigits(atMs)}${text}`;
+}
+
+/** Whether a text is an id of this noun. Nothing is normalised: another spelling is another text. */
+export function isId<N extends Noun>(noun: N, text: string): text is Id<N> {
+  const prefix = `${PREFIXES[noun]}_`;
+  return text.startsWith(prefix) && BODY.test(text.slice(prefix.length));
+}
+
+/** The 26 digits without the prefix: what names derived from an id are made of. */
+export const bodyOf = (id: Id): string => id.slice(id.indexOf('_') + 1);

@@ -1,0 +1,19 @@
+// Instants as RFC 3339 text and as milliseconds. The only file here that names Date, and only to convert:
+// what time it is now is always an argument.
+
+/** Milliseconds since 1970 of an RFC 3339 instant; throws on anything else. */
+export function toMs(instant: string): number {
+  const ms = Date.parse(instant);
+  if (Number.isNaN(ms)) throw new RangeError(`"${instant}" is no instant`);
+  return ms;
+}
+
+/** RFC 3339 in UTC with milliseconds: the one form in which we write instants. */
+export const fromMs = (ms: number): string => new Date(ms).toISOString();
+
+export const addMs = (instant: string, ms: number): string => fromMs(toMs(instant) + ms);
+
+export const addSeconds = (instant: string, seconds: number): string =>
+  addMs(instant, seconds * 1000);
+
+export const secondsBetween = (from: string, to: string): number => (toMs(to) - toMs(from)) / 1000;

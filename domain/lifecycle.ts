@@ -1,0 +1,79 @@
+// The states of each noun and the moves between them, as tables. A state without moves is final.
+
+const LIFECYCLES = {
+  agent: {
+    requested: ['active', 'rejected'],
+    active: ['suspended', 'retired'],
+    suspended: ['active', 'retired'],
+    rejected: [],
+    retired: [],
+  },
+  task: {
+    running: ['ending'],
+    ending: ['completed', 'failed', 'expired', 'killed'],
+    completed: [],
+    failed: [],
+    expired: [],
+    killed: [],
+  },
+  credential: {
+    // A pending lease may already have a role behind it, so it too can only end through revocation.
+    pending: ['active', 'revoking'],
+    active: ['revoking'],
+    revoking: ['revoked', 'expired', 'abandoned', 'revoke_failed'],
+    revoke_failed: ['revoked', 'expired', 'abandoned', 'revoke_failed'],
+    revoked: [],
+    expired: [],
+    abandoned: [],
+  },
+  request: {
+    pending: ['approved', 'denied', 'expired', 'cancelled', 'superseded'],
+    approved: ['consumed', 'expired', 'failed'],
+    denied: [],
+    expired: [],
+    cancelled: [],
+    superseded: [],
+    failed: [],
+    consumed: [],
+  },
+  permit: {
+    live: ['redeemed', 'lapsed', 'voided'],
+    redeemed: [],
+    lapsed: [],
+    voided: [],
+  },
+} as const satisfies Record<string, Record<string, readonly string[]>>;
+
+type Lifecycles = typeof LIFECYCLES;
+export type LifecycleNoun = keyof Lifecycles;
+export type StateOf<N extends LifecycleNoun> = Extract<keyof Lifecycles[N], string>;
+
+export type AgentState = StateOf<'agent'>;
+export type TaskState = StateOf<'task'>;
+export type CredentialState = StateOf<'credential'>;
+export type RequestState = StateOf<'request'>;
+export type PermitState = StateOf<'permit'>;
+
+export function statesOf<N extends LifecycleNoun>(noun: N): [StateOf<N>, ...StateOf<N>[]] {
+  const [first, ...rest] = Object.keys(LIFECYCLES[noun]) as StateOf<N>[];
+  if (first === undefined) throw new RangeError(`${noun} has no states`);
+  return [first, ...rest];
+}
+
+/** Whether the table allows this move. */
+export function canMove<N extends LifecycleNoun>(
+  noun: N,
+  from: StateOf<N>,
+  to: StateOf<N>,
+): boolean {
+  const table: Record<string, readonly string[]> = LIFECYCLES[noun];
+  return table[from]?.includes(to) ?? false;
+}
+
+export function isFinal<N extends LifecycleNoun>(noun: N, state: StateOf<N>): boolean {
+  const table: Record<string, readonly string[]> = LIFECYCLES[noun];
+  return table[state]?.length === 0;
+}
+
+/** Credential states in which the target may still know the login. */
+export const ALIVE: readonly CredentialState[] = ['pending', 'active', 'revoking', 'revoke_failed'];

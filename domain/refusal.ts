@@ -1,0 +1,71 @@
+// Every way the product says no. Codes are API: added, never renamed.
+import type { JsonObject } from './json.ts';
+
+export const REFUSAL_CODES = [
+  'invalid_request',
+  'too_large',
+  'unauthenticated',
+  'bad_signature',
+  'stale_timestamp',
+  'forbidden',
+  'denied',
+  'human_required',
+  'self_approval',
+  'not_eligible',
+  'stronger_auth_required',
+  'not_found',
+  'name_taken',
+  'key_in_use',
+  'task_not_running',
+  'agent_not_active',
+  'not_approved',
+  'already_decided',
+  'already_voted',
+  'shown_mismatch',
+  'already_collected',
+  'digest_mismatch',
+  'policy_changed',
+  'wrong_state',
+  'too_soon',
+  'no_approver',
+  'idempotency_in_progress',
+  'link_used',
+  'link_expired',
+  'request_expired',
+  'approval_lapsed',
+  'idempotency_mismatch',
+  'weak_key',
+  'private_key_sent',
+  'person_unknown',
+  'trigger_unproven',
+  'role_unknown',
+  'reason_required',
+  'ttl_too_long',
+  'seal_key_invalid',
+  'callback_refused',
+  'policy_invalid',
+  'target_unavailable',
+  'owner_not_ready',
+  'log_unavailable',
+  'unavailable',
+  'internal_error',
+] as const;
+
+export type RefusalCode = (typeof REFUSAL_CODES)[number];
+
+/**
+ * A no with a stable code and a sentence that says what to do. Thrown, it undoes the transaction it
+ * happened in; returned by a command, it is an outcome whose events are kept.
+ */
+export class Refusal extends Error {
+  readonly code: RefusalCode;
+  /** Members that join the problem document, such as the state a request is already in. */
+  readonly members: JsonObject;
+
+  constructor(code: RefusalCode, message: string, members: JsonObject = {}) {
+    super(message);
+    this.name = 'Refusal';
+    this.code = code;
+    this.members = members;
+  }
+}

@@ -1,0 +1,20 @@
+// The numbers of the decision rule, in one place. Their digest is part of every verdict: another rule is another
+// verdict.
+import { digestOf, type Digest } from '../digest.ts';
+
+export const RULE = {
+  version: 1,
+  /** Exceptions of one mechanism that make it reproducible. */
+  reproducible_exceptions: 2,
+  /** Refused effects that ran, whatever the mechanism. */
+  refused_effects: 2,
+  /** Cases below which every one of them has to be performed again. */
+  cases_min: 25,
+  canaries_min: 14,
+  canaries_lower_bound: 0.7,
+  approvers_min: 3,
+  planted_effects_min: 59,
+  sensor_silence_seconds: 900,
+} as const;
+
+export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', RULE);

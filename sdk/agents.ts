@@ -1,0 +1,61 @@
+// The registry of agents.
+import type { PublicJwk } from './keys.ts';
+import type { ListOptions } from './lists.ts';
+import { path } from './path.ts';
+import type { CallOptions, Transport } from './transport.ts';
+import type { Agent, AgentKind, Page, RegisteredKey } from './types.ts';
+
+/** An agent to register. */
+export interface AgentOrder {
+  /** Lower-case letters, digits and dashes; given once and for ever. */
+  name: string;
+  kind: AgentKind;
+  /** The person who answers for it: `psn_…`. */
+  owner: string;
+  team: string;
+  purpose: string;
+  /** Public keys only; see `publicKeyOf`. */
+  keys: PublicJwk[];
+}
+
+const asBody = ({ kty, crv, x, y }: PublicJwk) => ({ kty, crv, x, y });
+
+export const agentCalls = (transport: Transport) => ({
+  /** Registers an agent; people then decide whether to admit it, in the request the answer names. */
+  register: ({ name, kind, owner, team, purpose, keys }: AgentOrder, options?: CallOptions) =>
+    transport.post<Agent>('/v1/agents', {
+      ...options,
+      body: { name, kind, owner, team, purpose, keys: keys.map(asBody) },
+    }),
+
+  get: (id: string, options?: CallOptions) => transport.get<Agent>(path`/v1/agents/${id}`, options),
+
+  list: ({ state, limit, cursor }: ListOptions & { state?: Agent['state'] | undefined } = {}) =>
+    transport.get<Page<Agent>>('/v1/agents', { query: { state, limit, cursor } }),
+
+  /** Nothing new, and what it holds is revoked; `resume` lets it ask again. */
+  suspend: (id: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent>(path`/v1/agents/${id}/suspend`, { ...options, body: { reason } }),
+
+  resume: (id: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent>(path`/v1/agents/${id}/resume`, { ...options, body: { reason } }),
+
+  /** Stops the agent and ends all its tasks. */
+  kill: (id: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent>(path`/v1/agents/${id}/kill`, { ...options, body: { reason } }),
+
+  /** Retires the agent for good, once nothing of it is alive. */
+  retire: (id: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent>(path`/v1/agents/${id}/retire`, { ...options, body: { reason } }),
+
+  /** Adds a public key beside the others, as the first step of changing keys. */
+  addKey: (id: string, key: PublicJwk, options?: CallOptions) =>
+    transport.post<RegisteredKey>(path`/v1/agents/${id}/keys`, {
+      ...options,
+      body: { key: asBody(key) },
+    }),
+
+  /** Takes a key away; the last one stays. */
+  revokeKey: (id: string, key: string, options?: CallOptions) =>
+    transport.delete<RegisteredKey>(path`/v1/agents/${id}/keys/${key}`, options),
+});

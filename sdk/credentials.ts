@@ -1,0 +1,121 @@
+// Asking for credentials, and giving them back.
+import { CountersignError } from './error.ts';
+import { generateKey, publicKeyOf, type PrivateJwk } from './keys.ts';
+import type { ListOptions } from './lists.ts';
+import { path } from './path.ts';
+import { openSealed } from './seal.ts';
+import type { CallOptions, Transport } from './transport.ts';
+import type { AccessRequest, Credential, Evaluation, Material, Page } from './types.ts';
+
+/** A role to be given under a task. */
+export interface CredentialOrder {
+  role: string;
+  /** Some roles are given only with one; people see it. */
+  reason?: string | undefined;
+  /** The role's default if it is not said. */
+  ttlSeconds?: number | undefined;
+  /** Called when a held request is decided; see `verifyWebhook`. */
+  callbackUrl?: string | undefined;
+  /** What the credential is sealed to; a fresh key if none is given. Keep it to collect from another process. */
+  sealKey?: PrivateJwk | undefined;
+}
+
+/** Given at once. */
+export interface Issued {
+  outcome: 'issued';
+  credential: Credential;
+  material: Material;
+}
+
+/** Waiting for people. Collect it with this key once they have agreed. */
+export interface Held {
+  outcome: 'held';
+  request: AccessRequest;
+  reasons: string[];
+  sealKey: PrivateJwk;
+}
+
+/** Policy says no, and no person can change that. */
+export interface Denied {
+  outcome: 'denied';
+  detail: string;
+  evaluation: Evaluation;
+}
+
+/** What asking for a credential comes to; told apart by `outcome`. */
+export type CredentialOutcome = Issued | Held | Denied;
+
+/** As the server sends it: with the secret sealed, or with the request that waits. */
+type SealedCredential = Credential & { sealed: string };
+type Reply = SealedCredential | { request: AccessRequest; denial: { reasons: string[] } };
+
+export const credentialCalls = (transport: Transport) => ({
+  /** Asks for a role under a task: given at once, held until people agree, or denied. */
+  request: async (
+    task: string,
+    order: CredentialOrder,
+    options?: CallOptions,
+  ): Promise<CredentialOutcome> => {
+    const sealKey = order.sealKey ?? (await generateKey());
+    const reply = await ask(transport, task, order, sealKey, options).catch(asDenied);
+    if ('outcome' in reply) return reply;
+    if ('sealed' in reply) return { outcome: 'issued', ...(await opened(reply, sealKey)) };
+    return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
+  },
+
+  get: (id: string, options?: CallOptions) =>
+    transport.get<Credential>(path`/v1/credentials/${id}`, options),
+
+  /** What was given under a task. */
+  list: (task: string, { limit, cursor }: ListOptions = {}) =>
+    transport.get<Page<Credential>>(path`/v1/tasks/${task}/credentials`, {
+      query: { limit, cursor },
+    }),
+
+  /** Gives a credential up before its time and ends its sessions. */
+  revoke: (id: string, reason?: string, options?: CallOptions) =>
+    transport.post<Credential>(path`/v1/credentials/${id}/revoke`, {
+      ...options,
+      body: { reason },
+    }),
+});
+
+function ask(
+  transport: Transport,
+  task: string,
+  order: CredentialOrder,
+  sealKey: PrivateJwk,
+  options: CallOptions | undefined,
+): Promise<Reply> {
+  return transport.post<Reply>(path`/v1/tasks/${task}/credentials`, {
+    ...options,
+    body: {
+      role: order.role,
+      seal_to: { ...publicKeyOf(sealKey) },
+      ttl_seconds: order.ttlSeconds,
+      reason: order.reason,
+      callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },
+    },
+  });
+}
+
+/** A denial by policy is an outcome; every other refusal stays an error. */
+function asDenied(error: unknown): Denied {
+  if (!(error instanceof CountersignError) || error.code !== 'denied') throw error;
+  return {
+    outcome: 'denied',
+    detail: error.detail,
+    evaluation: asEvaluation(error.members['evaluation']),
+  };
+}
+
+/** The problem document of the code `denied` always carries the evaluation. */
+const asEvaluation = (member: unknown): Evaluation => member as Evaluation;
+
+/** Takes the secret out of an answer and opens it. */
+export async function opened(
+  { sealed, ...credential }: SealedCredential,
+  sealKey: PrivateJwk,
+): Promise<{ credential: Credential; material: Material }> {
+  return { credential, material: await openSealed(sealed, sealKey) };
+}

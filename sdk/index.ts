@@ -1,0 +1,32 @@
+// What `import … from 'countersign/sdk'` gives.
+export { openClient, type Client, type ClientOptions } from './client.ts';
+export {
+  withTask,
+  type CredentialWish,
+  type RunningTask,
+  type WithTaskOptions,
+} from './with-task.ts';
+export { CountersignError, type ErrorCode } from './error.ts';
+export {
+  generateKey,
+  parsePrivateKey,
+  parsePublicKey,
+  publicKeyOf,
+  type PrivateJwk,
+  type PublicJwk,
+} from './keys.ts';
+export { openSealed } from './seal.ts';
+export { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from './webhook.ts';
+export { eachItem, type ListOptions } from './lists.ts';
+export type { AgentCredential, ClientCredential } from './sign-in.ts';
+export type { CallOptions } from './transport.ts';
+export type { AgentOrder } from './agents.ts';
+export type { EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
+export type { CredentialOrder, CredentialOutcome, Denied, Held, Issued } from './credentials.ts';
+export type { WaitOptions } from './requests.ts';
+export type { Invitation, PersonChange } from './people.ts';
+export type { EventFilter, FollowOptions } from './events.ts';
+export type { Period } from './evidence.ts';
+export type { SlackSettings } from './administration.ts';
+export type * from './types.ts';
+export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';

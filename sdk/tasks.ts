@@ -1,0 +1,54 @@
+// Tasks: everything an agent is given hangs off one, and ends with it.
+import type { ListOptions } from './lists.ts';
+import { path } from './path.ts';
+import type { CallOptions, Transport } from './transport.ts';
+import type { Page, Task } from './types.ts';
+
+/** A task to start. */
+export interface TaskOrder {
+  purpose: string;
+  /** 1 to 86,400; when it is over, the task ends by itself. */
+  ttlSeconds: number;
+  /** The person behind the task: `psn_…`. Without a proof this is only a claim. */
+  triggeredBy?: string | undefined;
+  /** That person's own word, from `POST /v1/session/trigger-proof`. */
+  triggerProof?: string | undefined;
+}
+
+/** With `waitSeconds`, the answer comes when everything is seen gone, or when that time is over. */
+export interface EndOptions extends CallOptions {
+  waitSeconds?: number | undefined;
+}
+
+/** Which tasks to list. */
+export interface TaskFilter extends ListOptions {
+  agent?: string | undefined;
+  state?: Task['state'] | undefined;
+}
+
+export const taskCalls = (transport: Transport) => ({
+  start: ({ purpose, ttlSeconds, triggeredBy, triggerProof }: TaskOrder, options?: CallOptions) =>
+    transport.post<Task>('/v1/tasks', {
+      ...options,
+      body: {
+        purpose,
+        ttl_seconds: ttlSeconds,
+        triggered_by: triggeredBy,
+        trigger_proof: triggerProof,
+      },
+    }),
+
+  get: (id: string, options?: CallOptions) => transport.get<Task>(path`/v1/tasks/${id}`, options),
+
+  /** An agent sees its own tasks. */
+  list: ({ agent, state, limit, cursor }: TaskFilter = {}) =>
+    transport.get<Page<Task>>('/v1/tasks', { query: { agent, state, limit, cursor } }),
+
+  /** Ends a task that succeeded: everything under it is revoked. Repeating it changes nothing. */
+  complete: (id: string, options?: EndOptions) =>
+    transport.post<Task>(path`/v1/tasks/${id}/complete`, { ...options, body: {} }),
+
+  /** Ends a task that did not succeed: everything under it is revoked. */
+  fail: (id: string, reason: string, options?: EndOptions) =>
+    transport.post<Task>(path`/v1/tasks/${id}/fail`, { ...options, body: { reason } }),
+});

@@ -1,0 +1,273 @@
+// What the API answers, member for member: the names here are the ones in the documents and in the log. A test
+// holds these types against the server's own schemas.
+import type { Action } from '../domain/action.ts';
+import type { Channel } from '../domain/approval.ts';
+import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { AgentState, CredentialState, RequestState, TaskState } from '../domain/lifecycle.ts';
+
+/** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
+export interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+}
+
+/** What an agent is; cases of `demo` never count in a verdict on production. */
+export type AgentKind = 'ai_agent' | 'service' | 'ci' | 'demo';
+/** What a person may do; for what they may decide, see their groups. */
+export type PersonRole = 'admin' | 'approver' | 'auditor' | 'owner';
+
+/** A public key of an agent, as the registry knows it. */
+export interface RegisteredKey {
+  id: string;
+  thumbprint: string;
+  state: 'active' | 'revoked';
+}
+
+/** A registered agent. */
+export interface Agent {
+  id: string;
+  name: string;
+  kind: AgentKind;
+  owner: string;
+  team: string;
+  purpose: string;
+  state: AgentState;
+  retiring: boolean;
+  spiffe_id: string | null;
+  keys: RegisteredKey[];
+  /** The request in which people decide whether to admit it. */
+  request: string | null;
+  /** Credentials not yet seen gone. */
+  alive: number;
+  created_at: string;
+  last_used_at: string | null;
+  rotation_due_at: string | null;
+  review_due_at: string | null;
+}
+
+/** One piece of work by one agent. */
+export interface Task {
+  id: string;
+  agent: string;
+  purpose: string;
+  triggered_by: string | null;
+  triggered_by_proof: 'verified' | 'claimed' | 'none';
+  state: TaskState;
+  policy_version: string;
+  deadline_at: string;
+  created_at: string;
+  ended_at: string | null;
+  /** Credentials not yet seen gone. */
+  alive: number;
+}
+
+/** A lease on a role, without its secret. */
+export interface Credential {
+  id: string;
+  task: string;
+  role: string;
+  issuer: string;
+  state: CredentialState;
+  issued_at: string | null;
+  expires_at: string;
+  last_used_at: string | null;
+  revocable: boolean;
+  request: string | null;
+  attempts: number;
+  next_try_at: string | null;
+  ended_at: string | null;
+}
+
+/** A login to a PostgreSQL database. */
+export interface PostgresMaterial {
+  kind: 'postgres';
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+  password: string;
+  /** All of the above as one connection string. */
+  url: string;
+}
+
+/** A signed token for somebody else's API. */
+export interface JwtMaterial {
+  kind: 'jwt';
+  token: string;
+}
+
+/** The secret itself, opened. */
+export type Material = PostgresMaterial | JwtMaterial;
+
+/** What the policy engine said about an action. */
+export interface Evaluation {
+  id: string;
+  policy_version: string;
+  reasons: string[];
+}
+
+/** Something that waits, or waited, for people. */
+export interface AccessRequest {
+  id: string;
+  state: RequestState;
+  action: Action;
+  digest: string;
+  shown: string;
+  controls: string[];
+  routes: {
+    name: string;
+    groups: string[];
+    quorum: number;
+    approvals: number;
+    rule_digest: string;
+  }[];
+  votes: {
+    id: string;
+    person: string;
+    decision: 'approve' | 'deny';
+    channel: Channel;
+    at: string;
+  }[];
+  created_at: string;
+  expires_at: string;
+  decided_at: string | null;
+  approved_until: string | null;
+  collectable: boolean;
+  /** The page where people decide. */
+  url: string;
+  credential: string | null;
+  denial: { reason: string | null; disposition: 'revise' | 'stop' } | null;
+}
+
+/** Somebody who can be asked. */
+export interface Person {
+  id: string;
+  name: string;
+  roles: PersonRole[];
+  groups: string[];
+  state: 'active' | 'deactivated';
+}
+
+/** A person with a link that lets them in once. */
+export interface InvitedPerson extends Person {
+  sign_in_url: string;
+  sign_in_expires_at: string;
+}
+
+/** One fact of the record (CloudEvents 1.0). */
+export interface RecordedEvent {
+  specversion: '1.0';
+  id: string;
+  source: string;
+  type: string;
+  time: string;
+  subject: string;
+  data: JsonObject;
+  /** Its place in the log; null until it has one. */
+  log_index: number | null;
+  /** Private fields, as far as the reader may see them. */
+  disclosed: Record<string, JsonValue>;
+}
+
+/** One approval rule on one route: what a verdict is about. */
+export interface Control {
+  id: string;
+  route: string;
+  title: string;
+}
+
+/** One line of the lifecycle report: an agent and one thing it holds, or an agent that holds nothing. */
+export interface LifecycleLine {
+  agent: string;
+  agent_name: string;
+  agent_state: string;
+  kind: string;
+  team: string;
+  owner: string;
+  owner_name: string;
+  owner_active: boolean;
+  orphaned: boolean;
+  key_age_days: number | null;
+  rotation_overdue: boolean;
+  agent_last_used_at: string | null;
+  credential: string | null;
+  role: string | null;
+  credential_state: string | null;
+  issued_at: string | null;
+  expires_at: string | null;
+  credential_last_used_at: string | null;
+  age_seconds: number | null;
+  task: string | null;
+  task_purpose: string | null;
+}
+
+/** The lifecycle report: everything that is alive, and every agent that could come back to life. */
+export interface LifecycleReport {
+  generated_at: string;
+  data: LifecycleLine[];
+}
+
+/** A campaign in which people keep or revoke what agents hold. */
+export interface Review {
+  id: string;
+  title: string;
+  state: 'open' | 'closed';
+  scope_digest: string;
+  created_at: string;
+  due_at: string;
+  closed_at: string | null;
+}
+
+/** One line of a review: what was there when it was opened, what was decided, and proof of what was done. */
+export interface ReviewLine {
+  id: string;
+  agent: string;
+  credential: string | null;
+  snapshot: Record<string, unknown>;
+  recommendation: 'keep' | 'revoke';
+  basis: string;
+  decision: 'keep' | 'revoke' | null;
+  decided_by: string | null;
+  decided_at: string | null;
+  reason: string | null;
+  proof: { state: string; seen_gone_at: string | null } | null;
+}
+
+/** A review with all its lines. */
+export interface ReviewWithLines extends Review {
+  lines: ReviewLine[];
+}
+
+/** The active policy, file by file. */
+export interface ActivePolicy {
+  version: string;
+  files: Record<string, string>;
+}
+
+/** A proposed policy: active already when there is no request, else waiting for people. */
+export interface ProposedPolicy {
+  version: string;
+  request?: AccessRequest;
+}
+
+/** Which build a server runs, and under which names it signs. */
+export interface ServerVersion {
+  version: string;
+  issuer: string;
+  trust_domain: string;
+  log_origin: string;
+  /** The key that verifies callbacks; see `verifyWebhook`. */
+  webhook_key: string;
+}
+
+/** RFC 7662. Everything but `active` is there only when it is true. */
+export type Introspection =
+  | { active: false }
+  | {
+      active: true;
+      sub: string | null;
+      exp: number | null;
+      jti: string | null;
+      task_id: string | null;
+      [claim: string]: unknown;
+    };

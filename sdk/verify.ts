@@ -1,0 +1,189 @@
+// Checks an exported bundle with nothing but the bundle: no server, no network, no database. What it says can be
+// believed as far as the verifier key can, so bring your own copy of that where it matters.
+import { base64, sha256, utf8, hex } from '../domain/bytes.ts';
+import {
+  canonicalJson,
+  JsonError,
+  parseJson,
+  type JsonObject,
+  type JsonValue,
+} from '../domain/json.ts';
+import { leafHash } from '../domain/merkle.ts';
+import {
+  openCheckpoint,
+  parseVerifierKey,
+  type Checkpoint,
+  type VerifierKey,
+} from '../domain/note.ts';
+import { appendLeaves, type Edge } from '../domain/tile.ts';
+import { object, text, type Leaf } from '../domain/verdict/facts.ts';
+import { judge, verdictJson } from '../domain/verdict/judge.ts';
+import { verifyEd25519 } from '../keys/ed25519.ts';
+
+export const BUNDLE_FORMAT = 'countersign/bundle/v1';
+
+export interface BundleVerdict {
+  control: string;
+  verdict: string;
+  simulated: boolean;
+}
+
+export type BundleCheck =
+  | {
+      ok: true;
+      origin: string;
+      size: number;
+      root: string;
+      /** Whether the key came from outside; if not, the bundle vouches for itself. */
+      keyGiven: boolean;
+      verdicts: BundleVerdict[];
+    }
+  | { ok: false; problem: string };
+
+export interface CheckOptions {
+  /** The verifier key as the auditor knows it; without it, the bundle's own is used. */
+  key?: string | undefined;
+  /** A checkpoint seen earlier: the log must still begin with what it covered. */
+  earlier?: string | undefined;
+}
+
+class BundleError extends Error {}
+
+/** Verifies a whole bundle: every byte of it is either signed, hashed, or computed again. */
+export function verifyBundle(bundle: string, options: CheckOptions = {}): BundleCheck {
+  try {
+    return check(bundle, options);
+  } catch (error) {
+    if (error instanceof BundleError || error instanceof JsonError)
+      return { ok: false, problem: error.message };
+    throw error;
+  }
+}
+
+function check(bundle: string, options: CheckOptions): BundleCheck {
+  const lines = readLines(bundle);
+  const header = member(lines[0], 'bundle');
+  if (header['format'] !== BUNDLE_FORMAT)
+    throw new BundleError('this is not a bundle of a known format');
+  const key = trustedKey(text(header['vkey']) ?? '', options.key);
+  const checkpoint = opened(text(header['checkpoint']) ?? '', key, 'the checkpoint');
+  const leafLines = lines.filter((line) => Object.hasOwn(line, 'leaf'));
+  const verdictLines = lines.slice(1 + leafLines.length);
+  const leaves = readLeaves(lines.slice(1, 1 + leafLines.length));
+  checkRoot(leaves, checkpoint, 'the leaves do not add up to the signed root');
+  if (options.earlier !== undefined)
+    checkEarlier(leaves, opened(options.earlier, key, 'the earlier checkpoint'));
+  const verdicts = verdictLines.map((line) =>
+    checkVerdict(member(line, 'verdict'), leaves, checkpoint),
+  );
+  return {
+    ok: true,
+    origin: checkpoint.origin,
+    size: checkpoint.size,
+    root: base64(checkpoint.root),
+    keyGiven: options.key !== undefined,
+    verdicts,
+  };
+}
+
+/** Canonical lines, the last of which is the digest of all before it. */
+function readLines(bundle: string): JsonObject[] {
+  const end = bundle.lastIndexOf('\n', bundle.length - 2);
+  const body = bundle.slice(0, end + 1);
+  const last = bundle.slice(end + 1);
+  const digest = hex(sha256(utf8(body)));
+  if (last !== `${canonicalJson({ sha256: digest })}\n`)
+    throw new BundleError('the bundle is not the one that was written: its digest does not fit');
+  return body
+    .slice(0, -1)
+    .split('\n')
+    .map((line, at) => {
+      const value = parseJson(line);
+      if (canonicalJson(value) !== line)
+        throw new BundleError(`line ${at + 1} is not in canonical form`);
+      return object(value);
+    });
+}
+
+function member(line: JsonObject | undefined, name: string): JsonObject {
+  if (line === undefined || !Object.hasOwn(line, name))
+    throw new BundleError(`where "${name}" should be there is something else`);
+  return object(line[name]);
+}
+
+function trustedKey(own: string, given: string | undefined): VerifierKey {
+  if (given !== undefined && given.trim() !== own)
+    throw new BundleError('the bundle was signed with another key than the one you brought');
+  const key = parseVerifierKey(own);
+  if (!key) throw new BundleError('the verifier key in the bundle is not one');
+  return key;
+}
+
+function opened(note: string, key: VerifierKey, what: string): Checkpoint {
+  const checkpoint = openCheckpoint(note, key, verifyEd25519);
+  if (!checkpoint) throw new BundleError(`${what} does not verify`);
+  return checkpoint;
+}
+
+interface ReadLeaf extends Leaf {
+  text: string;
+}
+
+function readLeaves(lines: readonly JsonObject[]): ReadLeaf[] {
+  return lines.map((line, index) => {
+    const leaf = text(line['leaf']);
+    if (leaf === null || Object.keys(line).length !== 1)
+      throw new BundleError(`the line of leaf ${index} holds something else`);
+    const event: JsonValue = parseJson(leaf);
+    if (canonicalJson(event) !== leaf)
+      throw new BundleError(`leaf ${index} is not in canonical form`);
+    return { index, text: leaf, event: object(event) };
+  });
+}
+
+function rootOf(leaves: readonly ReadLeaf[]): string {
+  const edge: Edge = [];
+  return base64(
+    appendLeaves(
+      edge,
+      0,
+      leaves.map((leaf) => leafHash(utf8(leaf.text))),
+    ).root,
+  );
+}
+
+function checkRoot(leaves: readonly ReadLeaf[], checkpoint: Checkpoint, problem: string): void {
+  if (leaves.length !== checkpoint.size || rootOf(leaves) !== base64(checkpoint.root))
+    throw new BundleError(problem);
+}
+
+/** The bundle carries every leaf, so an earlier tree is simply computed again. */
+function checkEarlier(leaves: readonly ReadLeaf[], earlier: Checkpoint): void {
+  if (earlier.size > leaves.length)
+    throw new BundleError(
+      `the log was seen with ${earlier.size} entries and has ${leaves.length} here: it was rolled back`,
+    );
+  checkRoot(
+    leaves.slice(0, earlier.size),
+    earlier,
+    'the log no longer begins with what the earlier checkpoint covered: it was forked',
+  );
+}
+
+function checkVerdict(
+  served: JsonObject,
+  leaves: readonly ReadLeaf[],
+  checkpoint: Checkpoint,
+): BundleVerdict {
+  const control = text(served['control']) ?? '';
+  const period = object(served['period']);
+  const asked = {
+    control,
+    period: { from: text(period['from']) ?? '', to: text(period['to']) ?? '' },
+    log: { size: checkpoint.size, root: base64(checkpoint.root) },
+  };
+  const again = judge(leaves, asked);
+  if (canonicalJson(verdictJson(again)) !== canonicalJson(served))
+    throw new BundleError(`the verdict on "${control}" is not what the leaves say`);
+  return { control, verdict: again.verdict, simulated: again.simulated };
+}

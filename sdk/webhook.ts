@@ -1,0 +1,111 @@
+// Verifies a callback: Standard Webhooks, asymmetric form (`v1a`, Ed25519), so there is no secret to share.
+import type { CryptoKey } from 'jose';
+import { fromBase64 } from '../domain/bytes.ts';
+import { CountersignError } from './error.ts';
+import type { AccessRequest } from './types.ts';
+
+/** What a callback says: a request was decided. Read the request itself before acting on it. */
+export interface WebhookEvent {
+  /** The same for every attempt to deliver this message. */
+  id: string;
+  type: 'request.decided';
+  timestamp: string;
+  data: { request: string; state: AccessRequest['state'] };
+}
+
+/** What arrived, before anything was parsed. */
+export interface ReceivedWebhook {
+  /** `webhook_key` of the server's `/version`: `whpk_…`. */
+  key: string;
+  headers: Headers | Record<string, string | string[] | undefined>;
+  /** The raw body, byte for byte. */
+  body: string | Uint8Array;
+  /** Milliseconds since 1970; for tests. */
+  now?: number;
+}
+
+/** Older or newer messages than this are refused: they could be played again. */
+const TOLERANCE_SECONDS = 300;
+
+/** Verifies the signature and the time of a callback, and only then reads it. */
+export async function verifyWebhook(received: ReceivedWebhook): Promise<WebhookEvent> {
+  const id = headerOf(received, 'webhook-id');
+  const timestamp = headerOf(received, 'webhook-timestamp');
+  refuseStale(timestamp, received.now ?? Date.now());
+  const body =
+    typeof received.body === 'string' ? new TextEncoder().encode(received.body) : received.body;
+  const message = joined(new TextEncoder().encode(`${id}.${timestamp}.`), body);
+  const key = await importKey(received.key);
+  for (const signature of signaturesOf(headerOf(received, 'webhook-signature')))
+    if (await crypto.subtle.verify('Ed25519', key, signature, message))
+      return readEvent(id, new TextDecoder().decode(body));
+  throw new CountersignError(
+    'bad_signature',
+    'No signature of this callback fits its body and the key: do not act on it.',
+  );
+}
+
+function headerOf({ headers }: ReceivedWebhook, name: string): string {
+  const value =
+    headers instanceof Headers
+      ? headers.get(name)
+      : Object.entries(headers).find(([each]) => each.toLowerCase() === name)?.[1];
+  if (typeof value === 'string' && value !== '') return value;
+  throw new CountersignError('bad_signature', `The callback has no single header ${name}.`);
+}
+
+function refuseStale(timestamp: string, nowMs: number): void {
+  // Written so that NaN fails.
+  const isFresh =
+    /^\d{1,12}$/.test(timestamp) && Math.abs(nowMs / 1000 - Number(timestamp)) <= TOLERANCE_SECONDS;
+  if (!isFresh)
+    throw new CountersignError(
+      'stale_timestamp',
+      'The callback was not signed in the last five minutes: check the clock, or drop it.',
+    );
+}
+
+const PUBLIC_KEY_BYTES = 32;
+
+async function importKey(text: string): Promise<CryptoKey> {
+  const bytes = text.startsWith('whpk_') ? fromBase64(text.slice('whpk_'.length)) : null;
+  if (bytes?.length !== PUBLIC_KEY_BYTES)
+    throw new CountersignError(
+      'invalid_key',
+      'The webhook key is not whpk_… as /version gives it.',
+    );
+  return crypto.subtle.importKey('raw', backed(bytes), 'Ed25519', false, ['verify']);
+}
+
+/** Several signatures, separated by spaces, let a key be changed without a gap. */
+function signaturesOf(header: string): Uint8Array<ArrayBuffer>[] {
+  return header
+    .split(' ')
+    .filter((entry) => entry.startsWith('v1a,'))
+    .map((entry) => fromBase64(entry.slice('v1a,'.length)))
+    .filter((bytes) => bytes !== null)
+    .map(backed);
+}
+
+/** WebCrypto wants bytes that are not shared memory. */
+const backed = (bytes: Uint8Array): Uint8Array<ArrayBuffer> => new Uint8Array(bytes);
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(first.length + second.length);
+  all.set(first);
+  all.set(second, first.length);
+  return all;
+}
+
+function readEvent(id: string, text: string): WebhookEvent {
+  const message = asSigned(JSON.parse(text));
+  if (message.type !== 'request.decided')
+    throw new CountersignError(
+      'bad_answer',
+      `This version of the SDK knows no callback of the type ${String(message.type)}: update it.`,
+    );
+  return { id, type: message.type, timestamp: message.timestamp, data: message.data };
+}
+
+/** The signature says that a server of ours wrote it, and it writes nothing else. */
+const asSigned = (parsed: unknown): Omit<WebhookEvent, 'id'> => parsed as Omit<WebhookEvent, 'id'>;

@@ -1,0 +1,172 @@
+// The shape of guarded work: a task that always ends, and what it was given ends with it.
+import type { Client } from './client.ts';
+import type { Held } from './credentials.ts';
+import { CountersignError, type ErrorCode } from './error.ts';
+import { generateKey, type PrivateJwk } from './keys.ts';
+import type { TaskOrder } from './tasks.ts';
+import type { AccessRequest, JwtMaterial, Material, PostgresMaterial, Task } from './types.ts';
+
+/** A task to start, and what to do while people decide. */
+export interface WithTaskOptions extends TaskOrder {
+  /** How long to wait for people when a credential is held; 900 if it is not said. */
+  waitSeconds?: number | undefined;
+  /** Told once when a credential is held: `request.url` is the page where people decide. */
+  onHeld?: ((request: AccessRequest) => void) | undefined;
+  /** Aborts waiting; the task then fails like after any other error. */
+  signal?: AbortSignal | undefined;
+}
+
+/** How a credential should be, besides its role. */
+export interface CredentialWish {
+  reason?: string | undefined;
+  ttlSeconds?: number | undefined;
+  /** Instead of the task's own. */
+  waitSeconds?: number | undefined;
+}
+
+/** What the work gets to use. */
+export interface RunningTask {
+  id: string;
+  deadline_at: string;
+  /** Gives a role's credential, after waiting for people if it has to. */
+  credential(role: string, wish?: CredentialWish): Promise<Material>;
+  /** The same, for a role that is a database login. */
+  postgres(role: string, wish?: CredentialWish): Promise<PostgresMaterial>;
+  /** The same, for a role that is a signed token. */
+  jwt(role: string, wish?: CredentialWish): Promise<JwtMaterial>;
+}
+
+const WAIT_SECONDS = 900;
+/** Ending is committed at once; this is how long to watch it being carried out. */
+const END_WAIT_SECONDS = 10;
+
+/**
+ * Starts a task, does the work, and ends the task: completed when the work returns, failed when it throws. What
+ * the work threw is thrown on. Should even the end not reach the server, the task ends at its deadline.
+ */
+export async function withTask<T>(
+  client: Client,
+  options: WithTaskOptions,
+  work: (task: RunningTask) => Promise<T>,
+): Promise<T> {
+  const task = await client.tasks.start(options, { signal: options.signal });
+  let result: T;
+  try {
+    result = await work(runningTask(client, task, options, await generateKey()));
+  } catch (error) {
+    await client.tasks.fail(task.id, reasonFor(error)).catch(() => undefined);
+    throw error;
+  }
+  await client.tasks.complete(task.id, { waitSeconds: END_WAIT_SECONDS });
+  return result;
+}
+
+/** The kind of error and never its message, which may quote a password. */
+function reasonFor(error: unknown): string {
+  if (error instanceof CountersignError) return `The work failed: ${error.code}.`;
+  return `The work threw ${error instanceof Error ? error.name : typeof error}.`;
+}
+
+function runningTask(
+  client: Client,
+  task: Task,
+  options: WithTaskOptions,
+  // One key for all of the task: asking again for what is still held then leads to the same credential.
+  sealKey: PrivateJwk,
+): RunningTask {
+  const credential = async (role: string, wish: CredentialWish = {}): Promise<Material> => {
+    const { waitSeconds = options.waitSeconds ?? WAIT_SECONDS, ...order } = wish;
+    const { signal, onHeld } = options;
+    const outcome = await client.credentials.request(
+      task.id,
+      { role, ...order, sealKey },
+      { signal },
+    );
+    switch (outcome.outcome) {
+      case 'issued':
+        return outcome.material;
+      case 'denied':
+        throw new CountersignError('denied', outcome.detail, {
+          status: 403,
+          members: { evaluation: { ...outcome.evaluation } },
+        });
+      case 'held':
+        onHeld?.(outcome.request);
+        return collectWhenApproved(client, outcome, waitSeconds, signal);
+    }
+  };
+  return {
+    id: task.id,
+    deadline_at: task.deadline_at,
+    credential,
+    postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
+    jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
+  };
+}
+
+function ofKind<K extends Material['kind']>(
+  material: Material,
+  kind: K,
+  role: string,
+): Extract<Material, { kind: K }> {
+  if (isKind(material, kind)) return material;
+  throw new CountersignError(
+    'wrong_kind',
+    `The role ${role} gives a ${material.kind}, not a ${kind}.`,
+  );
+}
+
+const isKind = <K extends Material['kind']>(
+  material: Material,
+  kind: K,
+): material is Extract<Material, { kind: K }> => material.kind === kind;
+
+async function collectWhenApproved(
+  client: Client,
+  { request, sealKey }: Held,
+  waitSeconds: number,
+  signal: AbortSignal | undefined,
+): Promise<Material> {
+  const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
+  refuseUnapproved(decided, waitSeconds);
+  // One key per request: asked for twice within a task, a held role is collected once and answered twice.
+  const { material } = await client.requests.collect(request.id, sealKey, {
+    signal,
+    idempotencyKey: `collect-${request.id}`,
+  });
+  return material;
+}
+
+/** Throws unless people agreed, saying what happened in their place. */
+function refuseUnapproved(request: AccessRequest, waitedSeconds: number): void {
+  const refuse = (code: ErrorCode, detail: string): never => {
+    throw new CountersignError(code, detail, {
+      members: { request: request.id, url: request.url, denial: request.denial },
+    });
+  };
+  switch (request.state) {
+    case 'approved':
+    case 'consumed':
+      return;
+    case 'pending':
+      return refuse(
+        'not_decided',
+        `Nobody decided within ${waitedSeconds} s. The request stays open until ${request.expires_at}: ${request.url}`,
+      );
+    case 'denied':
+      return refuse('request_denied', `A person denied this${saidWhy(request)}: ${request.url}`);
+    case 'expired':
+      return refuse('request_expired', `Nobody decided in time: ask again. ${request.url}`);
+    case 'cancelled':
+    case 'superseded':
+      return refuse('request_cancelled', `The request was ${request.state}: ${request.url}`);
+    case 'failed':
+      return refuse(
+        'request_failed',
+        `This was approved and could not be carried out: ask again. ${request.url}`,
+      );
+  }
+}
+
+const saidWhy = ({ denial }: AccessRequest): string =>
+  denial?.reason ? ` ("${denial.reason}", to ${denial.disposition})` : '';

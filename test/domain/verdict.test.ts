@@ -1,0 +1,223 @@
+import { describe, expect, it } from 'vitest';
+import { canonicalJson } from '../../domain/json.ts';
+import { verdictJson } from '../../domain/verdict/judge.ts';
+import { newLog, testIn, type CaseOptions, type LogBook } from '../support/leaves.ts';
+
+/** Work as it should be: asked, approved, done, refused once. */
+function worked(): LogBook {
+  const log = newLog();
+  for (let times = 0; times < 3; times += 1) {
+    const credential = log.approved();
+    log.wrote(credential);
+    log.revoked(credential);
+  }
+  log.refused();
+  log.expired();
+  return log;
+}
+
+const OPERATION = [
+  'order',
+  'binding',
+  'completeness',
+  'refusal_held',
+  'single_use',
+  'eligibility',
+  'independence',
+  'expiry_not_approval',
+];
+
+describe('a control that is worked properly', () => {
+  it('has no exception, and is still not called real: most of what real takes is untested', () => {
+    const verdict = worked().judge();
+    expect(verdict.layers.operation.tests.map((test) => test.id)).toEqual(OPERATION);
+    for (const id of OPERATION) expect([id, testIn(verdict, id).exceptions]).toEqual([id, 0]);
+    expect(testIn(verdict, 'completeness').state).toBe('insufficient_data');
+    expect(verdict.verdict).toBe('insufficient_evidence');
+    expect(verdict.interim).toBe(true);
+    expect(verdict.needed.join('\n')).toMatch(/witness[\s\S]*Probes[\s\S]*Planted[\s\S]*Canaries/);
+  });
+
+  it('counts what it tested: every case, nothing sampled', () => {
+    const verdict = worked().judge();
+    const population = (id: string): number => testIn(verdict, id).population;
+    expect(OPERATION.map((id) => [id, population(id)])).toEqual([
+      ['order', 6],
+      ['binding', 3],
+      ['completeness', 3],
+      ['refusal_held', 2],
+      ['single_use', 3],
+      ['eligibility', 4],
+      ['independence', 4],
+      ['expiry_not_approval', 1],
+    ]);
+  });
+
+  it('comes to the same bytes again', () => {
+    const log = worked();
+    expect(canonicalJson(verdictJson(log.judge()))).toBe(canonicalJson(verdictJson(log.judge())));
+  });
+});
+
+describe('each operation test catches its violation', () => {
+  const flaws: [string, CaseOptions][] = [
+    ['order', { flaw: 'used before approval' }],
+    ['binding', { flaw: 'other action' }],
+    ['binding', { flaw: 'not shown all' }],
+    ['binding', { flaw: 'digest differs' }],
+    ['single_use', { flaw: 'redeemed twice' }],
+    ['single_use', { flaw: 'collected twice' }],
+    ['eligibility', { routeGroups: ['somebody-else'] }],
+    ['independence', { voter: 'psn_ada', barred: ['psn_ada'] }],
+    ['expiry_not_approval', { flaw: 'approved late' }],
+  ];
+  it.each(flaws)('%s: %o', (id, options) => {
+    const log = newLog();
+    log.approved(options);
+    const verdict = log.judge();
+    expect(testIn(verdict, id).state).toBe('deficient');
+    expect(testIn(verdict, id).cases[0]?.events.length).toBeGreaterThan(0);
+    for (const other of OPERATION.filter((each) => each !== id))
+      expect([other, testIn(verdict, other).exceptions]).toEqual([other, 0]);
+  });
+
+  it('refusal_held: what was refused was run all the same', () => {
+    const log = newLog();
+    log.refused({ runAllTheSame: true });
+    expect(testIn(log.judge(), 'refusal_held').state).toBe('deficient');
+  });
+
+  it('eligibility: a vote after its person lost the group, by the roster in the log', () => {
+    const log = newLog().change('psn_ada', []);
+    log.approved();
+    expect(testIn(log.judge(), 'eligibility').state).toBe('deficient');
+  });
+
+  it('eligibility: a vote by somebody who was deactivated', () => {
+    const log = newLog().change('psn_ada', ['data-owners'], 'deactivated');
+    log.approved();
+    expect(testIn(log.judge(), 'eligibility').state).toBe('deficient');
+  });
+
+  it('independence: a trigger that is only claimed is unclear, whoever voted', () => {
+    const log = newLog();
+    log.approved({ proof: 'claimed' });
+    const test = testIn(log.judge(), 'independence');
+    expect([test.state, test.exceptions, test.cases.length]).toEqual(['insufficient_data', 0, 1]);
+  });
+});
+
+describe('completeness', () => {
+  it('an effect by a login that no approval led to is a bypass', () => {
+    const log = newLog();
+    log.wrote(null);
+    expect(testIn(log.judge(), 'completeness').exceptions).toBe(1);
+  });
+
+  it('an effect before its approval, and one after its end, are bypasses', () => {
+    const log = newLog();
+    const early = log.now;
+    const credential = log.approved();
+    log.wrote(credential, { at: early });
+    log.revoked(credential);
+    log.wrote(credential);
+    expect(testIn(log.judge(), 'completeness').exceptions).toBe(2);
+  });
+
+  it('an effect within the clocks’ skew of its approval is unclear, not a bypass', () => {
+    const log = newLog();
+    const credential = log.approved();
+    log.wrote(credential, { skew_ms: 3_600_000 });
+    const test = testIn(log.judge(), 'completeness');
+    expect([test.exceptions, test.cases.length]).toEqual([0, 1]);
+  });
+
+  it('a blocked attempt is evidence for the control, not against it', () => {
+    const log = newLog();
+    log.wrote(null, { outcome: 'refused' });
+    expect(testIn(log.judge(), 'completeness').population).toBe(0);
+  });
+
+  it('what our own gate or the agent says is not independent, and counts for nothing', () => {
+    const log = newLog();
+    log.wrote(null, { grade: 'C' });
+    log.wrote(null, { grade: 'D' });
+    expect(testIn(log.judge(), 'completeness').population).toBe(0);
+  });
+
+  it('a statement that cannot be read is unclear', () => {
+    const log = newLog();
+    log.wrote(null, { effect: 'opaque' });
+    const test = testIn(log.judge(), 'completeness');
+    expect([test.exceptions, test.cases.length]).toEqual([0, 1]);
+  });
+});
+
+describe('decorative', () => {
+  it('takes two exceptions of one mechanism: one alone may be an accident', () => {
+    const log = worked();
+    log.wrote(null);
+    expect(log.judge().verdict).toBe('insufficient_evidence');
+    log.wrote(null);
+    expect(log.judge().verdict).toBe('decorative');
+  });
+
+  it('is what refusals that were run come to', () => {
+    const log = newLog();
+    log.refused({ runAllTheSame: true });
+    log.refused({ runAllTheSame: true });
+    expect(log.judge().verdict).toBe('decorative');
+  });
+
+  it('is never said for a wrong record without an effect', () => {
+    const log = newLog();
+    log.approved({ routeGroups: ['somebody-else'] });
+    log.approved({ routeGroups: ['somebody-else'] });
+    expect(log.judge().verdict).toBe('insufficient_evidence');
+  });
+
+  it('names standing access that reaches past the gate as a weakness of the design', () => {
+    const log = newLog().sensor(2);
+    const verdict = log.judge();
+    expect(testIn(verdict, 'standing_access').state).toBe('deficient');
+    expect(verdict.verdict).toBe('insufficient_evidence');
+  });
+});
+
+describe('simulated cases', () => {
+  it('alone give a verdict that says so', () => {
+    const log = newLog();
+    log.approved({ simulated: true });
+    expect(log.judge().simulated).toBe(true);
+  });
+
+  it('beside real ones count neither for nor against', () => {
+    const log = newLog();
+    log.approved();
+    const played = log.approved({ simulated: true, flaw: 'other action' });
+    log.wrote(played);
+    const verdict = log.judge();
+    expect(verdict.simulated).toBe(false);
+    expect(testIn(verdict, 'binding')).toMatchObject({ population: 1, exceptions: 0 });
+    expect(testIn(verdict, 'completeness').population).toBe(0);
+  });
+
+  it('do not hide a bypass, which nobody can mark as played', () => {
+    const log = newLog();
+    log.approved({ simulated: true });
+    log.wrote(null);
+    log.wrote(null);
+    expect(log.judge().verdict).toBe('decorative');
+  });
+});
+
+describe('the period and the control', () => {
+  it('leave out what lies outside, and what belongs to another control', () => {
+    const log = worked();
+    log.wrote(null);
+    log.wrote(null);
+    expect(
+      log.judge('payouts-write').layers.operation.tests.every((test) => test.population === 0),
+    ).toBe(true);
+  });
+});

@@ -1,0 +1,39 @@
+import { describe, expectTypeOf, it } from 'vitest';
+import type { z } from 'zod';
+import type * as shape from '../../api/schemas.ts';
+import type {
+  AccessRequest,
+  Agent,
+  Credential,
+  InvitedPerson,
+  Page,
+  Person,
+  RecordedEvent,
+  RegisteredKey,
+  Task,
+} from '../../sdk/index.ts';
+
+type Answer<T extends keyof typeof shape> = (typeof shape)[T] extends z.ZodType
+  ? z.infer<(typeof shape)[T]>
+  : never;
+
+/** Open JSON objects: the schema says less about them than the client's types do. */
+type Open = 'action' | 'data' | 'disclosed';
+
+describe('the types of the client', () => {
+  it('are those of the server’s own schemas, member for member', () => {
+    expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
+    expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
+    expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
+    expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
+    expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
+    expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
+    expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();
+    expectTypeOf<keyof Answer<'action'>>().toEqualTypeOf<keyof AccessRequest['action']>();
+    expectTypeOf<z.infer<ReturnType<typeof shape.listOf<typeof shape.task>>>>().toEqualTypeOf<
+      Page<Task>
+    >();
+  });
+});

@@ -1,0 +1,43 @@
+import { defineConfig } from 'vitest/config';
+
+/** Tests that need no server run in seconds; the others share one PostgreSQL and one Temporal. */
+export default defineConfig({
+  test: {
+    // Two cores: more workers only wait for each other.
+    maxWorkers: 2,
+    reporters: process.env['CI']
+      ? ['default', ['json', { outputFile: '.vitest-report.json' }]]
+      : ['default'],
+    projects: [
+      { test: { name: 'domain', include: ['test/domain/**/*.test.ts', 'test/keys/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'service',
+          include: ['test/{db,commands,activities,api,web,sdk,cli}/**/*.test.{ts,tsx}'],
+          globalSetup: ['test/support/servers.ts'],
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+        },
+      },
+      {
+        test: {
+          name: 'workflows',
+          include: ['test/workflows/**/*.test.ts'],
+          globalSetup: ['test/support/time-skipping.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 120_000,
+        },
+      },
+      {
+        test: {
+          name: 'system',
+          include: ['test/system/**/*.test.ts'],
+          // Each of these starts the whole service: one at a time.
+          fileParallelism: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+    ],
+  },
+});

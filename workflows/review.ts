@@ -1,0 +1,16 @@
+// A review campaign: open until everything is decided or its time is over, then closed with what came of it.
+import { condition, allHandlersFinished } from '@temporalio/workflow';
+import { act, hangBell, isPast } from './bell.ts';
+import type { ReviewWorkflow } from './contract.ts';
+
+export const review: ReviewWorkflow = async (id) => {
+  const bell = hangBell();
+  let view = await act.lookAtReview(id);
+  if (!view) return 'unknown';
+  while (view?.state === 'open') {
+    await bell.until(view.dueAt);
+    view = isPast(view.dueAt) ? await act.closeReview(id) : await act.lookAtReview(id);
+  }
+  await condition(allHandlersFinished);
+  return 'closed';
+};
