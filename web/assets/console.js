@@ -8,16 +8,20 @@ function addCopyButtons() {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = 'Copy';
-    button.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(source?.textContent ?? '');
-      button.textContent = 'Copied';
-      setTimeout(() => {
-        button.textContent = 'Copy';
-      }, 2000);
+    button.addEventListener('click', () => {
+      void copy(source?.textContent ?? '', button);
     });
     block.classList.add('copy-ready');
     block.append(button);
   }
+}
+
+async function copy(text, button) {
+  await navigator.clipboard.writeText(text);
+  button.textContent = 'Copied';
+  setTimeout(() => {
+    button.textContent = 'Copy';
+  }, 2000);
 }
 
 /** The reader's own clock and zone, on hover: what is written stays UTC, as in the log. */
