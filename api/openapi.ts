@@ -116,9 +116,9 @@ function describe(route: Route): string {
 
 function security(route: Route): JsonValue {
   const people = route.allow.some(
-    (who) => who === 'person' || who === 'admin' || who === 'auditor',
+    (who) => who === 'person' || who === 'member' || who === 'admin' || who === 'auditor',
   );
-  const bearers = route.allow.some((who) => who !== 'person');
+  const bearers = route.allow.some((who) => who !== 'person' && who !== 'member');
   return [...(bearers ? [{ bearer: [] }] : []), ...(people ? [{ session: [] }] : [])];
 }
 

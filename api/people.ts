@@ -188,7 +188,7 @@ const prove = defineRoute({
   path: '/v1/session/trigger-proof',
   tag: 'People',
   summary: 'Say that you set off a task of this agent; it sends the proof with its task',
-  allow: ['person'],
+  allow: ['member'],
   body: shape.proofBody,
   answers: { 201: { description: 'A proof, good once', schema: shape.proof } },
   refusals: ['not_found'],

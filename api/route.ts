@@ -6,7 +6,7 @@ import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
-import { isAdmin, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
+import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
 import type { EventName } from '../domain/event.ts';
 import type { JsonValue } from '../domain/json.ts';
@@ -15,7 +15,8 @@ import type { Keyring } from '../keys/keyring.ts';
 import { invalid, readJson } from './body.ts';
 
 /** Who a route is for. `admin` and `auditor` are people with that role, or the admin token. */
-export type Who = 'anyone' | 'agent' | 'person' | 'service' | 'admin' | 'auditor';
+/** `person` is anybody signed in; `member` only people who may do more than read. */
+export type Who = 'anyone' | 'agent' | 'person' | 'member' | 'service' | 'admin' | 'auditor';
 
 export interface ApiDeps extends Deps {
   keys: Keyring;
@@ -26,7 +27,7 @@ export interface ApiDeps extends Deps {
   adminTokenHash: Buffer | null;
   version: string;
   /** Throws a Refusal for a callback address that may not be called. */
-  checkCallback: (url: string) => void;
+  checkCallback: (url: string) => Promise<void>;
   /** Tells one Slack user why their click did nothing. */
   replyInSlack: (responseUrl: string, text: string) => Promise<void>;
   /** Reminds the approvers of a request now; false when its workflow refuses or cannot be reached. */
@@ -140,6 +141,8 @@ function isOneOf(principal: Principal, who: Who): boolean {
       return isAdmin(principal);
     case 'auditor':
       return mayAudit(principal);
+    case 'member':
+      return isMember(principal);
     case 'agent':
     case 'person':
     case 'service':
