@@ -183,20 +183,23 @@ function answerObject(answer: AnswerShape, schemaOf: SchemaOf): JsonObject {
   return { description: answer.description };
 }
 
+/** What any route of this kind can refuse. A credential that is sent is judged even where none is needed. */
+export const generalRefusals = (route: Route): RefusalCode[] => [
+  'invalid_request',
+  'unauthenticated',
+  'forbidden',
+  'agent_not_active',
+  ...(route.body || route.form ? (['too_large'] as const) : []),
+  ...(route.method === 'get' || route.allow.includes('anyone')
+    ? []
+    : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
+  'unavailable',
+  'internal_error',
+];
+
 /** Every route can refuse its caller or its input; the rest is what the route says. */
 function refusals(route: Route): Record<string, JsonObject> {
-  const open = route.allow.includes('anyone');
-  const codes: RefusalCode[] = [
-    'invalid_request',
-    ...(open ? [] : (['unauthenticated', 'forbidden'] as const)),
-    ...(route.body || route.form ? (['too_large'] as const) : []),
-    ...(route.method === 'get' || open
-      ? []
-      : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
-    'unavailable',
-    'internal_error',
-    ...route.refusals,
-  ];
+  const codes = [...generalRefusals(route), ...route.refusals];
   const byStatus = new Map<number, Set<RefusalCode>>();
   for (const code of codes) {
     const known = byStatus.get(STATUS[code]) ?? new Set();
