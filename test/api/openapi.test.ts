@@ -41,9 +41,9 @@ describe('/openapi.json', () => {
     expect(text(document['openapi'])).toMatch(/^3\.1\.\d+$/);
     expect(text(object(document['info'])['version'])).not.toBe('');
     const described = operations().map(({ path, method }) => `${method} ${path}`);
-    expect(described.toSorted()).toEqual(
-      ROUTES.map(({ path, method }) => `${method} ${path}`).toSorted(),
-    );
+    const inTable = ROUTES.map(({ path, method }) => `${method} ${path}`);
+    expect(new Set(described)).toEqual(new Set(inTable));
+    expect(described).toHaveLength(inTable.length);
   });
 
   it('gives each operation an id of its own, and each path parameter a definition', () => {
@@ -76,15 +76,17 @@ describe('/openapi.json', () => {
   });
 
   it('says for each answer what it is and in which type it comes', () => {
-    for (const { path, operation } of operations()) {
+    for (const { operation } of operations()) {
       const answers = object(operation['responses']);
       expect(Object.keys(answers).some((status) => status.startsWith('2'))).toBe(true);
       for (const [status, answer] of Object.entries(answers)) {
-        expect(status, path).toMatch(/^[2-5]\d\d$/);
-        expect(text(object(answer)['description']), `${path} ${status}`).not.toBe('');
+        expect(status).toMatch(/^[2-5]\d\d$/);
+        expect(text(object(answer)['description'])).not.toBe('');
       }
-      if (operation['requestBody'])
-        expect(Object.keys(object(object(operation['requestBody'])['content']))).toHaveLength(1);
+      const body = object(operation['requestBody']);
+      expect(Object.keys(object(body['content']))).toHaveLength(
+        Object.keys(body).length > 0 ? 1 : 0,
+      );
     }
   });
 });
@@ -116,7 +118,7 @@ describe('the route table', () => {
       });
     expect(answer(200, { data: [], next_cursor: null })).not.toThrow();
     expect(answer(200, { data: [], next_cursor: null, more: 1 })).toThrow('not documented');
-    expect(answer(200, { data: [] })).toThrow();
+    expect(answer(200, { data: [] })).toThrow('next_cursor');
     expect(answer(201, { data: [], next_cursor: null })).toThrow('promises 200');
     headers.set('content-type', 'application/problem+json');
     const problem = {
@@ -137,14 +139,11 @@ describe('the route table', () => {
     const readable = ROUTES.filter(
       ({ method, path }) => method === 'get' && !path.includes('{') && path !== '/readyz',
     );
+    const forPeopleOnly = new Set<string>(['/v1/session']);
     for (const { path, allow } of readable) {
       const caller = allow.includes('anyone') ? anyone(service) : admin(service);
       const reply = await caller.call('GET', path);
-      const onlyPeople = !allow.some((who) =>
-        ['anyone', 'service', 'admin', 'auditor'].includes(who),
-      );
-      expect([200, 404], path).toContain(onlyPeople ? 200 : reply.status);
-      if (onlyPeople) expect(reply.status).toBe(403);
+      expect(forPeopleOnly.has(path) ? [403] : [200, 404]).toContain(reply.status);
     }
   });
 });
