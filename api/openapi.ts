@@ -102,7 +102,7 @@ function operation(route: Route, schemaOf: SchemaOf): JsonObject {
     ...(route.allow.includes('anyone') ? { security: [] } : { security: security(route) }),
     parameters: [...pathParameters(route), ...queryParameters(route, schemaOf), ...headers(route)],
     ...requestBody(route, schemaOf),
-    responses: { ...answers(route, schemaOf), ...refusals(route) },
+    responses: merged(answers(route, schemaOf), refusals(route)),
   };
 }
 
@@ -163,6 +163,24 @@ function requestBody(route: Route, schemaOf: SchemaOf): JsonObject {
   return content ? { requestBody: { required: true, content } } : {};
 }
 
+/** Both by status. Where an answer and a refusal share one, it comes in either type. */
+function merged(
+  found: Record<string, JsonObject>,
+  refused: Record<string, JsonObject>,
+): Record<string, JsonObject> {
+  const both = Object.entries(refused).map(([status, refusal]) => {
+    const answer = found[status];
+    if (!answer) return [status, refusal] as const;
+    const content = { ...contentOf(answer), ...contentOf(refusal) };
+    const description = `${text(answer['description'])}; ${text(refusal['description'])}`;
+    return [status, { description, content }] as const;
+  });
+  return { ...found, ...Object.fromEntries(both) };
+}
+
+const contentOf = ({ content }: JsonObject): JsonObject => asJsonObject(content ?? {});
+const text = (value: JsonValue | undefined): string => (typeof value === 'string' ? value : '');
+
 function answers(route: Route, schemaOf: SchemaOf): Record<string, JsonObject> {
   return Object.fromEntries(
     Object.entries(route.answers).map(([status, answer]) => [
@@ -176,7 +194,10 @@ function answerObject(answer: AnswerShape, schemaOf: SchemaOf): JsonObject {
   if (answer.schema)
     return {
       description: answer.description,
-      content: { 'application/json': { schema: schemaOf(answer.schema, 'output') } },
+      content: {
+        'application/json': { schema: schemaOf(answer.schema, 'output') },
+        ...(answer.otherType !== undefined && { [answer.otherType]: {} }),
+      },
     };
   if (answer.contentType)
     return { description: answer.description, content: { [answer.contentType]: {} } };

@@ -56,6 +56,7 @@ const report = defineRoute({
     200: {
       description: 'One line for each thing held',
       schema: z.object({ generated_at: z.string(), data: z.array(lifecycleLine) }),
+      otherType: 'text/csv',
     },
   },
   refusals: [],

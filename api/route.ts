@@ -12,7 +12,7 @@ import type { EventName } from '../domain/event.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Keyring } from '../keys/keyring.ts';
-import { invalid, readJson } from './body.ts';
+import { invalid, readJson, refuseUnstorableText } from './body.ts';
 
 /** Who a route is for. `admin` and `auditor` are people with that role, or the admin token. */
 /** `person` is anybody signed in; `member` only people who may do more than read. */
@@ -52,6 +52,8 @@ export interface AnswerShape {
   description: string;
   schema?: z.ZodType;
   contentType?: string;
+  /** A type it also comes in, when the caller asks for that. */
+  otherType?: string;
 }
 
 export interface Route<B = unknown, Q = unknown> {
@@ -102,6 +104,7 @@ const honoPath = (path: string): string =>
 async function serve(route: Route, context: AppContext, deps: ApiDeps): Promise<Response> {
   const principal = context.get('principal');
   refuseOthers(route, principal);
+  for (const part of Object.values(context.req.param())) refuseUnstorableText(part);
   const body = await readBody(route, context);
   const incoming: Incoming<unknown, unknown> = {
     principal,
@@ -186,6 +189,7 @@ function queryOf(context: AppContext): Record<string, string> {
   for (const [name, values] of Object.entries(context.req.queries())) {
     if (values.length !== 1) throw invalid(`The query parameter ${name} appears twice.`);
     query[name] = values[0] ?? '';
+    refuseUnstorableText(query[name]);
   }
   return query;
 }

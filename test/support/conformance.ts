@@ -62,7 +62,8 @@ function faultOf(seen: Seen): string | null {
 }
 
 function faultOfAnswer(seen: Seen, type: string, promised: AnswerShape): string | null {
-  if (promised.schema && !type.startsWith('text/csv')) {
+  if (promised.otherType !== undefined && type.startsWith(promised.otherType)) return null;
+  if (promised.schema) {
     if (!type.startsWith('application/json')) return `the type is ${type}`;
     const body: unknown = JSON.parse(seen.text);
     const parsed = promised.schema.safeParse(body);
