@@ -84,8 +84,8 @@ const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
 function refuseForged(context: AppContext, cookie: string): void {
   if (SAFE_METHODS.includes(context.req.method)) return;
-  // Forms of the console carry the token as a field, which their handler compares.
-  if (isForm(context)) return;
+  // Forms of the console carry the token as a field, which their handler compares. The API has no such forms.
+  if (isForm(context) && !context.req.path.startsWith('/v1/')) return;
   if (!isCsrfToken(cookie, context.req.header('x-csrf-token')))
     throw new Refusal('forbidden', 'Send the session’s csrf_token as X-CSRF-Token.');
 }

@@ -49,8 +49,8 @@ const introspection = defineRoute({
     200: { description: 'Its state', schema: z.looseObject({ active: z.boolean() }) },
   },
   refusals: [],
-  // It notes when a credential was last seen in use, which the review reads; nothing else changes.
-  events: ['credential.issued'],
+  // It notes when a credential was last seen in use, which reviews read; nothing else changes.
+  events: [],
   handle: ({ context }, deps) => introspect(context, deps),
 });
 
