@@ -160,7 +160,10 @@ function problem(context: AppContext, refusal: Refusal): Response {
 /** Unknown errors say nothing but their request id; the log has the rest. */
 function asRefusal(error: Error, context: AppContext, log: Log): Refusal {
   if (error instanceof Refusal) return error;
-  const lost = isConnectionLoss(error);
+  // Text that the database cannot hold, from a place that nobody looked at before: still the caller's mistake.
+  if (hasCode(error, UNSTORABLE))
+    return new Refusal('invalid_request', 'A text in this call cannot be kept as it came.');
+  const lost = hasCode(error, LOST);
   const requestId = context.get('requestId');
   log(lost ? 'database_lost' : 'fault', { request_id: requestId, ...faultFields(error) });
   return lost
@@ -186,8 +189,12 @@ const LOST = [
   '57P03',
 ];
 
-function isConnectionLoss(error: Error): boolean {
+/** PostgreSQL: characters that are not in its encoding, or have no form in it. */
+const UNSTORABLE = ['22021', '22P05'];
+
+function hasCode(error: Error, codes: readonly string[]): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-    if ('code' in cause && typeof cause.code === 'string' && LOST.includes(cause.code)) return true;
+    if ('code' in cause && typeof cause.code === 'string' && codes.includes(cause.code))
+      return true;
   return false;
 }

@@ -51,6 +51,8 @@ export interface Involved {
 export interface CastVote {
   person: string;
   decision: 'approve' | 'deny';
+  channel: Channel;
+  strength: Strength;
 }
 
 export function freezeRoute(name: string, rule: RouteRule): FrozenRoute {
@@ -123,6 +125,12 @@ export function whyIneligible(
 export const isStrongEnough = (has: Strength, needs: Strength): boolean =>
   STRENGTHS.indexOf(has) >= STRENGTHS.indexOf(needs);
 
+/** Whether a vote came to this route through a channel it takes, with the proof of presence it wants. */
+export const isTakenBy = (
+  { rule }: FrozenRoute,
+  vote: Pick<CastVote, 'channel' | 'strength'>,
+): boolean => rule.channels.includes(vote.channel) && isStrongEnough(vote.strength, rule.strength);
+
 export interface Tally {
   outcome: 'pending' | 'approved' | 'denied';
   /** Distinct approving humans per route. */
@@ -133,8 +141,9 @@ export interface Tally {
 
 /**
  * Folds the votes so far. One denial ends a request; approval needs, on every route, its quorum of
- * distinct humans who are eligible at this moment. The order of the votes does not matter. What somebody
- * other than a person said is no vote, and a quorum of nobody is never reached (I4).
+ * distinct humans who are eligible at this moment, each by a vote that this route takes. The order of the
+ * votes does not matter. What somebody other than a person said is no vote, and a quorum of nobody is never
+ * reached (I4).
  */
 export function foldVotes(
   routes: readonly FrozenRoute[],
@@ -147,7 +156,10 @@ export function foldVotes(
   for (const route of routes) {
     const people = new Set(
       votes
-        .filter((vote) => vote.decision === 'approve' && isEligible(vote.person, route))
+        .filter(
+          (vote) =>
+            vote.decision === 'approve' && isTakenBy(route, vote) && isEligible(vote.person, route),
+        )
         .map((vote) => vote.person),
     );
     approvals[route.name] = people.size;

@@ -38,7 +38,8 @@ const LIFECYCLES = {
   },
   permit: {
     live: ['redeemed', 'lapsed', 'voided'],
-    redeemed: [],
+    // What it led to was not handed over when policy stopped allowing it.
+    redeemed: ['voided'],
     lapsed: [],
     voided: [],
   },
