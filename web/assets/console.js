@@ -8,12 +8,15 @@ function addCopyButtons() {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = 'Copy';
-    button.addEventListener('click', async () => {
-      await navigator.clipboard.writeText(source?.textContent ?? '');
-      button.textContent = 'Copied';
-      setTimeout(() => {
-        button.textContent = 'Copy';
-      }, 2000);
+    const say = (text) => {
+      button.textContent = text;
+      setTimeout(() => (button.textContent = 'Copy'), 2000);
+    };
+    button.addEventListener('click', () => {
+      navigator.clipboard.writeText(source?.textContent ?? '').then(
+        () => say('Copied'),
+        () => say('Select it by hand'),
+      );
     });
     block.classList.add('copy-ready');
     block.append(button);
