@@ -2,6 +2,7 @@ import { Refusal } from '../../domain/refusal.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
+import { requestPages } from './requests.ts';
 import { signInPages } from './sign-in.ts';
 
 const assets: ConsoleRoute = {
@@ -15,4 +16,4 @@ const assets: ConsoleRoute = {
   },
 };
 
-export const CONSOLE: readonly ConsoleRoute[] = [assets, ...signInPages];
+export const CONSOLE: readonly ConsoleRoute[] = [assets, ...signInPages, ...requestPages];

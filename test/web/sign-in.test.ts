@@ -77,6 +77,12 @@ it('nobody is sent to another site after signing in', async () => {
   }
 });
 
+it('a page without a session leads to signing in, and back', async () => {
+  const seen = await get('/requests?state=approved');
+  expect(seen.status).toBe(303);
+  expect(seen.headers.get('location')).toBe('/sign-in?next=%2Frequests%3Fstate%3Dapproved');
+});
+
 it('a form without the session’s own token changes nothing', async () => {
   const { cookie, csrf } = approver;
   expect((await post('/sign-out', {}, { cookie })).status).toBe(403);

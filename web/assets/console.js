@@ -8,20 +8,19 @@ function addCopyButtons() {
     const button = document.createElement('button');
     button.type = 'button';
     button.textContent = 'Copy';
+    const say = (text) => {
+      button.textContent = text;
+      setTimeout(() => (button.textContent = 'Copy'), 2000);
+    };
     button.addEventListener('click', () => {
-      void copy(source?.textContent ?? '', button);
+      navigator.clipboard.writeText(source?.textContent ?? '').then(
+        () => say('Copied'),
+        () => say('Select it by hand'),
+      );
     });
     block.classList.add('copy-ready');
     block.append(button);
   }
-}
-
-async function copy(text, button) {
-  await navigator.clipboard.writeText(text);
-  button.textContent = 'Copied';
-  setTimeout(() => {
-    button.textContent = 'Copy';
-  }, 2000);
 }
 
 /** The reader's own clock and zone, on hover: what is written stays UTC, as in the log. */
