@@ -35,17 +35,23 @@ const RULE: RouteRule = {
 const route = (name: string, over: Partial<RouteRule> = {}): ReturnType<typeof freezeRoute> =>
   freezeRoute(name, { ...RULE, ...over });
 
+/** A vote as every route here takes it: on the web, by somebody who is signed in. */
+const vote = (person: string, decision: CastVote['decision'] = 'approve'): CastVote => ({
+  person,
+  decision,
+  channel: 'web',
+  strength: 'session',
+});
 const votes = (): fc.Arbitrary<CastVote[]> =>
   fc.array(
-    fc.record({
-      person: fc.constantFrom(...PEOPLE),
-      decision: fc.constantFrom('approve' as const, 'deny' as const),
-    }),
+    fc
+      .tuple(fc.constantFrom(...PEOPLE), fc.constantFrom('approve' as const, 'deny' as const))
+      .map(([person, decision]) => vote(person, decision)),
     { maxLength: 12 },
   );
 const approvals = (): fc.Arbitrary<CastVote[]> =>
   fc.array(
-    fc.constantFrom(...PEOPLE).map((person) => ({ person, decision: 'approve' as const })),
+    fc.constantFrom(...PEOPLE).map((person) => vote(person)),
     { maxLength: 12 },
   );
 const routes = (): fc.Arbitrary<ReturnType<typeof route>[]> =>
@@ -72,7 +78,7 @@ describe('folding votes', () => {
     fc.assert(
       fc.property(routes(), approvals(), fc.nat(), (held, cast, place) => {
         const at = place % (cast.length + 1);
-        const withDenial = cast.toSpliced(at, 0, { person: 'psn_ada', decision: 'deny' });
+        const withDenial = cast.toSpliced(at, 0, vote('psn_ada', 'deny'));
         expect(foldVotes(held, withDenial, everybody).outcome).toBe('denied');
       }),
     );
@@ -97,7 +103,7 @@ describe('folding votes', () => {
     fc.assert(
       fc.property(routes(), approvals(), fc.constantFrom(...PEOPLE), (held, cast, person) => {
         fc.pre(foldVotes(held, cast, everybody).outcome === 'approved');
-        const more = [...cast, { person, decision: 'approve' as const }];
+        const more = [...cast, vote(person)];
         expect(foldVotes(held, more, everybody).outcome).toBe('approved');
       }),
     );
@@ -105,7 +111,7 @@ describe('folding votes', () => {
 
   it('I4: who is not eligible now does not count, though the vote was cast', () => {
     const held = [route('r', { quorum: 2 })];
-    const cast = PEOPLE.map((person) => ({ person, decision: 'approve' as const }));
+    const cast = PEOPLE.map((person) => vote(person));
     expect(foldVotes(held, cast, (person) => person === 'psn_ada')).toEqual({
       outcome: 'pending',
       approvals: { r: 1 },
@@ -116,23 +122,35 @@ describe('folding votes', () => {
   it('I4: no agent, service or workflow can be counted, though somebody called it eligible', () => {
     for (const person of ['agt_1', 'service', 'workflow', 'key_1', '', 'psn', 'PSN_ada', 'xpsn_a'])
       for (const decision of ['approve', 'deny'] as const)
-        expect(foldVotes([route('r', { quorum: 1 })], [{ person, decision }], everybody)).toEqual({
-          outcome: 'pending',
-          approvals: { r: 0 },
-          approvers: [],
-        });
+        expect(foldVotes([route('r', { quorum: 1 })], [vote(person, decision)], everybody)).toEqual(
+          {
+            outcome: 'pending',
+            approvals: { r: 0 },
+            approvers: [],
+          },
+        );
+  });
+
+  it('a vote does not count on a route that does not take its channel, or asks for a stronger proof', () => {
+    const held = [route('r', { quorum: 1 })];
+    const outcome = (over: Partial<CastVote>): string =>
+      foldVotes(held, [{ ...vote('psn_ada'), ...over }], everybody).outcome;
+    expect(outcome({})).toBe('approved');
+    expect(outcome({ channel: 'slack' })).toBe('pending');
+    const strict = [route('r', { quorum: 1, strength: 'passkey' })];
+    expect(foldVotes(strict, [vote('psn_ada')], everybody).outcome).toBe('pending');
   });
 
   it('every route needs its own quorum', () => {
     const held = [route('a', { quorum: 1 }), route('b', { quorum: 1, groups: ['security'] })];
-    const cast = [{ person: 'psn_ada', decision: 'approve' as const }];
+    const cast = [vote('psn_ada')];
     const onlyA = (_person: string, { name }: { name: string }): boolean => name === 'a';
     expect(foldVotes(held, cast, onlyA).outcome).toBe('pending');
     expect(foldVotes(held, cast, everybody).outcome).toBe('approved');
   });
 
   it('I6: nothing is approved by nobody: no route, no vote, no sensible quorum', () => {
-    const one = [{ person: 'psn_ada', decision: 'approve' as const }];
+    const one = [vote('psn_ada')];
     expect(foldVotes([], one, everybody).outcome).toBe('pending');
     const asking = (quorum: number): ReturnType<typeof route> => ({
       ...route('r'),
