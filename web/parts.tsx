@@ -290,3 +290,30 @@ export const More = ({ href, label }: { href: string | null; label: string }): H
       </a>
     </p>
   );
+
+/** What a form was refused with: a sentence, and what is wrong with each field. */
+export interface Said {
+  says: string;
+  details: readonly string[];
+}
+
+/** A refused form, above the form as it was filled in. */
+export const Problem = ({ said }: { said: Said | null }): Html | null =>
+  said && (
+    <Notice tone="bad" title={said.says}>
+      {said.details.length === 0 ? null : (
+        <ul>
+          {said.details.map((detail) => (
+            <li>{detail}</li>
+          ))}
+        </ul>
+      )}
+    </Notice>
+  );
+
+/** A reason field inside a confirmation, with an id of its own. */
+export const ReasonField = ({ id, required }: { id: string; required?: boolean }): Html => (
+  <Field id={id} label={required ? 'Reason' : 'Reason (optional)'}>
+    <input type="text" id={id} name="reason" maxlength={2000} required={required} />
+  </Field>
+);

@@ -131,8 +131,8 @@ const FirstSteps = ({ inbox }: { inbox: Inbox }): Html => (
         <p>
           The agent starts a task and asks for a role. <code>orders-readonly</code> is given at
           once; <code>orders-write</code> is held until somebody says yes. The{' '}
-          <a href="/docs">API reference</a> has every call, and <code>npm run demo</code> plays a
-          whole week.
+          <a href="/docs">API reference</a> has every call, and <code>npm run demo</code> plays it
+          all through.
         </p>
       </li>
     </ol>

@@ -1,7 +1,9 @@
 import { Refusal } from '../../domain/refusal.ts';
+import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
+import { peoplePages } from './people.ts';
 import { requestPages } from './requests.ts';
 import { signInPages } from './sign-in.ts';
 
@@ -16,4 +18,10 @@ const assets: ConsoleRoute = {
   },
 };
 
-export const CONSOLE: readonly ConsoleRoute[] = [assets, ...signInPages, ...requestPages];
+export const CONSOLE: readonly ConsoleRoute[] = [
+  assets,
+  ...signInPages,
+  ...requestPages,
+  ...agentPages,
+  ...peoplePages,
+];
