@@ -62,15 +62,18 @@ export const RequestPage = ({
         </ul>
       </Notice>
     ) : null}
-    <div class="split">
+    <div class="split split-three">
       <div>
         <WhatRuns view={view} />
         <WhyHeld view={view} />
-        <Evidence view={view} now={shell.now} />
       </div>
       <div class="split-side">
         <Ballots shell={shell} view={view} refused={refused} />
         <Votes view={view} now={shell.now} />
+      </div>
+      <div>
+        <ExactAction view={view} />
+        <Evidence view={view} now={shell.now} />
       </div>
     </div>
   </Page>
@@ -89,7 +92,10 @@ const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
         </p>
         <p class="quiet">
           Runs out <Time at={view.expiresAt} now={now} bare />. Running out is not a denial: it is
-          recorded as an expiry.
+          recorded as an expiry.{' '}
+          <a class="to-decision" href="#decide">
+            Go to the decision
+          </a>
         </p>
       </div>
     );
@@ -133,7 +139,7 @@ const LABELS: Record<string, string> = {
   'Context purpose': 'Purpose of the task',
   'Context task': 'Task',
   'Context triggered_by': 'Set off by',
-  'Context triggered_by_proof': 'Proof of that',
+  'Context triggered_by_proof': 'Proof of who did',
 };
 
 function cardText(label: string, text: string): Child {
@@ -170,13 +176,17 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
           : { label: 'Registry', value: <a href={`/agents/${view.agent}`}>see the agent</a> },
       ]}
     />
-    <h3>The exact action</h3>
+  </Panel>
+);
+
+const ExactAction = ({ view }: { view: RequestView }): Html => (
+  <Panel title="The exact action">
     <pre tabindex={0} aria-label="The action as JSON">
       <Untrusted text={view.action} />
     </pre>
     <p class="note">
-      Its digest is <Code text={view.card.digest} />. Only an action with this digest can run on
-      your approval, once.
+      Its digest is <Code text={view.card.digest} />. Only an action with this digest can run on an
+      approval, once.
     </p>
   </Panel>
 );
