@@ -207,28 +207,11 @@ export const EventPage = ({
         ]}
       />
     </Panel>
+    <PrivateMembers event={event} />
     <Panel
-      title="Private members"
-      note="The log holds only a salted commitment to each. Erasing one breaks no proof."
+      title="The leaf"
+      note="Canonical JSON; indented here to be read. The file below is what was hashed, byte for byte."
     >
-      {event.disclosed.length + event.committed.length === 0 ? (
-        <p class="quiet">It has none.</p>
-      ) : (
-        <Facts
-          facts={[
-            ...event.disclosed.map(({ name, text }) => ({
-              label: name,
-              value: <Untrusted text={text} />,
-            })),
-            ...event.committed.map((name) => ({
-              label: name,
-              value: <span class="quiet">only its commitment is kept</span>,
-            })),
-          ]}
-        />
-      )}
-    </Panel>
-    <Panel title="The leaf" note="As it was hashed, byte for byte.">
       <pre tabindex={0} aria-label="The leaf">
         {leaf}
       </pre>
@@ -238,4 +221,28 @@ export const EventPage = ({
       </p>
     </Panel>
   </Page>
+);
+
+const PrivateMembers = ({ event }: { event: EventView }): Html => (
+  <Panel
+    title="Private members"
+    note="The log holds only a salted commitment to each. Erasing one breaks no proof."
+  >
+    {event.disclosed.length + event.committed.length === 0 ? (
+      <p class="quiet">It has none.</p>
+    ) : (
+      <Facts
+        facts={[
+          ...event.disclosed.map(({ name, text }) => ({
+            label: name,
+            value: <Untrusted text={text} />,
+          })),
+          ...event.committed.map((name) => ({
+            label: name,
+            value: <span class="quiet">only its commitment is kept</span>,
+          })),
+        ]}
+      />
+    )}
+  </Panel>
 );

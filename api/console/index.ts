@@ -6,6 +6,7 @@ import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
+import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
 import { signInPages } from './sign-in.ts';
@@ -30,4 +31,5 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...controlPages,
   ...reviewPages,
   ...logPages,
+  ...referencePages,
 ];
