@@ -19,6 +19,7 @@ import {
   Notice,
   Panel,
   Table,
+  Untrusted,
   words,
   type Html,
 } from './parts.tsx';
@@ -62,7 +63,13 @@ export const ControlsPage = ({
               label: 'Control',
               cell: (row) => (
                 <>
-                  {row.verdict ? <a href={`/controls/${row.id}`}>{row.title}</a> : row.title}
+                  {row.verdict ? (
+                    <a href={`/controls/${row.id}`}>
+                      <Untrusted text={row.title} />
+                    </a>
+                  ) : (
+                    <Untrusted text={row.title} />
+                  )}
                   <span class="under">{row.id}</span>
                 </>
               ),

@@ -1,6 +1,6 @@
 // The active policy, to read.
 import { Page } from './layout.tsx';
-import { Code, Panel, spanText, Table, type Html } from './parts.tsx';
+import { Code, Panel, spanText, Table, Untrusted, type Html } from './parts.tsx';
 import type { Shell } from './shell.ts';
 
 export interface PolicyView {
@@ -93,7 +93,7 @@ export const PolicyPage = ({ shell, view }: { shell: Shell; view: PolicyView }):
         <details class="more-of">
           <summary>{name}</summary>
           <pre tabindex={0} aria-label={name}>
-            {text}
+            <Untrusted text={text} />
           </pre>
         </details>
       ))}

@@ -1,5 +1,6 @@
 // The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
 import type { Child } from 'hono/jsx';
+import { visible } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import { Ballots } from './ballot.tsx';
 import { Page } from './layout.tsx';
@@ -37,7 +38,7 @@ export const RequestPage = ({
   >
     {refused ? (
       <Notice tone="bad" title={refused.says}>
-        <p>{refused.advice}</p>
+        <p>{visible(refused.advice)}</p>
       </Notice>
     ) : null}
     <Status view={view} now={shell.now} />
@@ -161,7 +162,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
             </>
           ),
         })),
-        view.role && { label: 'What the role gives', value: roleText(view.role) },
+        view.role && { label: 'What the role gives', value: visible(roleText(view.role)) },
         view.task && {
           label: 'Behind the task',
           value: (
