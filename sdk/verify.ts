@@ -1,6 +1,7 @@
 // Checks an exported bundle with nothing but the bundle: no server, no network, no database. What it says can be
 // believed as far as the verifier key can, so bring your own copy of that where it matters.
 import { base64, sha256, utf8, hex } from '../domain/bytes.ts';
+import { addMs } from '../domain/instant.ts';
 import {
   canonicalJson,
   JsonError,
@@ -16,7 +17,7 @@ import {
   type VerifierKey,
 } from '../domain/note.ts';
 import { appendLeaves, type Edge } from '../domain/tile.ts';
-import { object, text, type Leaf } from '../domain/verdict/facts.ts';
+import { controlsIn, object, text, type Leaf } from '../domain/verdict/facts.ts';
 import { judge, verdictJson } from '../domain/verdict/judge.ts';
 import { verifyEd25519 } from '../keys/ed25519.ts';
 
@@ -26,6 +27,9 @@ export interface BundleVerdict {
   control: string;
   verdict: string;
   simulated: boolean;
+  period: { from: string; to: string };
+  /** The verdict over the whole log, which the choice of a period cannot better. */
+  throughout: string;
 }
 
 export type BundleCheck =
@@ -78,6 +82,13 @@ function check(bundle: string, options: CheckOptions): BundleCheck {
   const verdicts = verdictLines.map((line) =>
     checkVerdict(member(line, 'verdict'), leaves, checkpoint),
   );
+  const missing = controlsIn(leaves).find(
+    (control) => !verdicts.some((each) => each.control === control),
+  );
+  if (missing !== undefined)
+    throw new BundleError(
+      `the bundle leaves out the verdict on "${missing}", which its leaves speak of`,
+    );
   return {
     ok: true,
     origin: checkpoint.origin,
@@ -187,5 +198,21 @@ function checkVerdict(
   const again = judge(leaves, asked);
   if (canonicalJson(verdictJson(again)) !== canonicalJson(served))
     throw new BundleError(`the verdict on "${control}" is not what the leaves say`);
-  return { control, verdict: again.verdict, simulated: again.simulated };
+  const whole = judge(leaves, { ...asked, period: wholeOf(leaves) });
+  return {
+    control,
+    verdict: again.verdict,
+    simulated: again.simulated,
+    period: asked.period,
+    throughout: whole.verdict,
+  };
+}
+
+/** From the first leaf to just after the last. */
+function wholeOf(leaves: readonly Leaf[]): { from: string; to: string } {
+  const times = leaves.map(({ event }) => text(event['time']) ?? '');
+  const [first] = times.toSorted();
+  const last = times.toSorted().at(-1);
+  if (first === undefined || last === undefined) throw new BundleError('the log is empty');
+  return { from: first, to: addMs(last, 1) };
 }
