@@ -96,7 +96,7 @@ const show = defineRoute({
 });
 
 /** One spelling of each instant, so that the same question gets the same bytes. */
-const canonical = (instant: string | undefined): string | null =>
+export const canonical = (instant: string | undefined): string | null =>
   instant === undefined ? null : fromMs(toMs(instant));
 
 export async function knownControl(deps: ApiDeps, id: string): Promise<string> {

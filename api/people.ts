@@ -7,6 +7,7 @@ import { answerOnce } from '../commands/once.ts';
 import {
   asPersonId,
   changePerson,
+  lockPerson,
   invitePerson,
   makeSignInLink,
   signIn,
@@ -42,7 +43,7 @@ const invite = defineRoute({
     201: { description: 'The person and their sign-in link', schema: shape.invitedPerson },
   },
   refusals: ['name_taken'],
-  events: ['person.invited'],
+  events: ['person.invited', 'person.link_made'],
   handle: ({ call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       const row = await invitePerson(unit, body);
@@ -99,10 +100,10 @@ const newLink = defineRoute({
   body: shape.emptyBody,
   answers: { 201: { description: 'The person and their link', schema: shape.invitedPerson } },
   refusals: ['not_found'],
-  events: ['person.changed'],
+  events: ['person.link_made'],
   handle: ({ call, once, params }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const row = await changePerson(unit, params['id'] ?? '', {});
+      const row = await lockPerson(unit, params['id'] ?? '');
       const link = await makeSignInLink(unit, row.id);
       return created({ ...presentPerson(row), ...linkOf(deps, link) });
     }),

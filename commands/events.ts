@@ -6,6 +6,7 @@ import type { Id } from '../domain/id.ts';
 import { parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 
 export interface EventFilter {
+  id?: string | undefined;
   task?: string | undefined;
   request?: string | undefined;
   agent?: string | undefined;
@@ -53,6 +54,7 @@ export async function readEvents(
 
 function conditions(query: Query, filter: EventFilter): (SQL | undefined)[] {
   return [
+    filter.id === undefined ? undefined : eq(event.id, filter.id as Id<'event'>),
     filter.task === undefined ? undefined : eq(event.task, filter.task),
     filter.request === undefined ? undefined : eq(event.request, filter.request),
     filter.agent === undefined ? undefined : eq(event.agent, filter.agent),

@@ -170,7 +170,7 @@ export const Notice = ({
   children?: Child;
 }): Html => (
   <div class={`notice notice-${tone}`} role={tone === 'bad' ? 'alert' : 'status'}>
-    <p class="notice-title">{title}</p>
+    <p class="notice-title">{visible(title)}</p>
     {children}
   </div>
 );
@@ -304,7 +304,7 @@ export const Problem = ({ said }: { said: Said | null }): Html | null =>
       {said.details.length === 0 ? null : (
         <ul>
           {said.details.map((detail) => (
-            <li>{detail}</li>
+            <li>{visible(detail)}</li>
           ))}
         </ul>
       )}
