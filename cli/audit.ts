@@ -93,13 +93,16 @@ export async function verifyFile(
   file: string,
   options: VerifyOptions,
 ): Promise<{ ok: boolean; lines: string[] }> {
-  const read = (name: string): Promise<string> =>
-    readFile(name, 'utf8').catch(() => {
+  const read = (name: string): Promise<Buffer> =>
+    readFile(name).catch(() => {
       throw new UsageError(`${name} cannot be read.`);
     });
-  const result = verifyBundle(await read(file), {
+  const bundle = textOf(await read(file));
+  if (bundle === null) return { ok: false, lines: ['does not verify: it is not UTF-8'] };
+  const result = verifyBundle(bundle, {
     key: options.key === undefined ? undefined : await keyFrom(options.key),
-    earlier: options.earlier === undefined ? undefined : await read(options.earlier),
+    earlier:
+      options.earlier === undefined ? undefined : (textOf(await read(options.earlier)) ?? ''),
   });
   if (!result.ok) return { ok: false, lines: [`does not verify: ${result.problem}`] };
   return {
@@ -126,6 +129,15 @@ function verdictLines({
     `${control}: ${verdict}${played}, computed again from the leaves of ${period.from} to ${period.to}`,
     ...(throughout === verdict ? [] : [`${control}: ${throughout} over the whole log`]),
   ];
+}
+
+/** Bytes that are not UTF-8 are no text: read as U+FFFD, a changed byte could pass for the one that was there. */
+function textOf(bytes: Buffer): string | null {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 /** A verifier key, or a file that holds one. */

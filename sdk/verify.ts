@@ -69,7 +69,7 @@ export function verifyBundle(bundle: string, options: CheckOptions = {}): Bundle
 function check(bundle: string, options: CheckOptions): BundleCheck {
   const lines = readLines(bundle);
   const header = member(lines[0], 'bundle');
-  if (header['format'] !== BUNDLE_FORMAT)
+  if (header['format'] !== BUNDLE_FORMAT || !hasOnly(header, ['format', 'vkey', 'checkpoint']))
     throw new BundleError('this is not a bundle of a known format');
   const key = trustedKey(text(header['vkey']) ?? '', options.key);
   const checkpoint = opened(text(header['checkpoint']) ?? '', key, 'the checkpoint');
@@ -119,10 +119,14 @@ function readLines(bundle: string): JsonObject[] {
 }
 
 function member(line: JsonObject | undefined, name: string): JsonObject {
-  if (line === undefined || !Object.hasOwn(line, name))
+  if (line === undefined || !hasOnly(line, [name]))
     throw new BundleError(`where "${name}" should be there is something else`);
   return object(line[name]);
 }
+
+/** What is not checked must not be there: a reader would take it for checked. */
+const hasOnly = (object: JsonObject, names: readonly string[]): boolean =>
+  Object.keys(object).length === names.length && names.every((name) => Object.hasOwn(object, name));
 
 function trustedKey(own: string, given: string | undefined): VerifierKey {
   if (given !== undefined && given.trim() !== own)
@@ -145,7 +149,7 @@ interface ReadLeaf extends Leaf {
 function readLeaves(lines: readonly JsonObject[]): ReadLeaf[] {
   return lines.map((line, index) => {
     const leaf = text(line['leaf']);
-    if (leaf === null || Object.keys(line).length !== 1)
+    if (leaf === null || !hasOnly(line, ['leaf']))
       throw new BundleError(`the line of leaf ${index} holds something else`);
     const event: JsonValue = parseJson(leaf);
     if (canonicalJson(event) !== leaf)
