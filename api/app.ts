@@ -6,6 +6,9 @@ import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { authenticate } from './auth.ts';
+import { mountConsole } from './console/console.ts';
+import { CONSOLE } from './console/index.ts';
+import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
 import { logRoutes } from './log.ts';
@@ -62,8 +65,11 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   mount(app, ROUTES, deps);
   const document = openApiDocument(ROUTES, deps.publicUrl, deps.version);
   app.get('/openapi.json', (context) => context.json(document));
-  app.notFound((context) => problem(context, new Refusal('not_found', 'There is nothing here.')));
-  app.onError((error, context) => problem(context, asRefusal(error, context, options.log)));
+  mountConsole(app, CONSOLE, { ...deps, document });
+  const answer = (context: AppContext, refusal: Refusal): Response | Promise<Response> =>
+    wantsPage(context) ? problemPage(context, refusal, deps) : problem(context, refusal);
+  app.notFound((context) => answer(context, new Refusal('not_found', 'There is nothing here.')));
+  app.onError((error, context) => answer(context, asRefusal(error, context, options.log)));
   return app;
 }
 

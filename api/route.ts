@@ -98,7 +98,7 @@ export function mount(app: App, routes: readonly Route[], deps: ApiDeps): void {
 }
 
 /** `{path}` stands for the rest of the path; every other name for one segment. */
-const honoPath = (path: string): string =>
+export const honoPath = (path: string): string =>
   path.replaceAll('{path}', ':path{.+}').replaceAll(/\{(\w+)\}(?!$|\w)|\{(\w+)\}$/g, ':$1$2');
 
 async function serve(route: Route, context: AppContext, deps: ApiDeps): Promise<Response> {
@@ -136,7 +136,8 @@ function refuseOthers(route: Route, principal: Principal | null): void {
     throw new Refusal('forbidden', `This is for: ${route.allow.join(', ')}.`);
 }
 
-function isOneOf(principal: Principal, who: Who): boolean {
+/** Whether a principal is among those a route is for. */
+export function isOneOf(principal: Principal, who: Who): boolean {
   switch (who) {
     case 'anyone':
       return true;

@@ -43,7 +43,7 @@ const start = defineRoute({
 });
 
 /** A task of another agent is, for an agent, no task at all. */
-async function visibleTask(
+export async function visibleTask(
   deps: ApiDeps,
   principal: Principal | null,
   id: string | undefined,
@@ -258,7 +258,8 @@ async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
   );
 }
 
-async function visibleCredential(
+/** A credential of another agent is, for an agent, none at all. */
+export async function visibleCredential(
   deps: ApiDeps,
   principal: Principal | null,
   id: string | undefined,
@@ -302,7 +303,7 @@ const revoke = defineRoute({
 });
 
 /** An agent gives back its own; a person revokes what belongs to their agent, or anything as an administrator. */
-async function refuseStrangers(
+export async function refuseStrangers(
   deps: ApiDeps,
   principal: Principal | null,
   holder: TaskRow['agent'],

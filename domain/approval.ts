@@ -1,5 +1,6 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
+import { isNoun } from './id.ts';
 import type { RefusalCode } from './refusal.ts';
 
 /** How strongly a voter proved to be there, weakest first. */
@@ -141,13 +142,15 @@ export interface Tally {
 /**
  * Folds the votes so far. One denial ends a request; approval needs, on every route, its quorum of
  * distinct humans who are eligible at this moment, each by a vote that this route takes. The order of the
- * votes does not matter.
+ * votes does not matter. What somebody other than a person said is no vote, and a quorum of nobody is never
+ * reached (I4).
  */
 export function foldVotes(
   routes: readonly FrozenRoute[],
-  votes: readonly CastVote[],
+  cast: readonly CastVote[],
   isEligible: (person: string, route: FrozenRoute) => boolean,
 ): Tally {
+  const votes = cast.filter((vote) => isNoun('person', vote.person));
   const approvals: Record<string, number> = {};
   const counted = new Set<string>();
   for (const route of routes) {
@@ -166,6 +169,7 @@ export function foldVotes(
   if (votes.some((vote) => vote.decision === 'deny'))
     return { outcome: 'denied', approvals, approvers };
   const reached =
-    routes.length > 0 && routes.every(({ name, rule }) => (approvals[name] ?? 0) >= rule.quorum);
+    routes.length > 0 &&
+    routes.every(({ name, rule }) => (approvals[name] ?? 0) >= Math.max(1, rule.quorum));
   return { outcome: reached ? 'approved' : 'pending', approvals, approvers };
 }
