@@ -195,18 +195,19 @@ const prove = defineRoute({
   refusals: ['not_found'],
   // Nothing changes until an agent uses the proof, which is then part of task.started.
   events: [],
-  handle: async ({ principal, body }, deps) => {
-    const agent = await findAgent(deps.db.query, body.agent);
-    if (!agent) throw new Refusal('not_found', 'There is no such agent.');
-    const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
-    const token = await deps.tokens.sign(TRIGGER_PROOF, {
-      iss: deps.installation.issuer,
-      sub: asPerson(principal).id,
-      aud: agent.id,
-      exp,
-    });
-    return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
-  },
+  handle: ({ principal, call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const agent = await findAgent(unit.sql, body.agent);
+      if (!agent) throw new Refusal('not_found', 'There is no such agent.');
+      const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
+      const token = await deps.tokens.sign(TRIGGER_PROOF, {
+        iss: deps.installation.issuer,
+        sub: asPerson(principal).id,
+        aud: agent.id,
+        exp,
+      });
+      return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
+    }),
 });
 
 /** The route table has let only people through. */
