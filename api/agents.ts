@@ -34,7 +34,7 @@ const register = defineRoute({
   path: '/v1/agents',
   tag: 'Agents',
   summary: 'Register an agent with its public keys; people then admit it',
-  allow: ['admin', 'person'],
+  allow: ['admin', 'member'],
   body: shape.agentBody,
   answers: { 201: { description: 'The agent, waiting to be admitted', schema: shape.agent } },
   refusals: [
@@ -64,7 +64,11 @@ const list = defineRoute({
   tag: 'Agents',
   summary: 'List agents',
   allow: ['person', 'service'],
-  query: z.strictObject({ ...shape.listQuery, state: z.enum(statesOf('agent')).optional() }),
+  query: z.strictObject({
+    ...shape.listQuery,
+    name: z.string().max(63).optional(),
+    state: z.enum(statesOf('agent')).optional(),
+  }),
   answers: { 200: { description: 'A page of agents', schema: shape.listOf(shape.agent) } },
   refusals: [],
   events: [],
@@ -76,6 +80,7 @@ const list = defineRoute({
       .where(
         and(
           after === null ? undefined : gt(agent.id, asAgentId(after)),
+          query.name === undefined ? undefined : eq(agent.name, query.name),
           query.state ? eq(agent.state, query.state) : undefined,
         ),
       )

@@ -6,6 +6,9 @@ import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { authenticate } from './auth.ts';
+import { mountConsole } from './console/console.ts';
+import { CONSOLE } from './console/index.ts';
+import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
 import { logRoutes } from './log.ts';
@@ -62,8 +65,11 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   mount(app, ROUTES, deps);
   const document = openApiDocument(ROUTES, deps.publicUrl, deps.version);
   app.get('/openapi.json', (context) => context.json(document));
-  app.notFound((context) => problem(context, new Refusal('not_found', 'There is nothing here.')));
-  app.onError((error, context) => problem(context, asRefusal(error, context, options.log)));
+  mountConsole(app, CONSOLE, { ...deps, document });
+  const answer = (context: AppContext, refusal: Refusal): Response | Promise<Response> =>
+    wantsPage(context) ? problemPage(context, refusal, deps) : problem(context, refusal);
+  app.notFound((context) => answer(context, new Refusal('not_found', 'There is nothing here.')));
+  app.onError((error, context) => answer(context, asRefusal(error, context, options.log)));
   return app;
 }
 
@@ -154,7 +160,10 @@ function problem(context: AppContext, refusal: Refusal): Response {
 /** Unknown errors say nothing but their request id; the log has the rest. */
 function asRefusal(error: Error, context: AppContext, log: Log): Refusal {
   if (error instanceof Refusal) return error;
-  const lost = isConnectionLoss(error);
+  // Text that the database cannot hold, from a place that nobody looked at before: still the caller's mistake.
+  if (hasCode(error, UNSTORABLE))
+    return new Refusal('invalid_request', 'A text in this call cannot be kept as it came.');
+  const lost = hasCode(error, LOST);
   const requestId = context.get('requestId');
   log(lost ? 'database_lost' : 'fault', { request_id: requestId, ...faultFields(error) });
   return lost
@@ -180,8 +189,12 @@ const LOST = [
   '57P03',
 ];
 
-function isConnectionLoss(error: Error): boolean {
+/** PostgreSQL: characters that are not in its encoding, or have no form in it. */
+const UNSTORABLE = ['22021', '22P05'];
+
+function hasCode(error: Error, codes: readonly string[]): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-    if ('code' in cause && typeof cause.code === 'string' && LOST.includes(cause.code)) return true;
+    if ('code' in cause && typeof cause.code === 'string' && codes.includes(cause.code))
+      return true;
   return false;
 }

@@ -188,12 +188,12 @@ const prove = defineRoute({
   path: '/v1/session/trigger-proof',
   tag: 'People',
   summary: 'Say that you set off a task of this agent; it sends the proof with its task',
-  allow: ['person'],
+  allow: ['member'],
   body: shape.proofBody,
   answers: { 201: { description: 'A proof, good once', schema: shape.proof } },
   refusals: ['not_found'],
   // Nothing changes until an agent uses the proof, which is then part of task.started.
-  events: ['task.started'],
+  events: [],
   handle: async ({ principal, body }, deps) => {
     const agent = await findAgent(deps.db.query, body.agent);
     if (!agent) throw new Refusal('not_found', 'There is no such agent.');

@@ -43,7 +43,7 @@ const start = defineRoute({
 });
 
 /** A task of another agent is, for an agent, no task at all. */
-async function visibleTask(
+export async function visibleTask(
   deps: ApiDeps,
   principal: Principal | null,
   id: string | undefined,
@@ -221,7 +221,7 @@ const ask = defineRoute({
   events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
   handle: async ({ principal, call, once, params, body }, deps) => {
     const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
-    if (body.callback) deps.checkCallback(body.callback.url);
+    if (body.callback) await deps.checkCallback(body.callback.url);
     const owner = await visibleTask(deps, principal, params['id']);
     await waitForOwner(deps, owner);
     const order = {
@@ -258,7 +258,8 @@ async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
   );
 }
 
-async function visibleCredential(
+/** A credential of another agent is, for an agent, none at all. */
+export async function visibleCredential(
   deps: ApiDeps,
   principal: Principal | null,
   id: string | undefined,
@@ -287,7 +288,7 @@ const revoke = defineRoute({
   path: '/v1/credentials/{id}/revoke',
   tag: 'Credentials',
   summary: 'Revoke a credential and end its sessions',
-  allow: ['agent', 'person', 'service'],
+  allow: ['agent', 'member', 'service'],
   body: shape.reasonBody,
   answers: { 202: { description: 'On its way out', schema: shape.credential } },
   refusals: ['not_found', 'forbidden'],
@@ -302,7 +303,7 @@ const revoke = defineRoute({
 });
 
 /** An agent gives back its own; a person revokes what belongs to their agent, or anything as an administrator. */
-async function refuseStrangers(
+export async function refuseStrangers(
   deps: ApiDeps,
   principal: Principal | null,
   holder: TaskRow['agent'],

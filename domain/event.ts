@@ -107,6 +107,7 @@ export const EVENTS = {
     public: ['credential', 'role', 'issuer', 'target', 'permit', 'expires_at', 'seal_thumbprint'],
     private: [],
   },
+  'credential.resealed': { public: ['credential', 'attempt', 'seal_thumbprint'], private: [] },
   'credential.collected': { public: ['credential'], private: [] },
   'credential.abandoned': { public: ['credential', 'seen_gone'], private: [] },
   'credential.revoke_intended': { public: ['credential', 'because', 'by'], private: ['reason'] },

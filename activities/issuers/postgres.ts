@@ -32,7 +32,14 @@ export function leaseOfRole(role: string): Id<'credential'> | null {
 const STATEMENT_TIMEOUT_MS = 5_000;
 const SCRAM_ITERATIONS = 4096;
 
-export function postgresIssuer(secrets: Secrets): Issuer & { close(): Promise<void> } {
+/**
+ * `mark` begins the comment that every role of ours carries, and no other; the number of the attempt follows it. A
+ * role without it, whatever its name, belongs to somebody else or to another deployment and is never touched.
+ */
+export function postgresIssuer(
+  secrets: Secrets,
+  mark: string,
+): Issuer & { close(): Promise<void> } {
   const pools = new Map<string, Sql>();
   const open = (target: TargetRef): { sql: Sql; url: URL } => {
     const name = target.definition?.url_from;
@@ -46,17 +53,17 @@ export function postgresIssuer(secrets: Secrets): Issuer & { close(): Promise<vo
     revocable: true,
     issue: async (lease) => {
       const { sql, url } = open({ name: lease.role, definition: lease.target });
-      return issueLogin(sql, url, lease);
+      return issueLogin(sql, url, mark, lease);
     },
     revoke: async (target, credentials) => {
       try {
-        return await revokeLogins(open(target).sql, credentials);
+        return await revokeLogins(open(target).sql, mark, credentials);
       } catch (error) {
         const code = errorCode(error);
         return credentials.map((credential) => ({ credential, gone: false as const, code }));
       }
     },
-    list: async (target) => listLogins(open(target).sql),
+    list: async (target) => listLogins(open(target).sql, mark),
     close: async () => {
       await Promise.all([...pools.values()].map((sql) => sql.end({ timeout: 2 })));
     },
@@ -77,7 +84,12 @@ function connectTarget(url: string): Sql {
   });
 }
 
-async function issueLogin(sql: Sql, url: URL, lease: LeaseToIssue): Promise<JsonObject> {
+async function issueLogin(
+  sql: Sql,
+  url: URL,
+  mark: string,
+  lease: LeaseToIssue,
+): Promise<JsonObject> {
   if (lease.definition.issuer !== 'postgres')
     throw new TypeError('this role is not a PostgreSQL one');
   const { member_of: groups, connection_limit: connections } = lease.definition;
@@ -88,6 +100,8 @@ async function issueLogin(sql: Sql, url: URL, lease: LeaseToIssue): Promise<Json
       await tx`select pg_advisory_xact_lock(${lockKey(lease.credential)}::bigint)`;
       await setParameters(tx, {
         role: username,
+        mark,
+        attempt: String(lease.attempt),
         verifier: scramVerifier(password),
         valid_until: lease.expiresAt,
         issue_by: lease.issueBy,
@@ -123,12 +137,16 @@ async function setParameters(
 
 /**
  * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
- * held up on the way can never make a login nobody waits for. Repeating it replaces the password.
+ * held up on the way can never make a login nobody waits for. Repeating it replaces the password. A role of the
+ * same name that is not ours is refused, not taken over.
  */
 const CREATE_LOGIN = `
 DO $$
 DECLARE
   login text := current_setting('countersign.role');
+  mark text := current_setting('countersign.mark');
+  attempt int := current_setting('countersign.attempt')::int;
+  said text;
   grantee text;
 BEGIN
   IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
@@ -140,7 +158,16 @@ BEGIN
       PERFORM set_config('createrole_self_grant', 'set, inherit', true);
     END IF;
     EXECUTE format('CREATE ROLE %I NOLOGIN', login);
+  ELSE
+    said := coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), '');
+    IF NOT starts_with(said, mark) THEN
+      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
+    END IF;
+    IF substr(said, length(mark) + 1)::int > attempt THEN
+      RAISE EXCEPTION 'a later attempt was here' USING ERRCODE = 'CS003';
+    END IF;
   END IF;
+  EXECUTE format('COMMENT ON ROLE %I IS %L', login, mark || attempt);
   FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
     EXECUTE format('GRANT %I TO %I', grantee, login);
   END LOOP;
@@ -152,12 +179,19 @@ END $$`;
 /** NOLOGIN, end sessions by usesysid, see none, reassign what it owned, drop it, see it gone. */
 async function revokeLogins(
   sql: Sql,
+  mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
-  const found = await sql<{ name: string; oid: string }[]>`
-    select rolname as name, oid::text as oid from pg_roles where rolname = any(${[...names.keys()]})`;
-  const failures = new Map<string, string>();
+  const there = await sql<{ name: string; oid: string; ours: boolean }[]>`
+    select rolname as name, oid::text as oid,
+      starts_with(coalesce(shobj_description(oid, 'pg_authid'), ''), ${mark}) as ours
+    from pg_roles where rolname = any(${[...names.keys()]})`;
+  const found = there.filter(({ ours }) => ours);
+  // It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
+  const failures = new Map<string, string>(
+    there.filter(({ ours }) => !ours).map(({ name }) => [name, 'not_ours']),
+  );
   for (const { name } of found)
     await attempt(failures, name, () => runBlock(sql, name, names.get(name), CLOSE_LOGIN));
   const ended = await endSessions(
@@ -245,9 +279,10 @@ async function endSessions(sql: Sql, oids: readonly string[]): Promise<Map<strin
   throw new TargetError('sessions_remain');
 }
 
-async function listLogins(sql: Sql): Promise<Id<'credential'>[]> {
+async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
   const rows = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname like 'cs\\_%'`;
+    select rolname as name from pg_roles
+    where rolname like 'cs\\_%' and starts_with(shobj_description(oid, 'pg_authid'), ${mark})`;
   return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
 }
 
@@ -266,10 +301,16 @@ function lockKey(credential: Id<'credential'>): string {
   return createHash('sha256').update(credential).digest().readBigInt64BE(0).toString();
 }
 
+const OWN_CODES: Record<string, string> = {
+  CS001: 'too_late',
+  CS002: 'name_not_ours',
+  CS003: 'superseded',
+};
+
 /** A short, stable word for what went wrong; the message itself could carry a secret. */
 function errorCode(error: unknown): string {
   if (error instanceof TargetError) return error.code;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string')
-    return error.code === 'CS001' ? 'too_late' : error.code.toLowerCase();
+    return OWN_CODES[error.code] ?? error.code.toLowerCase();
   return 'unreachable';
 }

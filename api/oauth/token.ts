@@ -1,7 +1,8 @@
 // The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
 import { randomUUID } from 'node:crypto';
 import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
-import { findAgent, keysOf, recordAgentSignIn } from '../../commands/agents.ts';
+import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
+import { findAgent, keysOf } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { Refusal } from '../../domain/refusal.ts';
@@ -71,7 +72,7 @@ async function exchange(
     principal: { kind: 'agent' as const, id: agent.id },
     traceId: context.get('traceId'),
   };
-  const fresh = await transact(deps, call, (unit) =>
+  const signedInAt = await transact(deps, call, (unit) =>
     recordAgentSignIn(unit, {
       agent,
       key,
@@ -81,7 +82,7 @@ async function exchange(
       tokenExpiresAt: new Date(expires * 1000).toISOString(),
     }),
   );
-  if (!fresh)
+  if (signedInAt === null)
     throw new OAuthError(
       'invalid_client',
       'This assertion was already used: make one for each call.',
@@ -93,6 +94,9 @@ async function exchange(
     client_id: agent.id,
     jti: tokenId,
     scope: SCOPE,
+    // The token dies with this key, and with the admission that was good at this time (RFC 9068 §2.2.1).
+    key: key.id,
+    auth_time: Math.floor(Date.parse(signedInAt) / 1000),
     exp: expires,
   });
   return { access_token: token, token_type: 'Bearer', expires_in: TOKEN_SECONDS, scope: SCOPE };

@@ -22,7 +22,7 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
     design: layerOf(designTests(facts, asked.period)),
     operation: layerOf(findings.map(testOf)),
     deliberation: layerOf(deliberationTests(facts.cases)),
-    evidence: layerOf(evidenceTests(facts, asked.period.to)),
+    evidence: layerOf(evidenceTests(facts, asked.period)),
   };
   const verdict = decide(findings);
   return {
@@ -35,7 +35,7 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
     rule_set: RULE_SET,
     verdict,
     layers,
-    needed: needed(facts, findings, simulated),
+    needed: needed(facts, findings, simulated, layers.evidence.tests),
   };
 }
 
@@ -126,12 +126,18 @@ function grainOf(cases: readonly Case[]): Grain {
 }
 
 /** The unmet lines of the rule for "real", each with what would settle it. */
-function needed(facts: Facts, findings: readonly Finding[], simulated: boolean): string[] {
+function needed(
+  facts: Facts,
+  findings: readonly Finding[],
+  simulated: boolean,
+  evidence: readonly VerdictTest[],
+): string[] {
   const population = (id: string): number =>
     findings.find((finding) => finding.id === id)?.population ?? 0;
   const exceptions = findings.flatMap((finding) => finding.exceptions).length;
   const unknownIn = (id: string): number =>
     findings.find((finding) => finding.id === id)?.unknown.length ?? 0;
+  const silent = evidence.find(({ id }) => id === 'sensors_alive')?.exceptions ?? 0;
   const standing = [...facts.standing.values()].reduce((sum, { count }) => sum + count, 0);
   const approvers = new Set(
     facts.cases.flatMap((found) => found.votes.map((vote) => vote.detail['person'])),
@@ -142,6 +148,8 @@ function needed(facts: Facts, findings: readonly Finding[], simulated: boolean):
     'Probes: each way around this gate tried and refused, with a valid request let through beside it.',
     facts.sensors.size === 0 &&
       'Independent eyes: an observer on every target this control stands in front of (observer_url_from in roles.yaml).',
+    silent > 0 &&
+      `Unbroken eyes: ${silent} sensor${silent === 1 ? '' : 's'} fell silent for over ${RULE.sensor_silence_seconds} seconds; ask again for a period without such a gap.`,
     `Planted effects: ${RULE.planted_effects_min} known effects, all seen, so that it is known how much the sensor misses.`,
     standing > 0 &&
       `Standing access: ${standing} login${standing === 1 ? '' : 's'} can do the same without asking; take the privilege away, or declare the login under application_logins.`,

@@ -61,6 +61,10 @@ const surfaceOf = (found: Case): string => {
   return `${text(action) ?? ''} ${text(object(resource)['id']) ?? ''}`;
 };
 
+/** Whether anything came of it: a vote that should not have counted bypassed nothing while nothing ran. */
+const wasUsed = (found: Case): boolean =>
+  named(found, 'permit.redeemed', 'credential.issued', 'receipt.recorded').length > 0;
+
 function exceptionIn(
   found: Case,
   test: string,
@@ -266,9 +270,8 @@ function eligibility(facts: Facts): Finding {
     }
     const asked = objects(found.opened.detail['routes']).flatMap((route) => groupsAsked(route));
     if (groups.some((group) => asked.includes(group))) return [];
-    return [
-      exceptionIn(found, 'eligibility', false, 'a vote by somebody who was no approver', [vote]),
-    ];
+    const says = 'a vote by somebody who was no approver';
+    return [exceptionIn(found, 'eligibility', wasUsed(found), says, [vote])];
   });
   return {
     id: 'eligibility',
@@ -301,8 +304,10 @@ function independence({ cases }: Facts): Finding {
     const barred = objects(found.opened.detail['routes']).flatMap((route) =>
       texts(route['barred']),
     );
-    if (barred.includes(person) || object(requester)['id'] === person || triggeredBy === person)
-      return [exceptionIn(found, 'independence', true, 'decided by somebody it was for', [vote])];
+    if (barred.includes(person) || object(requester)['id'] === person || triggeredBy === person) {
+      const says = 'decided by somebody it was for';
+      return [exceptionIn(found, 'independence', wasUsed(found), says, [vote])];
+    }
     if (texts(owners).includes(person)) notes.owners += 1;
     if (object(vote.detail['invited_by'])['id'] === object(requester)['id']) notes.invited += 1;
     // A human whom the agent merely names may be the voter's other self, or nobody at all.
@@ -352,7 +357,7 @@ function expiryNotApproval({ cases }: Facts): Finding {
         exceptionIn(
           found,
           'expiry_not_approval',
-          true,
+          wasUsed(found),
           'expired and approved',
           found.facts.filter((fact) => fact.name.startsWith('request.')),
         ),
@@ -361,7 +366,7 @@ function expiryNotApproval({ cases }: Facts): Finding {
       exceptionIn(
         found,
         'expiry_not_approval',
-        true,
+        wasUsed(found),
         'approved after it had expired',
         named(found, 'request.approved'),
       ),

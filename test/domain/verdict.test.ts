@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { canonicalJson } from '../../domain/json.ts';
 import { verdictJson } from '../../domain/verdict/judge.ts';
-import { newLog, testIn, type CaseOptions, type LogBook } from '../support/leaves.ts';
+import { LogBook, newLog, testIn, type CaseOptions } from '../support/leaves.ts';
 
 /** Work as it should be: asked, approved, done, refused once. */
 function worked(): LogBook {
@@ -171,9 +171,16 @@ describe('decorative', () => {
 
   it('is never said for a wrong record without an effect', () => {
     const log = newLog();
-    log.approved({ routeGroups: ['somebody-else'] });
-    log.approved({ routeGroups: ['somebody-else'] });
+    log.refused({ routeGroups: ['somebody-else'] });
+    log.refused({ routeGroups: ['somebody-else'] });
     expect(log.judge().verdict).toBe('insufficient_evidence');
+  });
+
+  it('is what approvals by people who were no approvers come to, once they are used', () => {
+    const log = newLog();
+    log.approved({ routeGroups: ['somebody-else'] });
+    log.approved({ routeGroups: ['somebody-else'] });
+    expect(log.judge().verdict).toBe('decorative');
   });
 
   it('names standing access that reaches past the gate as a weakness of the design', () => {
@@ -181,6 +188,35 @@ describe('decorative', () => {
     const verdict = log.judge();
     expect(testIn(verdict, 'standing_access').state).toBe('deficient');
     expect(verdict.verdict).toBe('insufficient_evidence');
+  });
+});
+
+describe('a sensor', () => {
+  const asleep = (log: LogBook): void => {
+    for (let at = 0; at < 100; at += 1) log.add('report.read', { report: 'x', by: null });
+  };
+
+  it('that fell silent leaves the path untested, which is not the same as clean', () => {
+    const log = newLog();
+    asleep(log);
+    log.sensor();
+    const verdict = log.judge();
+    expect(testIn(verdict, 'sensors_alive')).toMatchObject({
+      state: 'insufficient_data',
+      exceptions: 1,
+    });
+    expect(verdict.needed.some((line) => line.startsWith('Unbroken eyes: 1 sensor '))).toBe(true);
+  });
+
+  it('that began long after the period did was silent until then', () => {
+    const log = new LogBook().person('psn_ada', ['data-owners']);
+    asleep(log);
+    log.sensor();
+    expect(testIn(log.judge(), 'sensors_alive').exceptions).toBe(1);
+  });
+
+  it('that was never silent is alive', () => {
+    expect(testIn(newLog().judge(), 'sensors_alive').state).toBe('effective');
   });
 });
 

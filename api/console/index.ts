@@ -1,0 +1,27 @@
+import { Refusal } from '../../domain/refusal.ts';
+import { agentPages } from './agents.ts';
+// Every page of the console: the second table of routes, beside that of the API.
+import { serveAsset } from './assets.ts';
+import type { ConsoleRoute } from './console.ts';
+import { peoplePages } from './people.ts';
+import { requestPages } from './requests.ts';
+import { signInPages } from './sign-in.ts';
+
+const assets: ConsoleRoute = {
+  method: 'get',
+  path: '/assets/{file}',
+  who: 'anyone',
+  handle: ({ params, query }) => {
+    const file = serveAsset(params['file'] ?? '', query.get('v') ?? undefined);
+    if (!file) throw new Refusal('not_found', 'There is no such file.');
+    return Promise.resolve(file);
+  },
+};
+
+export const CONSOLE: readonly ConsoleRoute[] = [
+  assets,
+  ...signInPages,
+  ...requestPages,
+  ...agentPages,
+  ...peoplePages,
+];

@@ -1,0 +1,209 @@
+// Loads what the pages about requests show.
+import { eq } from 'drizzle-orm';
+import { tallyOf } from '../../commands/decide.ts';
+import { readActiveBundle } from '../../commands/policies.ts';
+import { targetOf, type PolicyBundle } from '../../commands/policy-bundle.ts';
+import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
+import { cardOf, votesOn } from '../../commands/requests.ts';
+import { findTask } from '../../commands/tasks.ts';
+import type { Query } from '../../db/client.ts';
+import type { RequestRow, VoteRow } from '../../db/rows.ts';
+import { credential } from '../../db/schema/index.ts';
+import {
+  groupsAfter,
+  isStrongEnough,
+  routesFor,
+  whyIneligible,
+  type RouteRule,
+} from '../../domain/approval.ts';
+import { shownDigest } from '../../domain/card.ts';
+import { secondsBetween } from '../../domain/instant.ts';
+import type { RequestView, RouteView, Standing } from '../../web/request-data.ts';
+import type { RequestSummary } from '../../web/requests.tsx';
+import type { ConsoleDeps } from './console.ts';
+import { personNames } from './names.ts';
+
+/** A request as lists show it. */
+export async function summaryOf(
+  query: Query,
+  row: RequestRow,
+  now: string,
+): Promise<RequestSummary> {
+  const tally = await tallyOf(query, row, now);
+  const { purpose } = row.action.context;
+  return {
+    id: row.id,
+    state: row.state,
+    title: cardOf(row).title,
+    purpose: typeof purpose === 'string' ? purpose : null,
+    // With several routes, the one that is furthest from its quorum.
+    ...(row.routes
+      .map(({ name, rule }) => ({ approvals: tally.approvals[name] ?? 0, quorum: rule.quorum }))
+      .toSorted((a, b) => b.quorum - b.approvals - (a.quorum - a.approvals))[0] ?? {
+      approvals: 0,
+      quorum: 0,
+    }),
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+  };
+}
+
+export const summariesOf = (
+  query: Query,
+  rows: readonly RequestRow[],
+  now: string,
+): Promise<RequestSummary[]> => Promise.all(rows.map((row) => summaryOf(query, row, now)));
+
+/** Everything the approver's page shows. */
+export async function requestView(
+  deps: ConsoleDeps,
+  row: RequestRow,
+  reader: PersonPrincipal,
+  now: string,
+): Promise<RequestView> {
+  const query = deps.db.query;
+  const card = cardOf(row);
+  const votes = await votesOn(query, row.id);
+  const name = await personNames(query, [row.decidedBy, ...votes.map((each) => each.person)]);
+  const bundle = await readActiveBundle(query, deps.policies);
+  return {
+    id: row.id,
+    state: row.state,
+    card,
+    shown: shownDigest(card),
+    action: JSON.stringify(card.action, null, 2),
+    role: roleOf(bundle, row),
+    controls: row.controls,
+    whyHeld: row.whyHeld,
+    policyVersion: row.policyVersion,
+    routes: await routesOf(query, row, now),
+    votes: votes.map((each) => ({
+      person: name(each.person),
+      decision: each.decision,
+      channel: each.channel,
+      strength: each.strength,
+      at: each.at,
+      reason: each.reason,
+    })),
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
+    decidedAt: row.decidedAt,
+    decidedBy: row.decidedBy && name(row.decidedBy),
+    approvedUntil: row.approvedUntil,
+    denial: row.denial,
+    failure: row.failure,
+    agent: row.agent,
+    task: await taskOf(query, row),
+    credential: await credentialOf(query, row),
+    standing: standingOf(row, votes, reader, now),
+    audits: mayAudit(reader),
+  };
+}
+
+async function routesOf(query: Query, row: RequestRow, now: string): Promise<RouteView[]> {
+  const { approvals } = await tallyOf(query, row, now);
+  const elapsed = secondsBetween(row.createdAt, now);
+  return row.routes.map(({ name, rule }) => ({
+    name,
+    title: rule.title,
+    groups: groupsAfter(rule, elapsed),
+    quorum: rule.quorum,
+    approvals: approvals[name] ?? 0,
+    strength: rule.strength,
+    barred: barredWords(rule),
+  }));
+}
+
+const barredWords = ({ independence }: RouteRule): string[] => [
+  'whoever asked',
+  ...(independence.owner === 'barred' ? ['the owner of the agent'] : []),
+  ...(independence.triggerer === 'barred' ? ['whoever set off the task'] : []),
+  'any agent or automation',
+];
+
+function roleOf(bundle: PolicyBundle, row: RequestRow): RequestView['role'] {
+  if (row.action.resource.type !== 'role') return null;
+  const role = bundle.roles.get(row.action.resource.id);
+  if (!role) return null;
+  return {
+    title: role.title,
+    scope:
+      role.issuer === 'postgres'
+        ? `member of ${role.member_of.join(', ')}`
+        : `a token for ${role.audience}`,
+    target: targetOf(role),
+    seconds: role.ttl_seconds_max,
+  };
+}
+
+async function taskOf(query: Query, row: RequestRow): Promise<RequestView['task']> {
+  const found = row.task === null ? null : await findTask(query, row.task);
+  if (!found) return null;
+  const name = await personNames(query, [found.triggeredBy]);
+  return {
+    id: found.id,
+    purpose: found.purpose,
+    state: found.state,
+    trigger: found.triggeredBy === null ? 'No person' : name(found.triggeredBy),
+    proof: found.triggeredByProof,
+  };
+}
+
+async function credentialOf(query: Query, row: RequestRow): Promise<RequestView['credential']> {
+  if (row.credential === null) return null;
+  const [lease] = await query.select().from(credential).where(eq(credential.id, row.credential));
+  return lease ? { id: lease.id, state: lease.state, expiresAt: lease.expiresAt } : null;
+}
+
+const WHY_NOT = {
+  self_approval: {
+    title: 'This is not for you to decide',
+    says: 'You asked for it, own the agent, or set off its task. Nobody approves for themselves: somebody else in the groups named here has to decide.',
+  },
+  not_eligible: {
+    title: 'You are not among its approvers',
+    says: 'Your groups are not among those named here. You can read everything, and an administrator can change your groups.',
+  },
+};
+
+/** Whether a vote of this reader would count. Only shown; `decide` is what checks. */
+function standingOf(
+  row: RequestRow,
+  votes: readonly VoteRow[],
+  reader: PersonPrincipal,
+  now: string,
+): Standing {
+  if (row.state !== 'pending') return { kind: 'over' };
+  if (!(now < row.expiresAt))
+    return {
+      kind: 'may_not',
+      title: 'The time to decide is over',
+      says: 'It is being closed as expired, which is not recorded as anybody’s denial. The agent can ask again.',
+    };
+  if (votes.some((each) => each.person === reader.id))
+    return {
+      kind: 'may_not',
+      title: 'You have voted',
+      says: 'Your vote is below. The request waits for others.',
+    };
+  const voter = { id: reader.id, groups: reader.groups, active: true };
+  const elapsed = secondsBetween(row.createdAt, now);
+  const why = whyIneligible(voter, row.routes, row.involved, elapsed);
+  if (why) return { kind: 'may_not', ...WHY_NOT[why] };
+  const mine = routesFor(voter, row.routes, row.involved, elapsed).filter(({ rule }) =>
+    rule.channels.includes('web'),
+  );
+  if (mine.length === 0)
+    return {
+      kind: 'may_not',
+      title: 'This is not decided here',
+      says: 'Its route takes votes through other channels only.',
+    };
+  if (!mine.some(({ rule }) => isStrongEnough(reader.strength, rule.strength)))
+    return {
+      kind: 'may_not',
+      title: 'This needs a stronger proof that you are here',
+      says: 'Sign out, sign in again with a new link, and decide within five minutes.',
+    };
+  return { kind: 'may' };
+}

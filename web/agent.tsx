@@ -1,0 +1,250 @@
+// One agent: what it is, what hangs off it, and stopping it.
+import type { AgentLine } from './agents.tsx';
+import { CredentialTable, type CredentialLine } from './credentials.tsx';
+import { AreaField, Submit } from './fields.tsx';
+import { Page } from './layout.tsx';
+import {
+  Badge,
+  Code,
+  Confirm,
+  Facts,
+  Form,
+  MaybeTime,
+  Panel,
+  Problem,
+  ReasonField,
+  Table,
+  Time,
+  Untrusted,
+  type Html,
+  type Said,
+} from './parts.tsx';
+import { RequestTable, type RequestSummary } from './requests.tsx';
+import type { Shell } from './shell.ts';
+
+export interface TaskLine {
+  id: string;
+  purpose: string;
+  state: string;
+  createdAt: string;
+  deadlineAt: string;
+}
+
+/** One agent with everything that hangs off it. */
+export interface AgentView extends AgentLine {
+  purpose: string;
+  spiffeId: string | null;
+  retiring: boolean;
+  createdAt: string;
+  rotationDueAt: string | null;
+  reviewDueAt: string | null;
+  request: string | null;
+  keys: { id: string; thumbprint: string; state: string; createdAt: string }[];
+  tasks: TaskLine[];
+  credentials: CredentialLine[];
+  requests: RequestSummary[];
+  isAdmin: boolean;
+  audits: boolean;
+}
+
+/** The page of one agent. */
+export const AgentPage = ({
+  shell,
+  view,
+  said,
+}: {
+  shell: Shell;
+  view: AgentView;
+  said: Said | null;
+}): Html => (
+  <Page
+    shell={shell}
+    title={view.name}
+    heading={
+      <>
+        {view.name} <Badge state={view.state} />
+      </>
+    }
+    lead={<Untrusted text={view.purpose} />}
+    back={{ href: '/agents', label: 'Agents' }}
+  >
+    <Problem said={said} />
+    {view.state === 'requested' && view.request !== null ? (
+      <div class="notice notice-warn">
+        <p class="notice-title">It is not admitted yet</p>
+        <p>
+          <a href={`/requests/${view.request}`}>The request that decides</a>
+        </p>
+      </div>
+    ) : null}
+    <div class="split">
+      <div>
+        <Panel title="Tasks" note="Everything an agent holds hangs off one. The newest first.">
+          <TaskTable rows={view.tasks} now={shell.now} />
+        </Panel>
+        <Panel title="Credentials" note="The newest first. No secret is ever shown here.">
+          <CredentialTable rows={view.credentials} now={shell.now} />
+        </Panel>
+        <Panel title="Requests" note="The newest first.">
+          {view.requests.length === 0 ? (
+            <p class="quiet">None.</p>
+          ) : (
+            <RequestTable rows={view.requests} now={shell.now} caption="Requests of this agent" />
+          )}
+        </Panel>
+      </div>
+      <div class="split-side">
+        <Identity view={view} now={shell.now} />
+        <Keys shell={shell} view={view} />
+        {view.isAdmin ? <Stop shell={shell} view={view} /> : null}
+      </div>
+    </div>
+  </Page>
+);
+
+const NOT_YET = 'not before it is admitted';
+
+const Identity = ({ view, now }: { view: AgentView; now: string }): Html => (
+  <Panel title="Identity">
+    <Facts
+      facts={[
+        { label: 'Owner', value: <Untrusted text={view.owner} /> },
+        { label: 'Team', value: <Untrusted text={view.team} /> },
+        { label: 'Kind', value: view.kind.replaceAll('_', ' ') },
+        { label: 'SPIFFE ID', value: view.spiffeId ? <Code text={view.spiffeId} /> : NOT_YET },
+        { label: 'Id', value: <Code text={view.id} /> },
+        {
+          label: 'Alive',
+          value: `${view.alive} ${view.alive === 1 ? 'credential' : 'credentials'}`,
+        },
+        { label: 'Registered', value: <Time at={view.createdAt} now={now} /> },
+        { label: 'Last used', value: <MaybeTime at={view.lastUsedAt} now={now} /> },
+        {
+          label: 'Rotation due',
+          value: <MaybeTime at={view.rotationDueAt} now={now} none={NOT_YET} />,
+        },
+        {
+          label: 'Review due',
+          value: <MaybeTime at={view.reviewDueAt} now={now} none={NOT_YET} />,
+        },
+      ]}
+    />
+    {view.audits ? (
+      <p class="note">
+        <a href={`/log?agent=${view.id}`}>Every event of this agent</a>
+      </p>
+    ) : null}
+  </Panel>
+);
+
+const Keys = ({ shell, view }: { shell: Shell; view: AgentView }): Html => (
+  <Panel title="Keys">
+    <ul class="plain">
+      {view.keys.map((key) => (
+        <li>
+          <Badge state={key.state} /> <Code text={key.thumbprint} />
+          <span class="under">
+            added <Time at={key.createdAt} now={shell.now} />
+          </span>
+          {view.isAdmin && key.state === 'active' && view.keys.length > 1 ? (
+            <Confirm label="Take away…">
+              <Form shell={shell} action={`/agents/${view.id}/keys/${key.id}/revoke`}>
+                <p>The agent can no longer sign in with it.</p>
+                <Submit label="Take this key away" tone="danger" />
+              </Form>
+            </Confirm>
+          ) : null}
+        </li>
+      ))}
+    </ul>
+    {view.isAdmin ? (
+      <details class="more-of">
+        <summary>Add a key</summary>
+        <Form shell={shell} action={`/agents/${view.id}/keys`}>
+          <AreaField
+            id="new-key"
+            name="key"
+            label="Public key (JWK)"
+            hint="Both keys work until one is taken away."
+            required
+            rows={4}
+            mono
+          />
+          <Submit label="Add" tone="plain" />
+        </Form>
+      </details>
+    ) : null}
+  </Panel>
+);
+
+const STEPS: readonly { verb: string; label: string; says: string; from: readonly string[] }[] = [
+  {
+    verb: 'suspend',
+    label: 'Suspend',
+    says: 'Nothing new is given, and everything it holds is revoked. Its tasks stay open.',
+    from: ['active'],
+  },
+  {
+    verb: 'resume',
+    label: 'Resume',
+    says: 'It may ask again. What was revoked stays revoked.',
+    from: ['suspended'],
+  },
+  {
+    verb: 'kill',
+    label: 'Kill',
+    says: 'Everything it holds is revoked and all its tasks end, now.',
+    from: ['active', 'suspended'],
+  },
+  {
+    verb: 'retire',
+    label: 'Retire',
+    says: 'For good: its tasks end, and its name is never given to another.',
+    from: ['active', 'suspended'],
+  },
+];
+
+const Stop = ({ shell, view }: { shell: Shell; view: AgentView }): Html => {
+  const steps = STEPS.filter((step) => step.from.includes(view.state));
+  return (
+    <Panel title="Stop or resume">
+      {view.retiring ? (
+        <p>It is being retired, and will be once nothing of it is alive.</p>
+      ) : (
+        steps.map(({ verb, label, says }) => (
+          <Confirm label={`${label}…`}>
+            <Form shell={shell} action={`/agents/${view.id}/${verb}`}>
+              <p>{says}</p>
+              <ReasonField id={`${verb}-reason`} />
+              <Submit label={`${label} ${view.name}`} tone="danger" />
+            </Form>
+          </Confirm>
+        ))
+      )}
+      {steps.length === 0 ? <p class="quiet">There is nothing to stop.</p> : null}
+    </Panel>
+  );
+};
+
+const TaskTable = ({ rows, now }: { rows: readonly TaskLine[]; now: string }): Html =>
+  rows.length === 0 ? (
+    <p class="quiet">None.</p>
+  ) : (
+    <Table
+      caption="Tasks"
+      rows={rows}
+      columns={[
+        {
+          label: 'Task',
+          cell: (row) => (
+            <a href={`/tasks/${row.id}`}>
+              <Untrusted text={row.purpose} />
+            </a>
+          ),
+        },
+        { label: 'State', cell: (row) => <Badge state={row.state} /> },
+        { label: 'Started', cell: (row) => <Time at={row.createdAt} now={now} /> },
+        { label: 'Deadline', cell: (row) => <Time at={row.deadlineAt} now={now} /> },
+      ]}
+    />
+  );

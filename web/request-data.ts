@@ -1,0 +1,66 @@
+// What the page of a request is made from.
+import type { Card } from '../domain/card.ts';
+
+/** One route that has to agree. */
+export interface RouteView {
+  name: string;
+  title: string;
+  groups: string[];
+  quorum: number;
+  approvals: number;
+  strength: string;
+  /** Who may not decide, in words. */
+  barred: string[];
+}
+
+export interface VoteView {
+  person: string;
+  decision: 'approve' | 'deny';
+  channel: string;
+  strength: string;
+  at: string;
+  reason: string | null;
+}
+
+/** Whether the reader may decide, and if not, why not and what to do. */
+export type Standing =
+  | { kind: 'may' }
+  | { kind: 'over' }
+  | { kind: 'may_not'; title: string; says: string };
+
+/** A vote that was refused: what was said, what to do, and what its voter had written. */
+export interface Refused {
+  code: string;
+  says: string;
+  advice: string;
+  reason: string;
+}
+
+export interface RequestView {
+  id: string;
+  state: string;
+  card: Card;
+  shown: string;
+  /** The action as indented JSON. */
+  action: string;
+  /** What the role gives, by the policy of today; null for what is not a role. */
+  role: { title: string; scope: string; target: string; seconds: number } | null;
+  controls: string[];
+  whyHeld: string[];
+  policyVersion: string;
+  routes: RouteView[];
+  votes: VoteView[];
+  createdAt: string;
+  expiresAt: string;
+  decidedAt: string | null;
+  decidedBy: string | null;
+  approvedUntil: string | null;
+  denial: { reason: string | null; disposition: string } | null;
+  failure: string | null;
+  agent: string | null;
+  task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
+  credential: { id: string; state: string; expiresAt: string } | null;
+  standing: Standing;
+  /** Whether the reader may look at the log. */
+  audits: boolean;
+}

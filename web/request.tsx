@@ -1,0 +1,318 @@
+// The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
+import type { Child } from 'hono/jsx';
+import { secondsBetween } from '../domain/instant.ts';
+import { Ballots } from './ballot.tsx';
+import { Page } from './layout.tsx';
+import {
+  Badge,
+  Code,
+  Facts,
+  MaybeTime,
+  Notice,
+  Panel,
+  spanText,
+  Time,
+  Untrusted,
+  words,
+  type Html,
+} from './parts.tsx';
+import type { Refused, RequestView } from './request-data.ts';
+import type { Shell } from './shell.ts';
+
+/** The whole page. */
+export const RequestPage = ({
+  shell,
+  view,
+  refused,
+}: {
+  shell: Shell;
+  view: RequestView;
+  refused: Refused | null;
+}): Html => (
+  <Page
+    shell={shell}
+    title={view.card.title}
+    heading={<Untrusted text={view.card.title} />}
+    back={{ href: '/requests', label: 'Requests' }}
+  >
+    {refused ? (
+      <Notice tone="bad" title={refused.says}>
+        <p>{refused.advice}</p>
+      </Notice>
+    ) : null}
+    <Status view={view} now={shell.now} />
+    {view.state === 'pending' ? (
+      <div class="notice notice-info" data-watch={view.id} hidden role="status">
+        <p class="notice-title">This was just decided, or ran out</p>
+        <p>
+          <a href={`/requests/${view.id}`}>Show what came of it</a>
+        </p>
+      </div>
+    ) : null}
+    {view.card.warnings.length > 0 ? (
+      <Notice tone="bad" title="This text holds characters that cannot be seen">
+        <p>
+          They are written out below, in red or as ⟨U+…⟩. Text with hidden or reordering characters
+          can be made to read as something else: if you did not expect them, deny.
+        </p>
+        <ul>
+          {view.card.warnings.map((warning) => (
+            <li>{warning}</li>
+          ))}
+        </ul>
+      </Notice>
+    ) : null}
+    <div class="split">
+      <div>
+        <WhatRuns view={view} />
+        <WhyHeld view={view} />
+        <Evidence view={view} now={shell.now} />
+      </div>
+      <div class="split-side">
+        <Ballots shell={shell} view={view} refused={refused} />
+        <Votes view={view} now={shell.now} />
+      </div>
+    </div>
+  </Page>
+);
+
+const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
+  if (view.state === 'pending')
+    return (
+      <div class="status status-pending">
+        <Badge state="pending" />
+        <p class="status-main">
+          <span class="clock" data-until={view.expiresAt} data-now={now}>
+            {spanText(Math.max(0, secondsBetween(now, view.expiresAt)))}
+          </span>{' '}
+          left to decide
+        </p>
+        <p class="quiet">
+          Runs out <Time at={view.expiresAt} now={now} bare />. Running out is not a denial: it is
+          recorded as an expiry.
+        </p>
+      </div>
+    );
+  return (
+    <div class="status">
+      <Badge state={view.state} />
+      <p class="status-main">{outcome(view)}</p>
+      {view.decidedAt === null ? null : (
+        <p class="quiet">
+          <Time at={view.decidedAt} now={now} />
+        </p>
+      )}
+    </div>
+  );
+};
+
+function outcome(view: RequestView): Child {
+  const by = view.decidedBy === null ? null : <Untrusted text={view.decidedBy} />;
+  switch (view.state) {
+    case 'approved':
+      return <>Approved by {by}; not yet collected</>;
+    case 'consumed':
+      return <>Approved by {by}, and used</>;
+    case 'denied':
+      return <>Denied by {by}</>;
+    case 'expired':
+      return view.decidedBy === null ? 'Nobody decided in time' : <>Approved by {by}, never used</>;
+    case 'failed':
+      return `Approved, but could not be carried out: ${words(view.failure ?? 'unknown')}`;
+    case 'cancelled':
+      return 'Withdrawn before anybody decided';
+    default:
+      return words(view.state);
+  }
+}
+
+/** What a label of the card means to somebody who decides. */
+const LABELS: Record<string, string> = {
+  'Parameter ttl_seconds': 'For how long',
+  'Context reason': 'Reason given',
+  'Context purpose': 'Purpose of the task',
+  'Context task': 'Task',
+  'Context triggered_by': 'Set off by',
+  'Context triggered_by_proof': 'Proof of that',
+};
+
+function cardText(label: string, text: string): Child {
+  if (label.endsWith('_seconds') && /^\d+$/.test(text))
+    return `${spanText(Number(text))} (${text} seconds)`;
+  return <Untrusted text={text} />;
+}
+
+const WhatRuns = ({ view }: { view: RequestView }): Html => (
+  <Panel title="What you decide on" note={grain(view)}>
+    <Facts
+      facts={[
+        ...view.card.lines.map(({ label, text, claimed }) => ({
+          label: LABELS[label] ?? label,
+          value: (
+            <>
+              {cardText(label, text)}
+              {claimed ? <span class="claimed">said by the requester</span> : null}
+            </>
+          ),
+        })),
+        view.role && { label: 'What the role gives', value: roleText(view.role) },
+        view.task && {
+          label: 'Behind the task',
+          value: (
+            <>
+              <Untrusted text={view.task.trigger} /> <ProofBadge proof={view.task.proof} />{' '}
+              <a href={`/tasks/${view.task.id}`}>see the task</a>
+            </>
+          ),
+        },
+        view.agent === null
+          ? null
+          : { label: 'Registry', value: <a href={`/agents/${view.agent}`}>see the agent</a> },
+      ]}
+    />
+    <h3>The exact action</h3>
+    <pre tabindex={0} aria-label="The action as JSON">
+      <Untrusted text={view.action} />
+    </pre>
+    <p class="note">
+      Its digest is <Code text={view.card.digest} />. Only an action with this digest can run on
+      your approval, once.
+    </p>
+  </Panel>
+);
+
+const PROOFS: Record<string, { state: string; label: string }> = {
+  verified: { state: 'effective', label: 'verified' },
+  claimed: { state: 'pending', label: 'only claimed' },
+  none: { state: 'none', label: 'nobody named' },
+};
+
+const ProofBadge = ({ proof }: { proof: string }): Html => {
+  const { state, label } = PROOFS[proof] ?? { state: 'none', label: proof };
+  return <Badge state={state} label={label} />;
+};
+
+function grain(view: RequestView): string {
+  switch (view.card.action['action']) {
+    case 'credential:request':
+      return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
+    case 'agent:admit':
+      return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
+    case 'policy:activate':
+      return 'You replace the rules that everything else here is decided by.';
+    default:
+      return 'You approve exactly this action, once.';
+  }
+}
+
+const roleText = ({ title, scope, target, seconds }: NonNullable<RequestView['role']>): string =>
+  `${title}: ${scope} on ${target}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
+
+const WhyHeld = ({ view }: { view: RequestView }): Html => (
+  <Panel title="Why it is held">
+    {view.whyHeld.length === 0 ? null : (
+      <ul>
+        {view.whyHeld.map((reason) => (
+          <li>
+            <Untrusted text={reason} />
+          </li>
+        ))}
+      </ul>
+    )}
+    {view.routes.map((route) => (
+      <div class="route">
+        <h3>
+          {route.title}{' '}
+          <span class="quiet">
+            {route.approvals} of {route.quorum}{' '}
+            {route.quorum === 1 ? 'approval' : 'approvals, by different people'}
+          </span>
+        </h3>
+        <Facts
+          facts={[
+            { label: 'Route', value: <Code text={route.name} /> },
+            { label: 'Who decides', value: `anybody in ${route.groups.join(', ')}` },
+            { label: 'Who may not', value: route.barred.join(', ') },
+            {
+              label: 'Sign-in',
+              value: route.strength === 'session' ? 'any session' : `${route.strength} sign-in`,
+            },
+          ]}
+        />
+      </div>
+    ))}
+    <p class="note">
+      {view.controls.length === 1 ? 'Control' : 'Controls'}:{' '}
+      {view.controls.map((control, place) => (
+        <>
+          {place > 0 ? ', ' : ''}
+          {view.audits ? <a href={`/controls/${control}`}>{control}</a> : control}
+        </>
+      ))}
+      . Policy <Code text={view.policyVersion} />.
+    </p>
+  </Panel>
+);
+
+const Evidence = ({ view, now }: { view: RequestView; now: string }): Html => (
+  <Panel title="For the record">
+    <Facts
+      facts={[
+        { label: 'Request', value: <Code text={view.id} /> },
+        { label: 'Opened', value: <Time at={view.createdAt} now={now} /> },
+        { label: 'What you are shown', value: <Code text={view.shown} /> },
+        view.approvedUntil === null
+          ? null
+          : { label: 'Good until', value: <MaybeTime at={view.approvedUntil} now={now} /> },
+        view.credential && {
+          label: 'Credential',
+          value: (
+            <>
+              <Code text={view.credential.id} /> <Badge state={view.credential.state} />
+            </>
+          ),
+        },
+      ]}
+    />
+    <p class="note">
+      A vote carries the digest of the card above as its voter saw it, and when they first opened
+      this page.
+      {view.audits ? (
+        <>
+          {' '}
+          <a href={`/log?request=${view.id}`}>Every event of this request</a>
+        </>
+      ) : null}
+    </p>
+  </Panel>
+);
+
+const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
+  <Panel title="Votes so far">
+    {view.votes.length === 0 ? (
+      <p class="quiet">{view.state === 'pending' ? 'Nobody has voted yet.' : 'Nobody voted.'}</p>
+    ) : (
+      <ul class="votes">
+        {view.votes.map((vote) => (
+          <li>
+            <Badge
+              state={vote.decision}
+              label={vote.decision === 'approve' ? 'approved' : 'denied'}
+            />{' '}
+            <strong>
+              <Untrusted text={vote.person} />
+            </strong>
+            <span class="under">
+              <Time at={vote.at} now={now} />, by {vote.channel}, {vote.strength} sign-in
+            </span>
+            {vote.reason === null ? null : (
+              <blockquote>
+                <Untrusted text={vote.reason} />
+              </blockquote>
+            )}
+          </li>
+        ))}
+      </ul>
+    )}
+  </Panel>
+);
