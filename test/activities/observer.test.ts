@@ -19,7 +19,11 @@ afterAll(() => Promise.all([ours.close(), theirs.close()]));
 
 async function run(url: string, statement: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => undefined });
-  await sql.unsafe(statement).finally(() => sql.end({ timeout: 2 }));
+  try {
+    await sql.unsafe(statement);
+  } finally {
+    await sql.end({ timeout: 2 });
+  }
 }
 
 /** Everything that an observer sees, until it has seen this text or time is over. */

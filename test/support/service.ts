@@ -53,6 +53,8 @@ export interface TestService extends TestTarget {
   worker: Running;
   /** Stops the worker, so that nothing moves between two steps of a test. */
   stopWorker(): Promise<void>;
+  /** Stops the API as its process does when it is told to end. */
+  stopApi(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -86,6 +88,13 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   await migrate(config);
   const worker = options.worker === false ? idle : await work(config);
   const api = await serve(config);
+  let serving = true;
+  const stopApi = async (): Promise<void> => {
+    if (serving) {
+      serving = false;
+      await api.close();
+    }
+  };
   let working = true;
   const stopWorker = async (): Promise<void> => {
     if (working) await worker.close();
@@ -100,8 +109,9 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     sample,
     worker,
     stopWorker,
+    stopApi,
     close: async () => {
-      await api.close();
+      await stopApi();
       await stopWorker();
       await database.close();
       await sample.close();
