@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportBundle, verifyFile } from '../../cli/audit.ts';
 import { canonicalJson } from '../../domain/json.ts';
 import type { VerdictTest } from '../../domain/verdict/types.ts';
@@ -104,7 +104,7 @@ describe('the verdict as served', () => {
   });
 
   it('sees a bypass by a raw login, and calls it decorative once it repeats', async () => {
-    const { legacy } = inject('servers');
+    const { legacy } = service.sample;
     await run(legacy, `update payouts set state = 'paid' where id = 1`);
     await eventually(
       async () => (await testOf('payouts-write', 'completeness')).exceptions === 1,
@@ -123,7 +123,7 @@ describe('the verdict as served', () => {
   });
 
   it('does not count what the target refused or did not carry out', async () => {
-    const { legacy } = inject('servers');
+    const { legacy } = service.sample;
     const before = await testOf('payouts-write', 'completeness');
     await run(legacy, 'delete from payouts where id = 3').catch(() => undefined);
     await run(legacy, `update payouts set cents = 'x' where id = 3`).catch(() => undefined);
