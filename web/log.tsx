@@ -15,9 +15,9 @@ export interface EventView {
   logIndex: number | null;
   links: { label: string; href: string }[];
   /** Public members, each as text. */
-  detail: { name: string; text: string }[];
+  detail: EventMember[];
   /** Private members that are still kept, each as text. */
-  disclosed: { name: string; text: string }[];
+  disclosed: EventMember[];
   /** Private members of which only the commitment is left, or that this reader may not see. */
   committed: string[];
 }
@@ -60,7 +60,7 @@ export const LogPage = ({
     lead="Every change is one event, written in the transaction that made it. Nothing here is ever altered."
   >
     <Filter filter={filter} types={types} />
-    <Panel title="Events" note="Oldest first. Times are the database’s.">
+    <Panel title="Events" note="Newest first. Times are the database’s.">
       {events.length === 0 ? (
         <Empty title="No event matches">
           <p>
@@ -76,14 +76,15 @@ export const LogPage = ({
           ))}
         </ol>
       )}
-      <More href={next} label="Later events" />
+      <More href={next} label="Older events" />
     </Panel>
     <Checkpoint head={head} now={shell.now} />
   </Page>
 );
 
 const Filter = ({ filter, types }: { filter: LogFilter; types: readonly string[] }): Html => (
-  <Panel title="Filter">
+  <details class="panel more-of" open={Object.values(filter).some((text) => text !== '')}>
+    <summary>Filter</summary>
     <form method="get" action="/log" class="form form-inline">
       <SelectField
         id="type"
@@ -100,7 +101,7 @@ const Filter = ({ filter, types }: { filter: LogFilter; types: readonly string[]
       <TextField id="control" label="Control" value={filter.control} />
       <Submit label="Show" tone="plain" />
     </form>
-  </Panel>
+  </details>
 );
 
 const EventEntry = ({ event, now }: { event: EventView; now: string }): Html => (
@@ -113,19 +114,8 @@ const EventEntry = ({ event, now }: { event: EventView; now: string }): Html => 
       <Time at={event.time} now={now} />
     </div>
     <p class="event-text">
-      {event.detail.slice(0, SUMMARY_MEMBERS).map(({ name, text }) => (
-        <span class="member">
-          {name} <strong>{text}</strong>
-        </span>
-      ))}
-      {event.disclosed.map(({ name, text }) => (
-        <span class="member">
-          {name}{' '}
-          <strong>
-            <Untrusted text={text} />
-          </strong>
-        </span>
-      ))}
+      {event.detail.filter(hasText).slice(0, SUMMARY_MEMBERS).map(shortMember)}
+      {event.disclosed.filter(hasText).map(shortMember)}
     </p>
     {event.links.length === 0 ? null : (
       <p class="event-links">
@@ -137,8 +127,29 @@ const EventEntry = ({ event, now }: { event: EventView; now: string }): Html => 
   </>
 );
 
-/** Members of an event that the list shows; its own page has all of them. */
+/** Members of an event that the list shows, and how much of each; its own page has all of them. */
 const SUMMARY_MEMBERS = 6;
+const SUMMARY_CHARACTERS = 200;
+
+interface EventMember {
+  name: string;
+  text: string;
+}
+
+const hasText = ({ text }: EventMember): boolean => text !== 'none';
+
+const shortMember = ({ name, text }: EventMember): Html => (
+  <span class="member">
+    {name}{' '}
+    <strong>
+      {text.length > SUMMARY_CHARACTERS ? (
+        `${text.length} characters, on its page`
+      ) : (
+        <Untrusted text={text} />
+      )}
+    </strong>
+  </span>
+);
 
 const Checkpoint = ({ head, now }: { head: Head | null; now: string }): Html => (
   <Panel

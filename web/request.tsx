@@ -143,6 +143,12 @@ const LABELS: Record<string, string> = {
   'Context triggered_by_proof': 'Proof of who did',
 };
 
+/** Labels say where a line of the action stands; these are the ones with a plainer name. */
+function labelOf(label: string, view: RequestView): string {
+  if (view.card.action['action'] === 'agent:admit' && label === 'Context purpose') return 'Purpose';
+  return LABELS[label] ?? label;
+}
+
 function cardText(label: string, text: string): Child {
   if (label.endsWith('_seconds') && /^\d+$/.test(text))
     return `${spanText(Number(text))} (${text} seconds)`;
@@ -154,7 +160,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
     <Facts
       facts={[
         ...view.card.lines.map(({ label, text, claimed }) => ({
-          label: LABELS[label] ?? label,
+          label: labelOf(label, view),
           value: (
             <>
               {cardText(label, text)}

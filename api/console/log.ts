@@ -19,8 +19,14 @@ const PAGE_SIZE = 50;
 const isObject = (value: JsonValue | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-const textOf = (value: JsonValue | undefined): string =>
-  typeof value === 'string' ? value : canonicalJson(value ?? null);
+/** Values as people read them; the leaf on the page of the event has them as they are. */
+function textOf(value: JsonValue | undefined): string {
+  if (typeof value === 'string') return value;
+  if (Array.isArray(value)) return value.map(textOf).join(', ') || 'none';
+  if (isObject(value) && typeof value['type'] === 'string' && typeof value['id'] === 'string')
+    return `${value['type']} ${value['id']}`;
+  return value === null || value === undefined ? 'none' : canonicalJson(value);
+}
 
 const textual = (value: JsonValue | undefined): string | null =>
   typeof value === 'string' ? value : null;
@@ -46,7 +52,7 @@ function viewOf({ id, event, logIndex, disclosed }: EventRead): EventView {
       ...link('request', '/requests/', data['request']),
       ...link('task', '/tasks/', data['task']),
       ...link('agent', '/agents/', data['agent']),
-      ...link('control', '/controls/', data['control']),
+      ...link(`control ${textual(data['control']) ?? ''}`, '/controls/', data['control']),
     ],
     detail: Object.entries(detail).map(([name, value]) => ({ name, text: textOf(value) })),
     disclosed: Object.entries(disclosed)
@@ -92,6 +98,7 @@ const list: ConsoleRoute = {
         ...set,
         ...(filter.type !== '' && { type: fullType(filter.type) }),
         after: readCursor(deps.keys.cursors, name, query.get('cursor') ?? undefined),
+        newestFirst: true,
         limit: PAGE_SIZE + 1,
       },
       true,
