@@ -15,7 +15,7 @@ import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
 import { OWN_TOKENS } from '../commands/policy-bundle.ts';
-import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
+import { BATCH_MAX, LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
 import { connect } from '../db/client.ts';
@@ -125,7 +125,10 @@ async function workOnce(
     });
     state.worker = worker;
     service.log('working', { count: 1 });
-    await worker.run();
+    const running = worker.run();
+    // Told to end while it was being made: nobody was there yet to be told.
+    if (state.stopping) worker.shutdown();
+    await running;
   } finally {
     await connection.close().catch(() => undefined);
   }
@@ -224,7 +227,8 @@ async function startSequencer(service: Service): Promise<Loop> {
       if (checkpoint !== known) await keepOutside(file, checkpoint);
       known = checkpoint;
       if (appended > 0) log('sequenced', { size, appended });
-      return false;
+      // What waited longest is numbered first, and without a pause until all of it is.
+      return appended === BATCH_MAX;
     },
   });
   return {
