@@ -78,7 +78,7 @@ async function showAgents(
 const register: ConsoleRoute = {
   method: 'post',
   path: '/agents',
-  who: 'person',
+  who: 'member',
   handle: async (visit, deps) => {
     const answer = await attempt(async () => {
       const key = keyFrom(visit);
@@ -223,7 +223,7 @@ const ending = (verb: 'complete' | 'fail', outcome: 'completed' | 'failed'): Con
 const revoke: ConsoleRoute = {
   method: 'post',
   path: '/credentials/{id}/revoke',
-  who: 'person',
+  who: 'member',
   handle: async (visit, deps) => {
     const lease = await visibleCredential(deps, visit.person, visit.params['id']);
     await refuseStrangers(deps, visit.person, lease.agent);
