@@ -13,9 +13,9 @@ import {
   suspendAgent,
 } from '../commands/agents.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { answerOnce, type Answer } from '../commands/once.ts';
+import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
-import type { Unit } from '../commands/unit.ts';
+import { transact, type Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { EventName } from '../domain/event.ts';
@@ -138,13 +138,16 @@ function lifecycleRoute(
       const answer = await answerOnce(deps, call, once, async (unit) =>
         ok(await presentAgent(unit.sql, await step(unit, id, body.reason ?? null))),
       );
-      return answer instanceof Refusal || verb === 'resume' ? answer : settled(deps, id, answer);
+      if (answer instanceof Refusal || answer.replayed || verb === 'resume') return answer;
+      const settled = await whenGone(deps, id, answer);
+      await transact(deps, call, (unit) => settleKey(unit, once, settled));
+      return settled;
     },
   });
 }
 
 /** Stopping is answered when what the agent held is seen gone, or as it stands when that takes too long. */
-async function settled(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
+async function whenGone(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
   const read = async (): Promise<JsonObject | null> => {
     const row = await findAgent(deps.db.query, id);
     return row && presentAgent(deps.db.query, row);

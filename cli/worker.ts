@@ -1,7 +1,7 @@
 // The worker process: workflows and their activities, and the loops that keep the record going.
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -216,7 +216,7 @@ async function startSequencer(service: Service): Promise<Loop> {
     key: keys.log,
     crashPoint: crashPoints(config),
   };
-  let known = await readFile(file, 'utf8').catch(() => null);
+  let known = await readKept(file);
   const loop = await startLoop({
     name: 'sequencer',
     log,
@@ -246,8 +246,22 @@ async function startSequencer(service: Service): Promise<Loop> {
 
 /** The newest checkpoint, where a restored database cannot take it back. */
 async function keepOutside(file: string, checkpoint: string): Promise<void> {
-  await writeFile(`${file}.new`, checkpoint);
+  const draft = await open(`${file}.new`, 'w');
+  await draft.writeFile(checkpoint);
+  // Without this a power cut could leave a file of that name with nothing in it.
+  await draft.sync();
+  await draft.close();
   await rename(`${file}.new`, file);
+}
+
+/** What was kept; null only where nothing ever was. A copy that cannot be read is no reason to go on without. */
+async function readKept(file: string): Promise<string | null> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** Every target of the policy gets its reaper, whether anything is due or not. */

@@ -73,6 +73,7 @@ const POLICY_CHANGED = 'The policy changed since this was approved: ask again.';
 /** Whether today's policy would let this approval through: no denial, and no route or rule it did not pass. */
 async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> {
   const bundle = await activeBundle(unit, deps.policies, 'share');
+  if (replacesAnother(row, bundle.version)) return false;
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
   return today.routes.every((route) =>
@@ -81,6 +82,10 @@ async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise
     ),
   );
 }
+
+/** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */
+const replacesAnother = ({ action }: RequestRow, active: string): boolean =>
+  action.action === 'policy:activate' && action.parameters['replaces'] !== active;
 
 async function voidPermit(
   unit: Unit,

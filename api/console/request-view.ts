@@ -114,7 +114,8 @@ async function routesOf(query: Query, row: RequestRow, now: string): Promise<Rou
   }));
 }
 
-const barredWords = ({ independence }: RouteRule): string[] => [
+/** Who may not decide on a route, whatever groups they are in. */
+export const barredWords = ({ independence }: RouteRule): string[] => [
   'whoever asked',
   ...(independence.owner === 'barred' ? ['the owner of the agent'] : []),
   ...(independence.triggerer === 'barred' ? ['whoever set off the task'] : []),

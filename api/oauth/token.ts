@@ -5,6 +5,7 @@ import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
 import { findAgent, keysOf } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
+import { isId } from '../../domain/id.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
@@ -110,7 +111,10 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   } catch {
     throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
   }
-  const agent = subject === undefined ? null : await findAgent(deps.db.query, subject);
+  const agent =
+    subject !== undefined && isId('agent', subject)
+      ? await findAgent(deps.db.query, subject)
+      : null;
   if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
   if (agent.state !== 'active' || agent.retiring)
     throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
@@ -132,7 +136,9 @@ async function verifyAssertion(
       tokenEndpoint(deps.publicUrl),
     ]);
     if (!payload) continue;
-    const { jti, exp } = payload;
+    const { jti, exp, iat } = payload;
+    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
+      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
     if (typeof jti !== 'string' || jti === '' || jti.length > 200)
       throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
     if (

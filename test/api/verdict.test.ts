@@ -204,6 +204,7 @@ describe('I9 an exported bundle', () => {
       lines.filter((_line, at) => at !== 5),
       [...lines.slice(0, 3), lines[4] ?? '', lines[3] ?? '', ...lines.slice(5)],
       [...lines.slice(0, 4), lines[3] ?? '', ...lines.slice(4)],
+      lines.filter((line) => !line.includes('"verdict":"decorative"')),
     ].filter((changed) => changed.join() !== lines.join());
     expect(tampered.length).toBeGreaterThan(3);
     for (const changed of tampered) expect(verifyBundle(mended(changed)).ok).toBe(false);
@@ -226,6 +227,20 @@ describe('I9 an exported bundle', () => {
     const newest = await (await fetch(`${service.url}/log/checkpoint`)).text();
     const rolledBack = verifyBundle(bundle, { earlier: newest });
     expect(rolledBack.ok).toBe(false);
+  });
+
+  it('says what the whole log comes to, whatever period it was written for', async () => {
+    const clean = path.join(folder, 'clean.bundle');
+    await exportBundle(source(), {
+      out: clean,
+      from: new Date().toISOString(),
+      to: '2999-01-01T00:00:00Z',
+    });
+    const { ok, lines } = await verifyFile(clean, {});
+    expect(ok).toBe(true);
+    const said = lines.filter((line) => line.startsWith('payouts-write: '));
+    expect(said[0]).toMatch(/^payouts-write: insufficient_evidence, .* leaves of 20/);
+    expect(said[1]).toBe('payouts-write: decorative over the whole log');
   });
 
   it('carries no secret and no private value', async () => {
