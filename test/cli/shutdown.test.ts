@@ -1,6 +1,7 @@
 // Stopping under load: what was taken is finished, what comes later is told so, and nothing that was answered is lost.
 import { connect, type Socket } from 'node:net';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { work } from '../../cli/worker.ts';
 import {
   admin,
   admittedAgent,
@@ -158,4 +159,16 @@ it('a worker that is told to stop finishes what its activities have begun', asyn
     { owned: boolean }[]
   >`select owned_at is not null as owned from task where id = ${task}`;
   expect(row?.owned).toBe(true);
+});
+
+it('a worker that is told to stop while it is still starting stops', async () => {
+  await service.stopWorker();
+  for (const afterMs of [0, 100, 400]) {
+    const worker = await work(service.config);
+    await new Promise((resolve) => setTimeout(resolve, afterMs));
+    const began = Date.now();
+    await worker.close();
+    // Its supervisor would kill it after seven seconds.
+    expect(Date.now() - began).toBeLessThan(7_000);
+  }
 });
