@@ -51,7 +51,7 @@ export function openEgress(policy: EgressPolicy): Egress {
   };
 }
 
-/** Judges what can be judged without looking the name up; used when a callback is accepted. */
+/** Judges what can be judged without looking the name up. */
 export function parseDestination(address: string, policy: EgressPolicy): URL {
   let url: URL;
   try {
@@ -68,6 +68,20 @@ export function parseDestination(address: string, policy: EgressPolicy): URL {
   if (literal !== null && !excepted && isPrivate(literal))
     throw new EgressError('private_address', 'The address is private, local or reserved.');
   return url;
+}
+
+/**
+ * Judges a destination before anything is sent there, name and all. A name that does not resolve just now is let
+ * pass: it is judged again whenever it is called.
+ */
+export async function checkDestination(address: string, policy: EgressPolicy): Promise<void> {
+  const url = parseDestination(address, policy);
+  try {
+    await resolve(url, policy);
+  } catch (error) {
+    if (error instanceof EgressError && error.code === 'not_resolved') return;
+    throw error;
+  }
 }
 
 const hostPort = (url: URL): string =>
@@ -104,7 +118,10 @@ async function resolve(
       (policy.loopback && isLoopbackName(url.hostname) && isLoopback(address)),
   );
   if (!usable)
-    throw new EgressError('private_address', `${url.hostname} leads to a private address.`);
+    throw new EgressError(
+      'private_address',
+      `The name ${url.hostname} leads to a private address.`,
+    );
   return usable;
 }
 

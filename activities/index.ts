@@ -63,6 +63,8 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
       await remind(deps, id);
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
+        // Decided while the reminder waited for Slack: nobody was reminded of anything.
+        if (row.state !== 'pending') return;
         const groups = row.routes.flatMap(({ rule }) => rule.groups);
         unit.emit('request.reminded', {
           ...aboutRequest(row),
@@ -82,7 +84,6 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
           private: {},
         });
       });
-      await remind(deps, id);
     },
     expireRequest: async (id) => {
       await transact(deps, asWorkflow(id), (unit) => expireRequest(unit, id));

@@ -13,9 +13,9 @@ import {
   suspendAgent,
 } from '../commands/agents.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { answerOnce, type Answer } from '../commands/once.ts';
+import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
-import type { Unit } from '../commands/unit.ts';
+import { transact, type Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { EventName } from '../domain/event.ts';
@@ -34,7 +34,7 @@ const register = defineRoute({
   path: '/v1/agents',
   tag: 'Agents',
   summary: 'Register an agent with its public keys; people then admit it',
-  allow: ['admin', 'person'],
+  allow: ['admin', 'member'],
   body: shape.agentBody,
   answers: { 201: { description: 'The agent, waiting to be admitted', schema: shape.agent } },
   refusals: [
@@ -64,7 +64,11 @@ const list = defineRoute({
   tag: 'Agents',
   summary: 'List agents',
   allow: ['person', 'service'],
-  query: z.strictObject({ ...shape.listQuery, state: z.enum(statesOf('agent')).optional() }),
+  query: z.strictObject({
+    ...shape.listQuery,
+    name: z.string().max(63).optional(),
+    state: z.enum(statesOf('agent')).optional(),
+  }),
   answers: { 200: { description: 'A page of agents', schema: shape.listOf(shape.agent) } },
   refusals: [],
   events: [],
@@ -76,6 +80,7 @@ const list = defineRoute({
       .where(
         and(
           after === null ? undefined : gt(agent.id, asAgentId(after)),
+          query.name === undefined ? undefined : eq(agent.name, query.name),
           query.state ? eq(agent.state, query.state) : undefined,
         ),
       )
@@ -133,13 +138,16 @@ function lifecycleRoute(
       const answer = await answerOnce(deps, call, once, async (unit) =>
         ok(await presentAgent(unit.sql, await step(unit, id, body.reason ?? null))),
       );
-      return answer instanceof Refusal || verb === 'resume' ? answer : settled(deps, id, answer);
+      if (answer instanceof Refusal || answer.replayed || verb === 'resume') return answer;
+      const settled = await whenGone(deps, id, answer);
+      await transact(deps, call, (unit) => settleKey(unit, once, settled));
+      return settled;
     },
   });
 }
 
 /** Stopping is answered when what the agent held is seen gone, or as it stands when that takes too long. */
-async function settled(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
+async function whenGone(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
   const read = async (): Promise<JsonObject | null> => {
     const row = await findAgent(deps.db.query, id);
     return row && presentAgent(deps.db.query, row);

@@ -51,6 +51,8 @@ export interface AppOptions {
   hosts: ReadonlySet<string>;
   log: Log;
   observe: (method: string, route: string, status: number, seconds: number) => void;
+  /** Whether this process takes no more calls; those it took are finished. */
+  isStopping: () => boolean;
 }
 
 export function createApp(deps: ApiDeps, options: AppOptions): App {
@@ -58,6 +60,7 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   app.use(identify(options));
   app.use(securityHeaders(deps.publicUrl.startsWith('https:')));
   app.use(refuseStrangeHosts(options.hosts));
+  app.use(refuseWhileStopping(options.isStopping));
   app.use(async (context, next) => {
     context.set('principal', await authenticate(context, deps));
     await next();
@@ -152,6 +155,22 @@ function refuseStrangeHosts(hosts: ReadonlySet<string>): MiddlewareHandler {
   };
 }
 
+/** A connection that was kept may bring another call before it is closed. */
+function refuseWhileStopping(isStopping: () => boolean): MiddlewareHandler {
+  return async (context, next) => {
+    if (isStopping()) {
+      context.header('connection', 'close');
+      throw new Refusal(
+        'unavailable',
+        'This server is stopping: repeat the call in a few seconds, with the same Idempotency-Key.',
+      );
+    }
+    await next();
+    // Answers to calls taken before are the last ones on their connections.
+    if (isStopping()) context.header('connection', 'close');
+  };
+}
+
 function problem(context: AppContext, refusal: Refusal): Response {
   const body = problemBody(refusal, context.get('requestId'));
   return context.body(JSON.stringify(body), STATUS[refusal.code], problemHeaders(refusal));
@@ -160,7 +179,10 @@ function problem(context: AppContext, refusal: Refusal): Response {
 /** Unknown errors say nothing but their request id; the log has the rest. */
 function asRefusal(error: Error, context: AppContext, log: Log): Refusal {
   if (error instanceof Refusal) return error;
-  const lost = isConnectionLoss(error);
+  // Text that the database cannot hold, from a place that nobody looked at before: still the caller's mistake.
+  if (hasCode(error, UNSTORABLE))
+    return new Refusal('invalid_request', 'A text in this call cannot be kept as it came.');
+  const lost = hasCode(error, LOST);
   const requestId = context.get('requestId');
   log(lost ? 'database_lost' : 'fault', { request_id: requestId, ...faultFields(error) });
   return lost
@@ -186,8 +208,12 @@ const LOST = [
   '57P03',
 ];
 
-function isConnectionLoss(error: Error): boolean {
+/** PostgreSQL: characters that are not in its encoding, or have no form in it. */
+const UNSTORABLE = ['22021', '22P05'];
+
+function hasCode(error: Error, codes: readonly string[]): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause)
-    if ('code' in cause && typeof cause.code === 'string' && LOST.includes(cause.code)) return true;
+    if ('code' in cause && typeof cause.code === 'string' && codes.includes(cause.code))
+      return true;
   return false;
 }

@@ -1,11 +1,12 @@
 // Finds out who calls. Each kind of principal has its own kind of credential, and none can pass for another.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { getCookie } from 'hono/cookie';
-import { findAgent } from '../commands/agents.ts';
+import type { JWTPayload } from 'jose';
+import { findSignedIn } from '../commands/agent-sign-in.ts';
 import { findSession } from '../commands/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
-import type { SessionRow } from '../db/rows.ts';
+import type { AgentRow, SessionRow } from '../db/rows.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../keys/tokens.ts';
 import type { ApiDeps, AppContext } from './route.ts';
@@ -30,11 +31,18 @@ async function fromBearer(authorization: string, deps: ApiDeps): Promise<Princip
   if (isAdminToken(token, deps.adminTokenHash)) return { kind: 'service', id: 'admin-token' };
   const { issuer } = deps.installation;
   const claims = await deps.tokens.verify(token, ACCESS_TOKEN, issuer, issuer);
-  const agent = claims?.sub === undefined ? null : await findAgent(deps.db.query, claims.sub);
+  const agent = claims && (await agentOf(claims, deps));
   if (!agent) throw unauthenticated('This token is not one of ours, or is over: sign in again.');
   if (agent.state !== 'active')
     throw new Refusal('agent_not_active', `This agent is ${agent.state}.`, { state: agent.state });
   return { kind: 'agent', id: agent.id };
+}
+
+/** The agent whose access token this is, whatever state it is in; null if the token died before its time. */
+export async function agentOf(claims: JWTPayload, deps: ApiDeps): Promise<AgentRow | null> {
+  const { sub, key, auth_time: atSeconds } = claims;
+  if (sub === undefined || typeof key !== 'string' || typeof atSeconds !== 'number') return null;
+  return findSignedIn(deps.db.query, { agent: sub, key, atSeconds });
 }
 
 /** Compared as hashes of equal length, so that neither length nor content leaks through time. */
@@ -76,8 +84,8 @@ const SAFE_METHODS = ['GET', 'HEAD', 'OPTIONS'];
 
 function refuseForged(context: AppContext, cookie: string): void {
   if (SAFE_METHODS.includes(context.req.method)) return;
-  // Forms of the console carry the token as a field, which their handler compares.
-  if (isForm(context)) return;
+  // Forms of the console carry the token as a field, which their handler compares. The API has no such forms.
+  if (isForm(context) && !context.req.path.startsWith('/v1/')) return;
   if (!isCsrfToken(cookie, context.req.header('x-csrf-token')))
     throw new Refusal('forbidden', 'Send the session’s csrf_token as X-CSRF-Token.');
 }

@@ -17,7 +17,7 @@ export async function readText(request: IncomingBody, most = BODY_BYTES_MAX): Pr
   if (announced > most) throw tooLarge(most);
   const body: AsyncIterable<Uint8Array> | null = request.raw.body;
   if (!body) return '';
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
   let length = 0;
   let text = '';
   try {
@@ -48,7 +48,9 @@ export async function readJson(request: IncomingBody): Promise<JsonValue> {
   if (text === '' && type === undefined) return {};
   if (type !== 'application/json') throw invalid('Send the body as application/json.');
   try {
-    return parseJson(text);
+    const body = parseJson(text);
+    refuseUnstorable(body);
+    return body;
   } catch (error) {
     if (error instanceof JsonError)
       throw invalid(`The body is not JSON that we read: ${error.message}.`);
@@ -56,11 +58,30 @@ export async function readJson(request: IncomingBody): Promise<JsonValue> {
   }
 }
 
+/** Text that has no UTF-8 form, or that a database cuts short: half a surrogate pair, or NUL. */
+const isUnstorable = (text: string): boolean => /\p{Surrogate}|\0/u.test(text);
+
+function refuseUnstorable(value: JsonValue): void {
+  if (typeof value === 'string') refuseUnstorableText(value);
+  if (typeof value !== 'object' || value === null) return;
+  for (const [name, member] of Object.entries(value)) {
+    refuseUnstorableText(name);
+    refuseUnstorable(member);
+  }
+}
+
+/** Refuses text that could not be kept as it came, from wherever in a request it came. */
+export function refuseUnstorableText(text: string): void {
+  if (isUnstorable(text)) throw invalid('A text holds NUL or half a surrogate pair: leave it out.');
+}
+
 /** A form body, as OAuth and Slack send it. A field that is there twice is refused. */
 export function parseForm(text: string): Map<string, string> {
   const fields = new Map<string, string>();
   for (const [name, value] of new URLSearchParams(text)) {
     if (fields.has(name)) throw invalid(`The field ${name} appears twice.`);
+    refuseUnstorableText(name);
+    refuseUnstorableText(value);
     fields.set(name, value);
   }
   return fields;

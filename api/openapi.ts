@@ -102,7 +102,7 @@ function operation(route: Route, schemaOf: SchemaOf): JsonObject {
     ...(route.allow.includes('anyone') ? { security: [] } : { security: security(route) }),
     parameters: [...pathParameters(route), ...queryParameters(route, schemaOf), ...headers(route)],
     ...requestBody(route, schemaOf),
-    responses: { ...answers(route, schemaOf), ...refusals(route) },
+    responses: merged(answers(route, schemaOf), refusals(route)),
   };
 }
 
@@ -116,9 +116,9 @@ function describe(route: Route): string {
 
 function security(route: Route): JsonValue {
   const people = route.allow.some(
-    (who) => who === 'person' || who === 'admin' || who === 'auditor',
+    (who) => who === 'person' || who === 'member' || who === 'admin' || who === 'auditor',
   );
-  const bearers = route.allow.some((who) => who !== 'person');
+  const bearers = route.allow.some((who) => who !== 'person' && who !== 'member');
   return [...(bearers ? [{ bearer: [] }] : []), ...(people ? [{ session: [] }] : [])];
 }
 
@@ -163,6 +163,24 @@ function requestBody(route: Route, schemaOf: SchemaOf): JsonObject {
   return content ? { requestBody: { required: true, content } } : {};
 }
 
+/** Both by status. Where an answer and a refusal share one, it comes in either type. */
+function merged(
+  found: Record<string, JsonObject>,
+  refused: Record<string, JsonObject>,
+): Record<string, JsonObject> {
+  const both = Object.entries(refused).map(([status, refusal]) => {
+    const answer = found[status];
+    if (!answer) return [status, refusal] as const;
+    const content = { ...contentOf(answer), ...contentOf(refusal) };
+    const description = `${text(answer['description'])}; ${text(refusal['description'])}`;
+    return [status, { description, content }] as const;
+  });
+  return { ...found, ...Object.fromEntries(both) };
+}
+
+const contentOf = ({ content }: JsonObject): JsonObject => asJsonObject(content ?? {});
+const text = (value: JsonValue | undefined): string => (typeof value === 'string' ? value : '');
+
 function answers(route: Route, schemaOf: SchemaOf): Record<string, JsonObject> {
   return Object.fromEntries(
     Object.entries(route.answers).map(([status, answer]) => [
@@ -176,27 +194,33 @@ function answerObject(answer: AnswerShape, schemaOf: SchemaOf): JsonObject {
   if (answer.schema)
     return {
       description: answer.description,
-      content: { 'application/json': { schema: schemaOf(answer.schema, 'output') } },
+      content: {
+        'application/json': { schema: schemaOf(answer.schema, 'output') },
+        ...(answer.otherType !== undefined && { [answer.otherType]: {} }),
+      },
     };
   if (answer.contentType)
     return { description: answer.description, content: { [answer.contentType]: {} } };
   return { description: answer.description };
 }
 
+/** What any route of this kind can refuse. A credential that is sent is judged even where none is needed. */
+export const generalRefusals = (route: Route): RefusalCode[] => [
+  'invalid_request',
+  'unauthenticated',
+  'forbidden',
+  'agent_not_active',
+  ...(route.body || route.form ? (['too_large'] as const) : []),
+  ...(route.method === 'get' || route.allow.includes('anyone')
+    ? []
+    : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
+  'unavailable',
+  'internal_error',
+];
+
 /** Every route can refuse its caller or its input; the rest is what the route says. */
 function refusals(route: Route): Record<string, JsonObject> {
-  const open = route.allow.includes('anyone');
-  const codes: RefusalCode[] = [
-    'invalid_request',
-    ...(open ? [] : (['unauthenticated', 'forbidden'] as const)),
-    ...(route.body || route.form ? (['too_large'] as const) : []),
-    ...(route.method === 'get' || open
-      ? []
-      : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
-    'unavailable',
-    'internal_error',
-    ...route.refusals,
-  ];
+  const codes = [...generalRefusals(route), ...route.refusals];
   const byStatus = new Map<number, Set<RefusalCode>>();
   for (const code of codes) {
     const known = byStatus.get(STATUS[code]) ?? new Set();

@@ -2,11 +2,11 @@
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
-import { collectCredential } from '../commands/credentials.ts';
+import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { isAdmin, type Principal } from '../commands/principal.ts';
-import { asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { isAdmin, onlyReads, type Principal } from '../commands/principal.ts';
+import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
@@ -62,7 +62,7 @@ const list = defineRoute({
 /** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
 export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
   if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: true };
+  const voter = { id: principal.id, groups: principal.groups, active: !onlyReads(principal.roles) };
   const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
   return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
 }
@@ -181,8 +181,19 @@ const collect = defineRoute({
     'approval_lapsed',
     'seal_key_invalid',
     'owner_not_ready',
+    'target_unavailable',
   ],
-  events: ['credential.collected', 'request.consumed', 'permit.refused'],
+  events: [
+    'credential.collected',
+    'request.consumed',
+    'permit.refused',
+    'permit.voided',
+    'request.expired',
+    'request.failed',
+    'credential.intended',
+    'credential.resealed',
+    'credential.revoke_intended',
+  ],
   handle: async ({ principal, call, once, params, body }, deps) => {
     const agent = asAgent(principal).id;
     const { id } = await visibleRequest(deps, principal, params['id']);
@@ -195,9 +206,7 @@ const collect = defineRoute({
         : null,
     };
     await waitForIssue(deps, id);
-    return answerOnce(deps, call, once, (unit) =>
-      collectCredential(unit, collection, (row) => created(presentIssued(row))),
-    );
+    return collectCredential(deps, call, once, collection, (row) => created(presentIssued(row)));
   },
 });
 
@@ -221,7 +230,7 @@ const cancel = defineRoute({
   path: '/v1/requests/{id}/cancel',
   tag: 'Requests',
   summary: 'Withdraw a request that nobody has decided',
-  allow: ['agent', 'person', 'service'],
+  allow: ['agent', 'member', 'service'],
   body: shape.emptyBody,
   answers: { 200: { description: 'The cancelled request', schema: shape.request } },
   refusals: ['not_found', 'already_decided', 'forbidden'],
@@ -248,25 +257,24 @@ const remind = defineRoute({
   path: '/v1/requests/{id}/remind',
   tag: 'Requests',
   summary: 'Remind the approvers now; refused when they were told a moment ago',
-  allow: ['agent', 'person', 'service'],
+  allow: ['agent', 'member', 'service'],
   body: shape.emptyBody,
   answers: { 202: { description: 'They are being told', schema: shape.request } },
   refusals: ['not_found', 'too_soon', 'already_decided'],
   events: ['request.reminded'],
-  handle: async ({ principal, params }, deps) => {
-    const row = await visibleRequest(deps, principal, params['id']);
-    if (row.state !== 'pending')
-      throw new Refusal('already_decided', `This request is already ${row.state}.`, {
-        state: row.state,
-        decided_by: row.decidedBy,
-      });
-    if (!(await deps.remindApprovers(row.id)))
-      throw new Refusal(
-        'too_soon',
-        'The approvers were told a moment ago: give them a few minutes.',
-      );
-    const now = await databaseTime(deps.db.query);
-    return accepted(await presentRequest(deps.db.query, row, deps.publicUrl, now));
+  handle: async ({ principal, call, once, params }, deps) => {
+    const { id } = await visibleRequest(deps, principal, params['id']);
+    return answerOnce(deps, call, once, async (unit) => {
+      const row = await findRequest(unit.sql, id);
+      if (!row) throw new Refusal('not_found', 'There is no such request.');
+      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (!(await deps.remindApprovers(row.id)))
+        throw new Refusal(
+          'too_soon',
+          'The approvers were told a moment ago: give them a few minutes.',
+        );
+      return accepted(await presentRequest(unit.sql, row, deps.publicUrl, unit.at));
+    });
   },
 });
 

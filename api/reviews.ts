@@ -56,6 +56,7 @@ const report = defineRoute({
     200: {
       description: 'One line for each thing held',
       schema: z.object({ generated_at: z.string(), data: z.array(lifecycleLine) }),
+      otherType: 'text/csv',
     },
   },
   refusals: [],
@@ -217,7 +218,7 @@ const decideOn = defineRoute({
   tag: 'Reviews',
   summary:
     'Keep or revoke one line; a revocation is carried out at once and shown as proven when seen gone',
-  allow: ['person'],
+  allow: ['member'],
   body: shape.lineBody,
   answers: { 200: { description: 'The line', schema: lineShape } },
   refusals: ['not_found', 'already_decided', 'self_approval', 'human_required'],

@@ -6,16 +6,17 @@ import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
-import { isAdmin, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
+import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
 import type { EventName } from '../domain/event.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Keyring } from '../keys/keyring.ts';
-import { invalid, readJson } from './body.ts';
+import { invalid, readJson, refuseUnstorableText } from './body.ts';
 
 /** Who a route is for. `admin` and `auditor` are people with that role, or the admin token. */
-export type Who = 'anyone' | 'agent' | 'person' | 'service' | 'admin' | 'auditor';
+/** `person` is anybody signed in; `member` only people who may do more than read. */
+export type Who = 'anyone' | 'agent' | 'person' | 'member' | 'service' | 'admin' | 'auditor';
 
 export interface ApiDeps extends Deps {
   keys: Keyring;
@@ -26,7 +27,7 @@ export interface ApiDeps extends Deps {
   adminTokenHash: Buffer | null;
   version: string;
   /** Throws a Refusal for a callback address that may not be called. */
-  checkCallback: (url: string) => void;
+  checkCallback: (url: string) => Promise<void>;
   /** Tells one Slack user why their click did nothing. */
   replyInSlack: (responseUrl: string, text: string) => Promise<void>;
   /** Reminds the approvers of a request now; false when its workflow refuses or cannot be reached. */
@@ -51,6 +52,8 @@ export interface AnswerShape {
   description: string;
   schema?: z.ZodType;
   contentType?: string;
+  /** A type it also comes in, when the caller asks for that. */
+  otherType?: string;
 }
 
 export interface Route<B = unknown, Q = unknown> {
@@ -101,6 +104,7 @@ export const honoPath = (path: string): string =>
 async function serve(route: Route, context: AppContext, deps: ApiDeps): Promise<Response> {
   const principal = context.get('principal');
   refuseOthers(route, principal);
+  for (const part of Object.values(context.req.param())) refuseUnstorableText(part);
   const body = await readBody(route, context);
   const incoming: Incoming<unknown, unknown> = {
     principal,
@@ -141,6 +145,8 @@ export function isOneOf(principal: Principal, who: Who): boolean {
       return isAdmin(principal);
     case 'auditor':
       return mayAudit(principal);
+    case 'member':
+      return isMember(principal);
     case 'agent':
     case 'person':
     case 'service':
@@ -184,6 +190,7 @@ function queryOf(context: AppContext): Record<string, string> {
   for (const [name, values] of Object.entries(context.req.queries())) {
     if (values.length !== 1) throw invalid(`The query parameter ${name} appears twice.`);
     query[name] = values[0] ?? '';
+    refuseUnstorableText(query[name]);
   }
   return query;
 }

@@ -221,7 +221,7 @@ const ask = defineRoute({
   events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
   handle: async ({ principal, call, once, params, body }, deps) => {
     const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
-    if (body.callback) deps.checkCallback(body.callback.url);
+    if (body.callback) await deps.checkCallback(body.callback.url);
     const owner = await visibleTask(deps, principal, params['id']);
     await waitForOwner(deps, owner);
     const order = {
@@ -288,7 +288,7 @@ const revoke = defineRoute({
   path: '/v1/credentials/{id}/revoke',
   tag: 'Credentials',
   summary: 'Revoke a credential and end its sessions',
-  allow: ['agent', 'person', 'service'],
+  allow: ['agent', 'member', 'service'],
   body: shape.reasonBody,
   answers: { 202: { description: 'On its way out', schema: shape.credential } },
   refusals: ['not_found', 'forbidden'],

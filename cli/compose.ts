@@ -2,9 +2,9 @@
 import { lookup } from 'node:dns/promises';
 import path from 'node:path';
 import {
+  checkDestination,
   EgressError,
   openEgress,
-  parseDestination,
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
@@ -12,10 +12,10 @@ import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
-import type { Installation } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
 import { installation } from '../db/schema/index.ts';
+import { digestOf } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openKeyring, type Keyring } from '../keys/keyring.ts';
 import { crashPoints, type Config } from './config.ts';
@@ -54,7 +54,7 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
-  const postgres = postgresIssuer(config.secret);
+  const postgres = postgresIssuer(config.secret, deploymentMark(facts));
   const deps: Deps = {
     db,
     installation: facts,
@@ -77,7 +77,13 @@ export function requireDatabase(config: Config): string {
   return config.databaseUrl;
 }
 
-async function readInstallation(db: Database): Promise<Installation> {
+/** What roles of ours carry in a target: no two deployments share it, so none ends the logins of another. */
+const deploymentMark = (facts: InstallationRow): string =>
+  `countersign ${digestOf('countersign/deployment/v1', { ...facts }).slice('sha256:'.length, 'sha256:'.length + 32)} attempt `;
+
+type InstallationRow = typeof installation.$inferSelect;
+
+async function readInstallation(db: Database): Promise<InstallationRow> {
   try {
     const state = await schemaState(db, MIGRATIONS);
     if (state !== 'ok') throw new StartError(`${state}.`);
@@ -102,9 +108,9 @@ export const isLoopback = (host: string): boolean =>
 /** Refuses callback addresses that would be refused when the time comes. */
 export const callbackCheck =
   (config: Config) =>
-  (url: string): void => {
+  async (url: string): Promise<void> => {
     try {
-      parseDestination(url, egressPolicy(config));
+      await checkDestination(url, egressPolicy(config));
     } catch (error) {
       if (error instanceof EgressError)
         throw new Refusal(

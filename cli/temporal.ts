@@ -12,7 +12,7 @@ import { PACKAGE_ROOT } from './package.ts';
 /** Compiled, because Temporal loads it by its path. */
 const CONVERTER_PATH = path.join(PACKAGE_ROOT, 'dist/workflows/failure-converter.js');
 
-export const dataConverter = (keys: Keyring): DataConverter => ({
+export const dataConverter = (keys: Pick<Keyring, 'codec'>): DataConverter => ({
   payloadCodecs: [payloadCodec(keys.codec.key, keys.codec.id)],
   failureConverterPath: CONVERTER_PATH,
 });

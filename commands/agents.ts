@@ -1,16 +1,8 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
-import { and, eq, inArray, ne } from 'drizzle-orm';
+import { and, eq, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, KeyRow, RequestRow } from '../db/rows.ts';
-import {
-  agent,
-  agentKey,
-  credential,
-  person,
-  task,
-  usedAssertion,
-  type AGENT_KINDS,
-} from '../db/schema/index.ts';
+import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
@@ -278,14 +270,16 @@ export async function resumeAgent(
     throw new Refusal('wrong_state', `This agent is ${row.retiring ? 'retiring' : row.state}.`, {
       state: row.state,
     });
-  await moveAgent(unit, row, 'active');
+  // Resuming admits anew: tokens from before the suspension stay dead.
+  const admittedAt = await unit.readClock();
+  await moveAgent(unit, row, 'active', { admittedAt });
   unit.emit('agent.resumed', {
     subject: row.id,
     agent: row.id,
     detail: { by: byWhom(unit) },
     private: { reason },
   });
-  return { ...row, state: 'active' };
+  return { ...row, state: 'active', admittedAt };
 }
 
 /** Suspends an agent and ends every task it has. */
@@ -396,41 +390,3 @@ export async function findAgent(query: Query | Transaction, id: string): Promise
 
 export const keysOf = (query: Query | Transaction, id: Id<'agent'>): Promise<KeyRow[]> =>
   query.select().from(agentKey).where(eq(agentKey.agent, id)).orderBy(agentKey.id);
-
-export interface SignIn {
-  agent: AgentRow;
-  key: KeyRow;
-  /** The `jti` of the client assertion, good once. */
-  assertion: string;
-  assertionExpiresAt: string;
-  tokenId: string;
-  tokenExpiresAt: string;
-}
-
-/** Uses up a client assertion. One row per `jti`, so a replay finds it taken. */
-export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<boolean> {
-  const { agent: row, key } = signIn;
-  const [fresh] = await unit.sql
-    .insert(usedAssertion)
-    .values({ agent: row.id, jti: signIn.assertion, expiresAt: signIn.assertionExpiresAt })
-    .onConflictDoNothing()
-    .returning();
-  if (!fresh) return false;
-  await unit.sql
-    .update(agent)
-    .set({ lastUsedAt: unit.at })
-    .where(and(eq(agent.id, row.id), ne(agent.state, 'retired')));
-  unit.emit('agent.signed_in', {
-    subject: row.id,
-    agent: row.id,
-    actor_chain: [{ type: 'agent', id: row.id }],
-    detail: {
-      method: 'private_key_jwt',
-      key: key.id,
-      token_id: signIn.tokenId,
-      expires_at: signIn.tokenExpiresAt,
-    },
-    private: {},
-  });
-  return true;
-}

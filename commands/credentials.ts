@@ -1,11 +1,10 @@
-// Asking for a credential, collecting one that was approved, and giving one back.
+// Asking for a credential, and giving one back.
 import { and, eq } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request, task } from '../db/schema/index.ts';
-import { actionDigest, asJson, type Action } from '../domain/action.ts';
+import { actionDigest, type Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
-import { sameJson, type JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
@@ -14,22 +13,18 @@ import { issueLease } from './issue.ts';
 import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts';
 import { refuseWithoutLog } from './log-health.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
-import { refuseUse } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import { targetOf, type RoleDefinition } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import {
-  aboutRequest,
   findLiveDuplicate,
-  lockRequest,
-  moveRequest,
   openRequest,
   recordEvaluation,
   resealRequest,
   type Asked,
   type Judged,
 } from './requests.ts';
-import { aboutCredential, asTaskId, isWorkerAlive, lockActiveAgent, revokeWhere } from './tasks.ts';
+import { asTaskId, isWorkerAlive, lockActiveAgent, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export interface CredentialAsk {
@@ -83,7 +78,10 @@ async function planCredential(
   if (earlier.kind === 'answered') return { kind: 'answer', answer: earlier.answer };
   const agent = await lockActiveAgent(unit, ask.agent);
   const owner = await lockRunningTask(unit, ask.task, agent.id);
-  if (earlier.kind === 'begun') return resume(unit, asCredentialId(earlier.resource), answers);
+  if (earlier.kind === 'begun') {
+    const resumed = await resume(unit, once, asCredentialId(earlier.resource), answers);
+    if (resumed) return resumed;
+  }
   await refuseUnlessReady(unit, owner);
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
@@ -158,20 +156,22 @@ async function settled(unit: Unit, once: OnceKey | null, answer: Answer): Promis
   return { kind: 'answer', answer };
 }
 
-/** Goes on with what a call with the same key had begun before it was lost. */
-async function resume(unit: Unit, id: Id<'credential'>, answers: CredentialAnswers): Promise<Plan> {
+/**
+ * Goes on with what a call with the same key had begun before it was lost. Null when that was given up: its lease
+ * never became a credential, so the call starts afresh.
+ */
+async function resume(
+  unit: Unit,
+  once: OnceKey | null,
+  id: Id<'credential'>,
+  answers: CredentialAnswers,
+): Promise<Plan | null> {
   const lease = await retakeLease(unit, id);
   if (lease) return { kind: 'issue', lease };
   const row = await lockLease(unit, id);
-  if (row.state === 'active' && row.sealed !== null)
-    return { kind: 'answer', answer: answers.issued(row) };
-  return {
-    kind: 'refused',
-    refusal: new Refusal(
-      'target_unavailable',
-      'The first call with this Idempotency-Key was given up: ask again with a new key.',
-    ),
-  };
+  return row.state === 'active' && row.sealed !== null
+    ? settled(unit, once, answers.issued(row))
+    : null;
 }
 
 /** The task, held in its state until the transaction ends: its end waits, and then sees our lease. */
@@ -259,104 +259,6 @@ const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';
-
-export interface Collection {
-  request: string;
-  agent: Id<'agent'>;
-  /** What the agent believes it is collecting; compared, never used. */
-  action: JsonObject | null;
-  sealTo: PublicKey | null;
-}
-
-/** Hands over what was issued for an approved request: the same sealed bytes, once. */
-export async function collectCredential(
-  unit: Unit,
-  collection: Collection,
-  answer: (row: CredentialRow) => Answer,
-): Promise<Answer | Refusal> {
-  const row = await lockRequest(unit, collection.request);
-  if (row.agent !== collection.agent || row.action.action !== 'credential:request')
-    throw new Refusal('not_found', 'There is no such request.');
-  const refusal = await whyNotCollectable(unit, row, collection);
-  if (refusal) return refusal;
-  const lease = await issuedFor(unit, row);
-  if (lease?.state !== 'active' || lease.sealed === null)
-    return new Refusal(
-      'owner_not_ready',
-      'This was approved and is being issued: collect it again in a second.',
-    );
-  if (collection.sealTo && collection.sealTo.thumbprint !== lease.sealThumbprint)
-    return new Refusal(
-      'seal_key_invalid',
-      'This credential is sealed to the key sent with the request, and cannot be sealed to another: collect it without seal_to, or ask again.',
-    );
-  await unit.sql
-    .update(credential)
-    .set({ collectedAt: unit.at })
-    .where(eq(credential.id, lease.id));
-  await moveRequest(unit, row, 'consumed');
-  unit.emit('credential.collected', {
-    ...aboutCredential(lease),
-    detail: { credential: lease.id },
-    private: {},
-  });
-  unit.emit('request.consumed', {
-    ...aboutRequest(row),
-    detail: { credential: lease.id },
-    private: {},
-  });
-  return answer(lease);
-}
-
-async function whyNotCollectable(
-  unit: Unit,
-  row: RequestRow,
-  { action }: Collection,
-): Promise<Refusal | null> {
-  if (row.state === 'consumed')
-    return refuseUse(
-      unit,
-      row,
-      'already_collected',
-      'This was already collected. Repeat the first call with its Idempotency-Key, or ask again.',
-    );
-  if (row.state === 'failed') return failure(row);
-  if (row.state === 'expired' && row.approvedUntil !== null)
-    return refuseUse(unit, row, 'approval_lapsed', 'The approval was not used in time: ask again.');
-  if (row.state !== 'approved')
-    return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
-  const now = await unit.readClock();
-  if (row.approvedUntil === null || !(now < row.approvedUntil))
-    return refuseUse(unit, row, 'approval_lapsed', 'The approval was not used in time: ask again.');
-  if (action && !sameJson(action, asJson(row.action)))
-    return refuseUse(
-      unit,
-      row,
-      'digest_mismatch',
-      'What was approved is another action: collect without action to get what was approved.',
-    );
-  return null;
-}
-
-function failure(row: RequestRow): Refusal {
-  if (row.failure === 'task_not_running')
-    return new Refusal('task_not_running', 'The task ended before this was collected.');
-  if (row.failure === 'policy_changed' || row.failure === 'digest_mismatch')
-    return new Refusal(row.failure, 'The policy changed since this was approved: ask again.');
-  return new Refusal('not_approved', 'This was approved and could not be issued: ask again.', {
-    state: row.state,
-  });
-}
-
-async function issuedFor(unit: Unit, row: RequestRow): Promise<CredentialRow | null> {
-  if (row.credential === null) return null;
-  const [lease] = await unit.sql
-    .select()
-    .from(credential)
-    .where(eq(credential.id, row.credential))
-    .for('update');
-  return lease ?? null;
-}
 
 /** Links a request to the lease that carries it out. */
 export async function linkCredential(

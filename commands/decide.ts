@@ -2,12 +2,12 @@
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
 import { and, eq, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { RequestRow, VoteRow } from '../db/rows.ts';
+import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { permit, person, viewing, vote } from '../db/schema/index.ts';
 import { actionDigest } from '../domain/action.ts';
 import {
   foldVotes,
-  isStrongEnough,
+  isTakenBy,
   routesFor,
   whyIneligible,
   type Channel,
@@ -18,7 +18,7 @@ import {
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import type { PersonPrincipal, Principal } from './principal.ts';
+import { onlyReads, type PersonPrincipal, type Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -79,10 +79,9 @@ async function whyRefused(
   const elapsed = elapsedSeconds(row, now);
   const why = whyIneligible(voter, row.routes, row.involved, elapsed);
   if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
-  const mine = routesFor(voter, row.routes, row.involved, elapsed).filter(({ rule }) =>
-    rule.channels.includes(ballot.channel),
-  );
-  if (!mine.some(({ rule }) => isStrongEnough(principal.strength, rule.strength)))
+  const cast = { channel: ballot.channel, strength: principal.strength };
+  const mine = routesFor(voter, row.routes, row.involved, elapsed);
+  if (!mine.some((route) => isTakenBy(route, cast)))
     return refuse(
       unit,
       row,
@@ -176,7 +175,10 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
       channel: cast.channel,
       strength: cast.strength,
       groups: [...voter.groups],
-      routes: routesFor(voter, row.routes, row.involved, elapsed).map((route) => route.name),
+      // Those on which it counts: a route that wants more proof than was given is not among them.
+      routes: routesFor(voter, row.routes, row.involved, elapsed)
+        .filter((route) => isTakenBy(route, cast))
+        .map((route) => route.name),
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
       shown_covers_action: coversAction(cardOf(row), row.action),
@@ -285,10 +287,11 @@ async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Vot
   return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
 }
 
-const asVoter = (who: { id: Id<'person'>; groups: string[]; state: string }): Voter => ({
+/** Auditors change nothing, so a group never makes one an approver. */
+const asVoter = (who: PersonRow): Voter => ({
   id: who.id,
   groups: who.groups,
-  active: who.state === 'active',
+  active: who.state === 'active' && !onlyReads(who.roles),
 });
 
 const elapsedSeconds = (row: RequestRow, at: string): number =>

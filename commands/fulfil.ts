@@ -8,6 +8,7 @@ import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { issueLease } from './issue.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
+import { isLogTaking } from './log-health.ts';
 import { redeemPermit } from './permits.ts';
 import { activeBundle, activatePolicy } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
@@ -26,6 +27,8 @@ export type Fulfilment =
 export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise<Fulfilment> {
   const row = await findRequest(deps.db.query, id);
   if (row?.state !== 'approved') return { outcome: 'done' };
+  // An approval is no way around the log: it is carried out once events are numbered again (I6).
+  if (!(await isLogTaking(deps.db.query))) return { outcome: 'later', code: 'log_unavailable' };
   switch (row.action.action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);

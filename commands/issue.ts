@@ -35,12 +35,7 @@ export async function issueLease(
     sealed = await sealTo(order.sealTo, material);
   } catch (error) {
     await giveUp(deps, call, order);
-    if (error instanceof Refusal) return error;
-    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable';
-    return new Refusal(
-      'target_unavailable',
-      `The target ${lease.target} could not issue this now (${code}): try again in a few seconds.`,
-    );
+    return whyNotMade(lease, error);
   }
   deps.crashPoint('issue:made');
   const answer = await transact(deps, call, async (unit) => {
@@ -60,6 +55,16 @@ export async function issueLease(
   );
 }
 
+/** What the caller is told when the target did not make what was asked of it. */
+export function whyNotMade(lease: CredentialRow, error: unknown): Refusal {
+  if (error instanceof Refusal) return error;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : 'unreachable';
+  return new Refusal(
+    'target_unavailable',
+    `The target ${lease.target} could not issue this now (${code}): try again in a few seconds.`,
+  );
+}
+
 async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> {
   await transact(deps, call, async (unit) => {
     await abandonLease(unit, order.lease);
@@ -67,7 +72,8 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
   });
 }
 
-async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {
+/** Has the target make what a lease stands for. Made again, it replaces what was made before. */
+export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
@@ -86,6 +92,7 @@ async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObjec
     target: bundle.targets.get(lease.target) ?? null,
     expiresAt: lease.expiresAt,
     issueBy: lease.issueBy,
+    attempt: lease.issueAttempt,
   };
   return deps.issuers[definition.issuer].issue(toIssue);
 }

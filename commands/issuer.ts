@@ -14,6 +14,8 @@ export interface LeaseToIssue {
   expiresAt: string;
   /** After this the target must refuse to make the login. */
   issueBy: string;
+  /** Counts the attempts at one lease: a slower, earlier one must not replace what a later one made. */
+  attempt: number;
 }
 
 /** One target as the policy defines it now. */

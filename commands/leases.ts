@@ -102,6 +102,27 @@ export async function retakeLease(unit: Unit, id: Id<'credential'>): Promise<Cre
   return row;
 }
 
+/**
+ * Takes the material of an active lease away, so that it can be made anew for another key. Until that is done
+ * nobody holds any: the login at the target has a password that no one was ever given.
+ */
+export async function reissueLease(
+  unit: Unit,
+  before: CredentialRow,
+  sealThumbprint: string,
+): Promise<CredentialRow> {
+  const change = {
+    sealed: null,
+    sealThumbprint,
+    issueAttempt: before.issueAttempt + 1,
+    issueBy: later(unit.at, ISSUE_SECONDS),
+  };
+  await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
+  const row = { ...before, ...change };
+  emitIntended(unit, row);
+  return row;
+}
+
 export async function lockLease(unit: Unit, id: string): Promise<CredentialRow> {
   const [row] = await unit.sql
     .select()

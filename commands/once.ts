@@ -2,7 +2,7 @@
 import { and, eq, lt } from 'drizzle-orm';
 import { idempotency } from '../db/schema/index.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
-import { canonicalJson, parseJson, type JsonValue } from '../domain/json.ts';
+import type { JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { transact, type Call, type Unit, type UnitDeps } from './unit.ts';
 
@@ -49,8 +49,8 @@ export async function claimKey(unit: Unit, once: OnceKey | null): Promise<Earlie
       'This Idempotency-Key was used for a call with another body: use a new key for a new call.',
     );
   if (row.status !== null && row.reply !== null) {
-    const body = parseJson(unit.vault.open(row.reply, useOf(once)));
-    return { kind: 'answered', answer: { status: row.status, body, replayed: true } };
+    const kept = asKept(JSON.parse(unit.vault.open(row.reply, useOf(once))));
+    return { kind: 'answered', answer: { status: row.status, ...kept, replayed: true } };
   }
   const now = await unit.readClock();
   if (row.resource === null || (row.lockedUntil !== null && row.lockedUntil > now))
@@ -61,6 +61,9 @@ export async function claimKey(unit: Unit, once: OnceKey | null): Promise<Earlie
   await hold(unit, once, row.resource);
   return { kind: 'begun', resource: row.resource };
 }
+
+/** Only what `settleKey` sealed opens under this use. */
+const asKept = (kept: unknown) => kept as Required<Pick<Answer, 'body' | 'headers'>>;
 
 /** Notes what a longer call is making, so that a retry after a crash goes on with it. */
 export async function hold(unit: Unit, once: OnceKey | null, resource: string): Promise<void> {
@@ -76,7 +79,11 @@ export async function settleKey(unit: Unit, once: OnceKey | null, answer: Answer
     .update(idempotency)
     .set({
       status: answer.status,
-      reply: unit.vault.seal(canonicalJson(answer.body), useOf(once)),
+      // As it was sent, not in canonical form: a replay is the same bytes.
+      reply: unit.vault.seal(
+        JSON.stringify({ body: answer.body, headers: answer.headers ?? {} }),
+        useOf(once),
+      ),
       lockedUntil: null,
     })
     .where(rowOf(once));

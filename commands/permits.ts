@@ -42,13 +42,7 @@ export async function redeemPermit(
   if (actionDigest(row.action) !== held.digest)
     return voidPermit(unit, row, held, 'digest_mismatch', 'The action is not the one approved.');
   if (!(await isStillApproved(unit, deps, row)))
-    return voidPermit(
-      unit,
-      row,
-      held,
-      'policy_changed',
-      'The policy changed since this was approved: ask again.',
-    );
+    return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
   // A redeemed permit whose lease was abandoned may be used again: one login at a time is what it allows.
   if (held.state === 'redeemed') return held;
   await unit.sql
@@ -63,9 +57,23 @@ export async function redeemPermit(
   return { ...held, state: 'redeemed', redeemedAt: now };
 }
 
+/** Asks today's policy about an approved request once more; when it says no, the permit is void. */
+export async function voidUnlessApproved(
+  unit: Unit,
+  deps: Deps,
+  row: RequestRow,
+): Promise<Refusal | null> {
+  if (await isStillApproved(unit, deps, row)) return null;
+  const held = await lockPermit(unit, row.id);
+  return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
+}
+
+const POLICY_CHANGED = 'The policy changed since this was approved: ask again.';
+
 /** Whether today's policy would let this approval through: no denial, and no route or rule it did not pass. */
 async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> {
   const bundle = await activeBundle(unit, deps.policies, 'share');
+  if (replacesAnother(row, bundle.version)) return false;
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
   return today.routes.every((route) =>
@@ -75,6 +83,10 @@ async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise
   );
 }
 
+/** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */
+const replacesAnother = ({ action }: RequestRow, active: string): boolean =>
+  action.action === 'policy:activate' && action.parameters['replaces'] !== active;
+
 async function voidPermit(
   unit: Unit,
   row: RequestRow,
@@ -82,7 +94,7 @@ async function voidPermit(
   code: 'digest_mismatch' | 'policy_changed',
   message: string,
 ): Promise<Refusal> {
-  if (held.state === 'live') await movePermit(unit, held, 'voided');
+  if (canMove('permit', held.state, 'voided')) await movePermit(unit, held, 'voided');
   unit.emit('permit.voided', {
     ...aboutRequest(row),
     detail: { permit: held.id, code },

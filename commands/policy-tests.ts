@@ -20,6 +20,20 @@ export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
   });
 }
 
+/** What a bundle says when an agent that nothing is known of asks for a role. */
+export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
+  evaluate(
+    bundle,
+    questionOf(bundle, {
+      name: role,
+      action: 'credential:request',
+      resource: role,
+      agent: {},
+      expect: 'permit',
+      routes: [],
+    }),
+  );
+
 const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
   placeOf({ 'tests.yaml': files['tests.yaml'] ?? '' }, name);
 

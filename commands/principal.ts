@@ -44,6 +44,14 @@ export const isAdmin = (principal: Principal): boolean =>
   principal.kind === 'service' ||
   (principal.kind === 'person' && principal.roles.includes('admin'));
 
-/** Auditors read everything and change nothing. */
+/** Whoever is an auditor and nothing else reads everything and changes nothing. */
+export const onlyReads = (roles: readonly PersonRole[]): boolean =>
+  roles.length > 0 && roles.every((role) => role === 'auditor');
+
+/** People who may do more than read. */
+export const isMember = (principal: Principal): boolean =>
+  principal.kind === 'person' && !onlyReads(principal.roles);
+
+/** Whether somebody may read the whole record. */
 export const mayAudit = (principal: Principal): boolean =>
   isAdmin(principal) || (principal.kind === 'person' && principal.roles.includes('auditor'));

@@ -13,7 +13,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Evaluation } from './evaluate.ts';
-import { partyOf } from './principal.ts';
+import { onlyReads, partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** What a request is about, before anybody is asked. */
@@ -211,11 +211,11 @@ async function refuseWithoutApprovers(
 ): Promise<void> {
   const groups = groupsAfter(rule, rule.expiry_seconds);
   const people = await unit.sql
-    .select({ id: person.id })
+    .select({ id: person.id, roles: person.roles })
     .from(person)
     .where(and(eq(person.state, 'active'), arrayOverlaps(person.groups, groups)));
   const barred = barredBy(rule, involved);
-  const eligible = people.filter(({ id }) => !barred.includes(id));
+  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && !onlyReads(roles));
   if (eligible.length < rule.quorum)
     throw new Refusal(
       'no_approver',

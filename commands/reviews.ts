@@ -19,7 +19,7 @@ import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { killAgent } from './agents.ts';
 import { revokeCredential } from './credentials.ts';
-import { partyOf } from './principal.ts';
+import { onlyReads, partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** One line of the report: an agent and one thing it holds, or an agent that holds nothing. */
@@ -227,6 +227,8 @@ export async function decideLine(
   const { principal } = unit.call;
   if (principal.kind !== 'person')
     throw new Refusal('human_required', 'Only a signed-in person can decide on a review.');
+  if (onlyReads(principal.roles))
+    throw new Refusal('forbidden', 'Auditors read reviews and decide nothing in them.');
   const row = await lockReview(unit, reviewId);
   if (row.state !== 'open') throw new Refusal('already_decided', 'This review is closed.');
   const [line] = await unit.sql

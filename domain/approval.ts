@@ -1,5 +1,6 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
+import { isNoun } from './id.ts';
 import type { RefusalCode } from './refusal.ts';
 
 /** How strongly a voter proved to be there, weakest first. */
@@ -50,6 +51,8 @@ export interface Involved {
 export interface CastVote {
   person: string;
   decision: 'approve' | 'deny';
+  channel: Channel;
+  strength: Strength;
 }
 
 export function freezeRoute(name: string, rule: RouteRule): FrozenRoute {
@@ -122,6 +125,12 @@ export function whyIneligible(
 export const isStrongEnough = (has: Strength, needs: Strength): boolean =>
   STRENGTHS.indexOf(has) >= STRENGTHS.indexOf(needs);
 
+/** Whether a vote came to this route through a channel it takes, with the proof of presence it wants. */
+export const isTakenBy = (
+  { rule }: FrozenRoute,
+  vote: Pick<CastVote, 'channel' | 'strength'>,
+): boolean => rule.channels.includes(vote.channel) && isStrongEnough(vote.strength, rule.strength);
+
 export interface Tally {
   outcome: 'pending' | 'approved' | 'denied';
   /** Distinct approving humans per route. */
@@ -132,19 +141,25 @@ export interface Tally {
 
 /**
  * Folds the votes so far. One denial ends a request; approval needs, on every route, its quorum of
- * distinct humans who are eligible at this moment. The order of the votes does not matter.
+ * distinct humans who are eligible at this moment, each by a vote that this route takes. The order of the
+ * votes does not matter. What somebody other than a person said is no vote, and a quorum of nobody is never
+ * reached (I4).
  */
 export function foldVotes(
   routes: readonly FrozenRoute[],
-  votes: readonly CastVote[],
+  cast: readonly CastVote[],
   isEligible: (person: string, route: FrozenRoute) => boolean,
 ): Tally {
+  const votes = cast.filter((vote) => isNoun('person', vote.person));
   const approvals: Record<string, number> = {};
   const counted = new Set<string>();
   for (const route of routes) {
     const people = new Set(
       votes
-        .filter((vote) => vote.decision === 'approve' && isEligible(vote.person, route))
+        .filter(
+          (vote) =>
+            vote.decision === 'approve' && isTakenBy(route, vote) && isEligible(vote.person, route),
+        )
         .map((vote) => vote.person),
     );
     approvals[route.name] = people.size;
@@ -154,6 +169,7 @@ export function foldVotes(
   if (votes.some((vote) => vote.decision === 'deny'))
     return { outcome: 'denied', approvals, approvers };
   const reached =
-    routes.length > 0 && routes.every(({ name, rule }) => (approvals[name] ?? 0) >= rule.quorum);
+    routes.length > 0 &&
+    routes.every(({ name, rule }) => (approvals[name] ?? 0) >= Math.max(1, rule.quorum));
   return { outcome: reached ? 'approved' : 'pending', approvals, approvers };
 }

@@ -61,12 +61,16 @@ export function cardFor(source: CardSource): Card {
   return {
     request: source.request,
     title: titleOf(action, names),
-    lines: lines.map((line) => ({ ...line, text: visible(line.text) })),
+    lines: lines.map((line) => ({
+      label: oneLine(line.label),
+      text: visible(line.text),
+      claimed: line.claimed,
+    })),
     action: asJson(action),
     digest: source.digest,
     routes: source.routes.map((route) => route.name),
     expires_at: source.expiresAt,
-    warnings: hiddenCharacters(lines.map((line) => line.text).join('\n')),
+    warnings: hiddenCharacters(lines.map(({ label, text }) => `${label}\n${text}`).join('\n')),
   };
 }
 
@@ -83,19 +87,21 @@ export const coversAction = (card: Card, action: Action): boolean =>
   canonicalJson(card.action) === canonicalJson(asJson(action));
 
 function titleOf(action: Action, names: CardNames): string {
-  const who = visible(names.agent ?? names.requester);
-  if (action.action === 'credential:request') return `${who} asks for ${action.resource.id}`;
+  const who = oneLine(names.agent ?? names.requester);
+  const what = oneLine(action.resource.id);
+  if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'policy:activate') return 'Activate a policy';
-  return `${who}: ${action.action} ${action.resource.id}`;
+  return `${who}: ${oneLine(action.action)} ${what}`;
 }
 
 const told = (label: string, text: string | null): CardLine | null =>
-  text === null || text === '' ? null : { label, text, claimed: false };
+  text === null || text === '' ? null : { label, text: withoutBreaks(text), claimed: false };
 
+/** A parameter that is null is shown: "no limit" is something to decide on. Of the context it means "not said". */
 function members(group: string, object: JsonObject, claimed: boolean): CardLine[] {
   return Object.entries(object)
-    .filter(([, value]) => value !== null)
+    .filter(([, value]) => value !== null || !claimed)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => ({ label: `${group} ${name}`, text: plain(value), claimed }));
 }
@@ -116,6 +122,11 @@ export const replaceHidden = (text: string, write: (hidden: string) => string): 
 /** The same text with every hidden character written out, so that it can be seen. */
 export const visible = (text: string): string =>
   replaceHidden(text, (found) => `⟨${codePoint(found)}⟩`);
+
+/** For a text that has one line on the card: in it a line break is written out, too. */
+const oneLine = (text: string): string => visible(withoutBreaks(text));
+
+const withoutBreaks = (text: string): string => text.replaceAll('\n', `⟨${codePoint('\n')}⟩`);
 
 export function hiddenCharacters(text: string): string[] {
   const found = [...new Set(text.match(HIDDEN) ?? [])];

@@ -1,10 +1,17 @@
 // Instants as RFC 3339 text and as milliseconds. The only file here that names Date, and only to convert:
 // what time it is now is always an argument.
 
+/** RFC 3339 §5.6; without an offset the same text would mean another instant in another zone. */
+const INSTANT =
+  /^(\d{4})-(\d{2})-(\d{2})T(?:[01]\d|2[0-3]):\d{2}:\d{2}(?:\.\d+)?(?:Z|[+-]\d{2}:\d{2})$/;
+
 /** Milliseconds since 1970 of an RFC 3339 instant; throws on anything else. */
 export function toMs(instant: string): number {
+  const [, year, month, day] = INSTANT.exec(instant) ?? [];
   const ms = Date.parse(instant);
-  if (Number.isNaN(ms)) throw new RangeError(`"${instant}" is no instant`);
+  // Date.parse alone reads the 31st of a shorter month as a day of the next one.
+  const isThere = Number(day) <= new Date(Date.UTC(Number(year), Number(month), 0)).getUTCDate();
+  if (!isThere || Number.isNaN(ms)) throw new RangeError(`"${instant}" is no instant`);
   return ms;
 }
 

@@ -38,7 +38,8 @@ const LIFECYCLES = {
   },
   permit: {
     live: ['redeemed', 'lapsed', 'voided'],
-    redeemed: [],
+    // What it led to was not handed over when policy stopped allowing it.
+    redeemed: ['voided'],
     lapsed: [],
     voided: [],
   },
@@ -66,13 +67,17 @@ export function canMove<N extends LifecycleNoun>(
   from: StateOf<N>,
   to: StateOf<N>,
 ): boolean {
-  const table: Record<string, readonly string[]> = LIFECYCLES[noun];
-  return table[from]?.includes(to) ?? false;
+  return movesFrom(noun, from)?.includes(to) ?? false;
 }
 
 export function isFinal<N extends LifecycleNoun>(noun: N, state: StateOf<N>): boolean {
+  return movesFrom(noun, state)?.length === 0;
+}
+
+/** Where a state may lead; undefined for what is no state, even if every object has such a member. */
+function movesFrom(noun: LifecycleNoun, state: string): readonly string[] | undefined {
   const table: Record<string, readonly string[]> = LIFECYCLES[noun];
-  return table[state]?.length === 0;
+  return Object.hasOwn(table, state) ? table[state] : undefined;
 }
 
 /** Credential states in which the target may still know the login. */

@@ -25,8 +25,7 @@ export type ReadNode = (level: number, index: number) => Promise<Hash>;
 export async function rangeHash(range: LeafRange, read: ReadNode): Promise<Hash> {
   const width = range.to - range.from;
   if (width <= 0) throw new RangeError('a range holds at least one leaf');
-  const level = Math.log2(width);
-  if (Number.isInteger(level)) return read(level, range.from / width);
+  if (isPowerOfTwo(width)) return read(Math.log2(width), range.from / width);
   const split = range.from + largestPowerBelow(width);
   const left = await rangeHash({ from: range.from, to: split }, read);
   const right = await rangeHash({ from: split, to: range.to }, read);
@@ -169,5 +168,6 @@ export function largestPowerBelow(n: number): number {
 }
 
 const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
-const isPowerOfTwo = (n: number): boolean => n > 0 && Number.isInteger(Math.log2(n));
+/** The logarithm alone is rounded to a whole number near large powers. */
+const isPowerOfTwo = (n: number): boolean => n > 0 && 2 ** Math.round(Math.log2(n)) === n;
 const areHashes = (hashes: readonly Uint8Array[]): boolean => hashes.every((h) => h.length === 32);

@@ -22,6 +22,11 @@ export interface Checkpoint {
 
 const ED25519 = 0x01;
 const NOTE_BYTES_MAX = 64 * 1024;
+const SIGNATURES_MAX = 100;
+/** A key id and at least one byte of signature. */
+const SIGNATURE_BYTES_MIN = 5;
+/** U+0085 is a space for everybody but JavaScript. */
+const NAME = /^[^+\s\u0085]+$/;
 
 /** The key id of a note signature: it ties a signature line to one name and one key. */
 function keyId(name: string, publicKey: Uint8Array): Uint8Array {
@@ -35,9 +40,9 @@ export function formatVerifierKey(name: string, publicKey: Uint8Array): string {
 }
 
 export function parseVerifierKey(text: string): VerifierKey | null {
-  const parts = /^([^+\s]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text);
-  if (!parts) return null;
-  const [, name = '', id = '', material = ''] = parts;
+  const parts = /^([^+]+)\+([0-9a-f]{8})\+([A-Za-z0-9+/=]+)$/.exec(text);
+  const [, name = '', id = '', material = ''] = parts ?? [];
+  if (!NAME.test(name)) return null;
   const bytes = fromBase64(material);
   if (!bytes || bytes.length !== 33 || bytes[0] !== ED25519) return null;
   const publicKey = bytes.slice(1);
@@ -58,8 +63,8 @@ function formatCheckpoint({ origin, size, root }: Checkpoint): string {
 }
 
 /**
- * Reads a checkpoint that this key signed. Null means it does not verify, whatever the reason:
- * another log, another key, a changed byte, or a spelling we would not have printed.
+ * Reads a checkpoint that this key signed. Null means it does not verify, whatever the reason: another log,
+ * another key, a changed byte, or a spelling we would not have printed. Other keys may have signed as well.
  */
 export function openCheckpoint(note: string, key: VerifierKey, verify: Verify): Checkpoint | null {
   if (note.length > NOTE_BYTES_MAX) return null;
@@ -67,26 +72,43 @@ export function openCheckpoint(note: string, key: VerifierKey, verify: Verify): 
   if (split < 0) return null;
   const text = note.slice(0, split + 1);
   const lines = note.slice(split + 2).split('\n');
-  if (lines.pop() !== '' || lines.length === 0) return null;
+  if (lines.pop() !== '' || lines.length > SIGNATURES_MAX) return null;
   const checkpoint = parseCheckpoint(text);
   if (!checkpoint || checkpoint.origin !== key.name) return null;
-  return lines.some((line) => isSignatureBy(line, key, utf8(text), verify)) ? checkpoint : null;
+  const signatures = lines.map(parseSignature).filter((signature) => signature !== null);
+  // A malformed line makes the whole note malformed (C2SP signed-note §Format).
+  if (signatures.length !== lines.length) return null;
+  const own = signatures.filter(({ name, id }) => name === key.name && sameBytes(id, key.id));
+  const holds = ({ bytes }: NoteSignature): boolean =>
+    bytes.length === 64 && verify(key.publicKey, utf8(text), bytes);
+  return own.length > 0 && own.every(holds) ? checkpoint : null;
 }
+
+interface NoteSignature {
+  name: string;
+  id: Uint8Array;
+  bytes: Uint8Array;
+}
+
+/** `— name base64(key id ‖ signature)`, with single spaces and nothing after it. */
+function parseSignature(line: string): NoteSignature | null {
+  const [dash, name = '', encoded = '', ...more] = line.split(' ');
+  if (dash !== '—' || more.length > 0 || !NAME.test(name)) return null;
+  const bytes = fromBase64(encoded);
+  if (!bytes || bytes.length < SIGNATURE_BYTES_MIN) return null;
+  return { name, id: bytes.slice(0, 4), bytes: bytes.slice(4) };
+}
+
+/** No control characters: they are not allowed in a note, nor any half of a surrogate pair. */
+const ORIGIN = /^[^\p{Cc}\p{Surrogate}]+$/u;
 
 function parseCheckpoint(text: string): Checkpoint | null {
   const [origin = '', sizeText = '', rootText = ''] = text.split('\n');
   const size = Number(sizeText);
   const root = fromBase64(rootText);
-  if (origin === '' || !/^(?:0|[1-9]\d*)$/.test(sizeText) || !Number.isSafeInteger(size))
+  if (!ORIGIN.test(origin) || !/^(?:0|[1-9]\d*)$/.test(sizeText) || !Number.isSafeInteger(size))
     return null;
   if (!root || root.length !== 32) return null;
   const checkpoint = { origin, size, root };
   return formatCheckpoint(checkpoint) === text ? checkpoint : null;
-}
-
-function isSignatureBy(line: string, key: VerifierKey, text: Uint8Array, verify: Verify): boolean {
-  const parts = /^— (\S+) (\S+)$/.exec(line);
-  const bytes = parts?.[1] === key.name ? fromBase64(parts[2] ?? '') : null;
-  if (!bytes || bytes.length !== 68 || !sameBytes(bytes.slice(0, 4), key.id)) return false;
-  return verify(key.publicKey, text, bytes.slice(4));
 }

@@ -60,11 +60,11 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : ''
 /** `2026-11-21 09:07:14.123 UTC`. Other zones are read where they are written as an offset. */
 function instantOf(timestamp: string): string | null {
   const parts =
-    /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?) (UTC|GMT|[+-]\d\d(?::?\d\d)?)$/.exec(
+    /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?) (?:UTC|GMT|([+-]\d\d):?(\d\d)?)$/.exec(
       timestamp,
     );
   if (!parts) return null;
-  const [, day = '', time = '', zone = ''] = parts;
-  const offset = zone === 'UTC' || zone === 'GMT' ? 'Z' : zone.length === 3 ? `${zone}:00` : zone;
+  const [, day = '', time = '', hours, minutes = '00'] = parts;
+  const offset = hours === undefined ? 'Z' : `${hours}:${minutes}`;
   return fromMs(toMs(`${day}T${time}${offset}`));
 }

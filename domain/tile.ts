@@ -6,6 +6,8 @@ import { EMPTY_ROOT, nodeHash, type Hash, type ReadNode } from './merkle.ts';
 export const TILE_WIDTH = 256;
 /** Tree levels that one tile level spans. */
 const TILE_HEIGHT = 8;
+/** tlog-tiles §Merkle Tree: a level is a number from 0 to 63. */
+const LEVEL_MAX = 63;
 const HASH_BYTES = 32;
 /** An entry bundle carries each entry behind a 16-bit length. */
 export const LEAF_BYTES_MAX = 65_535;
@@ -106,7 +108,8 @@ export function parseTilePath(
   const level = first === 'entries' ? first : Number(first);
   const index = Number(digits.replaceAll(/[x/]/g, ''));
   const width = partial === undefined ? TILE_WIDTH : Number(partial);
-  if (!Number.isSafeInteger(index) || width < 1) return null;
+  if (!Number.isSafeInteger(index) || width < 1 || width > TILE_WIDTH) return null;
+  if (level !== 'entries' && level > LEVEL_MAX) return null;
   return tilePath(level, index, width) === `tile/${path}` ? { level, index, width } : null;
 }
 

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { base64, fromBase64 } from '../domain/bytes.ts';
 import { makeEd25519Key, openEd25519Key, type Ed25519Key } from './ed25519.ts';
 import { makeTokenKey, openTokenKeys, type StoredTokenKey, type TokenKeys } from './tokens.ts';
 import { openVault, type Vault } from './vault.ts';
@@ -29,9 +30,9 @@ export async function openKeyring(folder: string): Promise<Keyring> {
     JSON.stringify([await makeTokenKey(new Date().toISOString())], null, 2),
   );
   const symmetric = async (name: string): Promise<Uint8Array> =>
-    Buffer.from(
-      await readOrMake(file(name), () => Promise.resolve(randomBytes(32).toString('base64'))),
-      'base64',
+    readSymmetric(
+      name,
+      await readOrMake(file(name), () => Promise.resolve(base64(randomBytes(SYMMETRIC_BYTES)))),
     );
   const ed25519 = async (name: string): Promise<Ed25519Key> =>
     openEd25519Key(await readOrMake(file(name), () => Promise.resolve(makeEd25519Key())));
@@ -43,6 +44,16 @@ export async function openKeyring(folder: string): Promise<Keyring> {
     codec: { key: await symmetric('codec'), id: 'codec-1' },
     cursors: await symmetric('cursors'),
   };
+}
+
+const SYMMETRIC_BYTES = 32;
+
+/** A key that was cut short would still encrypt, or fail only when it is first needed. */
+function readSymmetric(name: string, text: string): Uint8Array {
+  const key = fromBase64(text.trim());
+  if (key?.length !== SYMMETRIC_BYTES)
+    throw new RangeError(`the key file ${name} does not hold ${SYMMETRIC_BYTES} bytes as base64`);
+  return key;
 }
 
 /** The file is written by this module alone. */

@@ -58,6 +58,7 @@ export async function openTokenKeys(stored: readonly StoredTokenKey[]): Promise<
         .setJti(claims.jti ?? randomUUID())
         .sign(privateKey),
     verify: async (token, type, issuer, audience) => {
+      if (!isCanonical(token)) return null;
       try {
         const { payload } = await jwtVerify(token, keySet, {
           algorithms: ['ES256'],
@@ -73,6 +74,10 @@ export async function openTokenKeys(stored: readonly StoredTokenKey[]): Promise<
     },
   };
 }
+
+/** One token has one spelling: base64url readers skip spaces and spare bits (RFC 4648 §3.5). */
+const isCanonical = (token: string): boolean =>
+  token.split('.').every((part) => Buffer.from(part, 'base64url').toString('base64url') === part);
 
 async function asPrivateKey(jwk: JWK): Promise<CryptoKey> {
   const key = await importJWK(jwk, 'ES256');

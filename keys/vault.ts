@@ -26,7 +26,12 @@ export function encrypt(key: Uint8Array, plain: Uint8Array, use: string): Uint8A
 
 export function decrypt(key: Uint8Array, sealed: Uint8Array, use: string): Buffer {
   const bytes = Buffer.from(sealed);
-  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES))
+  // Without this a short input would be checked against a shortened tag, which can be guessed.
+  if (bytes.length < NONCE_BYTES + TAG_BYTES)
+    throw new RangeError('the sealed bytes are cut short');
+  const decipher = createDecipheriv('aes-256-gcm', key, bytes.subarray(0, NONCE_BYTES), {
+    authTagLength: TAG_BYTES,
+  })
     .setAAD(Buffer.from(use, 'utf8'))
     .setAuthTag(bytes.subarray(bytes.length - TAG_BYTES));
   return Buffer.concat([

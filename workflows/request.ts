@@ -6,10 +6,9 @@ import {
   condition,
   continueAsNew,
   setHandler,
-  sleep,
   workflowInfo,
 } from '@temporalio/workflow';
-import { act, hangBell, isPast, send, type Bell } from './bell.ts';
+import { act, fromNow, hangBell, isPast, send, type Bell } from './bell.ts';
 import {
   remindNow,
   REMINDER_GAP_SECONDS,
@@ -17,49 +16,57 @@ import {
   type RequestView,
   type RequestWorkflow,
 } from './contract.ts';
+import { pauseSeconds } from './pace.ts';
 
 export const request: RequestWorkflow = async (id) => {
   const bell = hangBell();
-  const post = postOffice();
-  const reminders = acceptReminders(id);
+  const cards = postOffice();
+  const reminders = acceptReminders(id, cards);
   const view = await act.lookAtRequest(id);
   if (!view) return 'unknown';
-  if (view.state === 'pending') post.send(() => send.announceRequest(id));
-  const decided = await waitForDecision(id, view, bell, post);
+  if (view.state === 'pending') cards.send(() => send.announceRequest(id));
+  const decided = await waitForDecision(id, view, bell, cards);
   reminders.close();
-  post.send(() => send.tellRequester(id));
-  post.send(() => send.refreshCards(id));
-  if (decided.state === 'approved') await carryOut(id, decided.approvedUntil);
+  // Not behind the cards: where those go may be down while the requester is not.
+  const calls = postOffice();
+  calls.send(() => send.tellRequester(id));
+  cards.send(() => send.refreshCards(id));
+  if (decided.state === 'approved') await carryOut(id, decided.approvedUntil, bell);
   else await act.closeRequest(id);
   const ended = await waitForUse(id, bell);
-  post.send(() => send.refreshCards(id));
-  await post.delivered();
+  cards.send(() => send.refreshCards(id));
+  await Promise.all([calls.delivered(), cards.delivered()]);
   await condition(allHandlersFinished);
   return ended;
 };
+
+/** A new run begins without messages under way, or a little later. */
+const CARDS_WAIT_MS = 5_000;
 
 /** Until people, the clock or the requester end it. */
 async function waitForDecision(
   id: string,
   seen: RequestView,
   bell: Bell,
-  post: PostOffice,
+  cards: PostOffice,
 ): Promise<RequestView> {
   let view = seen;
   const done = new Set(view.notices.filter(({ at }) => isPast(at)).map(nameOf));
   while (view.state === 'pending') {
     const waiting = view.notices.filter((notice) => !done.has(nameOf(notice)));
     const woken = await bell.until(view.expiresAt, ...waiting.map(({ at }) => at));
-    if (woken) post.send(() => send.refreshCards(id));
+    if (woken) cards.send(() => send.refreshCards(id));
     for (const notice of waiting.filter(({ at }) => isPast(at))) {
       done.add(nameOf(notice));
-      if (notice.kind === 'escalate') await act.escalateRequest(id, notice.step);
-      else post.send(() => send.remindApprovers(id, notice.step));
+      const isWider = notice.kind === 'escalate';
+      if (isWider) await act.escalateRequest(id, notice.step);
+      cards.send(() => send.remindApprovers(id, isWider ? 0 : notice.step));
     }
     if (isPast(view.expiresAt)) await act.expireRequest(id);
     view = (await act.lookAtRequest(id)) ?? view;
-    if (view.state === 'pending' && workflowInfo().continueAsNewSuggested) {
-      await post.delivered();
+    const isLong = view.state === 'pending' && workflowInfo().continueAsNewSuggested;
+    // A card that cannot be delivered now must not keep the clock waiting.
+    if (isLong && (await condition(cards.isEmpty, CARDS_WAIT_MS))) {
       await condition(allHandlersFinished);
       await continueAsNew<RequestWorkflow>(id);
     }
@@ -69,15 +76,13 @@ async function waitForDecision(
 
 const nameOf = ({ kind, step }: { kind: string; step: number }): string => `${kind} ${step}`;
 
-const RETRY_SECONDS_MAX = 30;
-
 /** Carries out what was approved, for as long as the approval is good. */
-async function carryOut(id: string, approvedUntil: string | null): Promise<void> {
-  for (let seconds = 1; ; seconds = Math.min(seconds * 2, RETRY_SECONDS_MAX)) {
+async function carryOut(id: string, approvedUntil: string | null, bell: Bell): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
     const { outcome } = await act.fulfilRequest(id);
     if (outcome !== 'later') return;
     if (approvedUntil !== null && isPast(approvedUntil)) return;
-    await sleep(seconds * 1000);
+    await bell.until(fromNow(pauseSeconds(tries)), approvedUntil);
   }
 }
 
@@ -91,15 +96,15 @@ async function waitForUse(id: string, bell: Bell): Promise<RequestView['state']>
   }
 }
 
-/** Lets people ask for a reminder now, but not all the time. */
-function acceptReminders(id: string): { close: () => void } {
+/** Lets people ask for a reminder now, but not all the time. They are not kept until it has arrived. */
+function acceptReminders(id: string, cards: PostOffice): { close: () => void } {
   let open = true;
   let last = Date.now();
   setHandler(
     remindNow,
-    async () => {
+    () => {
       last = Date.now();
-      await act.remindApprovers(id, 0);
+      cards.send(() => send.remindApprovers(id, 0));
       return { reminded: true as const };
     },
     {
@@ -117,15 +122,24 @@ function acceptReminders(id: string): { close: () => void } {
 interface PostOffice {
   send(message: () => Promise<void>): void;
   delivered(): Promise<void>;
+  isEmpty: () => boolean;
 }
 
 /** Messages go out one after the other beside the work; one that cannot be delivered is given up in the end. */
 function postOffice(): PostOffice {
   let last: Promise<void> = Promise.resolve();
+  let waiting = 0;
   return {
     send: (message) => {
-      last = last.then(message).catch(() => undefined);
+      waiting += 1;
+      last = last
+        .then(message)
+        .catch(() => undefined)
+        .then(() => {
+          waiting -= 1;
+        });
     },
     delivered: () => last,
+    isEmpty: () => waiting === 0,
   };
 }

@@ -1,5 +1,5 @@
 // A review campaign: open until everything is decided or its time is over, then closed with what came of it.
-import { condition, allHandlersFinished } from '@temporalio/workflow';
+import { allHandlersFinished, condition, continueAsNew, workflowInfo } from '@temporalio/workflow';
 import { act, hangBell, isPast } from './bell.ts';
 import type { ReviewWorkflow } from './contract.ts';
 
@@ -10,6 +10,11 @@ export const review: ReviewWorkflow = async (id) => {
   while (view?.state === 'open') {
     await bell.until(view.dueAt);
     view = isPast(view.dueAt) ? await act.closeReview(id) : await act.lookAtReview(id);
+    // Each decision rings the bell, and a campaign may have thousands.
+    if (view?.state === 'open' && workflowInfo().continueAsNewSuggested) {
+      await condition(allHandlersFinished);
+      await continueAsNew<ReviewWorkflow>(id);
+    }
   }
   await condition(allHandlersFinished);
   return 'closed';

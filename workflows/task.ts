@@ -14,6 +14,7 @@ export const task: TaskWorkflow = async (id) => {
   while (view?.state === 'running') {
     await bell.until(view.deadlineAt);
     if (isPast(view.deadlineAt)) await act.expireTask(id);
+    if (workflowInfo().continueAsNewSuggested) await startAfresh(id);
     view = await act.ownTask(id);
   }
   let state = await act.closeTask(id);

@@ -32,7 +32,14 @@ export function leaseOfRole(role: string): Id<'credential'> | null {
 const STATEMENT_TIMEOUT_MS = 5_000;
 const SCRAM_ITERATIONS = 4096;
 
-export function postgresIssuer(secrets: Secrets): Issuer & { close(): Promise<void> } {
+/**
+ * `mark` begins the comment that every role of ours carries, and no other; the number of the attempt follows it. A
+ * role without it, whatever its name, belongs to somebody else or to another deployment and is never touched.
+ */
+export function postgresIssuer(
+  secrets: Secrets,
+  mark: string,
+): Issuer & { close(): Promise<void> } {
   const pools = new Map<string, Sql>();
   const open = (target: TargetRef): { sql: Sql; url: URL } => {
     const name = target.definition?.url_from;
@@ -46,17 +53,17 @@ export function postgresIssuer(secrets: Secrets): Issuer & { close(): Promise<vo
     revocable: true,
     issue: async (lease) => {
       const { sql, url } = open({ name: lease.role, definition: lease.target });
-      return issueLogin(sql, url, lease);
+      return issueLogin(sql, url, mark, lease);
     },
     revoke: async (target, credentials) => {
       try {
-        return await revokeLogins(open(target).sql, credentials);
+        return await revokeLogins(open(target).sql, mark, credentials);
       } catch (error) {
         const code = errorCode(error);
         return credentials.map((credential) => ({ credential, gone: false as const, code }));
       }
     },
-    list: async (target) => listLogins(open(target).sql),
+    list: async (target) => listLogins(open(target).sql, mark),
     close: async () => {
       await Promise.all([...pools.values()].map((sql) => sql.end({ timeout: 2 })));
     },
@@ -73,11 +80,18 @@ function connectTarget(url: string): Sql {
       application_name: 'countersign issuer',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: STATEMENT_TIMEOUT_MS,
+      // A login half made by a process that hangs is nobody's to wait for.
+      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     },
   });
 }
 
-async function issueLogin(sql: Sql, url: URL, lease: LeaseToIssue): Promise<JsonObject> {
+async function issueLogin(
+  sql: Sql,
+  url: URL,
+  mark: string,
+  lease: LeaseToIssue,
+): Promise<JsonObject> {
   if (lease.definition.issuer !== 'postgres')
     throw new TypeError('this role is not a PostgreSQL one');
   const { member_of: groups, connection_limit: connections } = lease.definition;
@@ -85,9 +99,10 @@ async function issueLogin(sql: Sql, url: URL, lease: LeaseToIssue): Promise<Json
   const password = randomBytes(32).toString('base64url');
   try {
     await sql.begin(async (tx) => {
-      await tx`select pg_advisory_xact_lock(${lockKey(lease.credential)}::bigint)`;
       await setParameters(tx, {
         role: username,
+        mark,
+        attempt: String(lease.attempt),
         verifier: scramVerifier(password),
         valid_until: lease.expiresAt,
         issue_by: lease.issueBy,
@@ -123,12 +138,17 @@ async function setParameters(
 
 /**
  * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
- * held up on the way can never make a login nobody waits for. Repeating it replaces the password.
+ * held up on the way can never make a login nobody waits for; asked again at the end, because making the role may
+ * have waited for the reaper. Repeating it replaces the password. A role of the same name that is not ours is
+ * refused, not taken over. No lock is taken that a login of this target could take too.
  */
 const CREATE_LOGIN = `
 DO $$
 DECLARE
   login text := current_setting('countersign.role');
+  mark text := current_setting('countersign.mark');
+  attempt int := current_setting('countersign.attempt')::int;
+  said text;
   grantee text;
 BEGIN
   IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
@@ -140,39 +160,55 @@ BEGIN
       PERFORM set_config('createrole_self_grant', 'set, inherit', true);
     END IF;
     EXECUTE format('CREATE ROLE %I NOLOGIN', login);
+  ELSE
+    said := coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), '');
+    IF NOT starts_with(said, mark) THEN
+      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
+    END IF;
+    IF substr(said, length(mark) + 1)::int > attempt THEN
+      RAISE EXCEPTION 'a later attempt was here' USING ERRCODE = 'CS003';
+    END IF;
   END IF;
+  EXECUTE format('COMMENT ON ROLE %I IS %L', login, mark || attempt);
   FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
     EXECUTE format('GRANT %I TO %I', grantee, login);
   END LOOP;
   EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
     current_setting('countersign.verifier'), current_setting('countersign.valid_until'),
     current_setting('countersign.connections')::int);
+  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
+    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
+  END IF;
 END $$`;
 
-/** NOLOGIN, end sessions by usesysid, see none, reassign what it owned, drop it, see it gone. */
+/** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it, see it gone. */
 async function revokeLogins(
   sql: Sql,
+  mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
-  const found = await sql<{ name: string; oid: string }[]>`
-    select rolname as name, oid::text as oid from pg_roles where rolname = any(${[...names.keys()]})`;
   const failures = new Map<string, string>();
-  for (const { name } of found)
-    await attempt(failures, name, () => runBlock(sql, name, names.get(name), CLOSE_LOGIN));
-  const ended = await endSessions(
+  for (const name of names.keys())
+    await attempt(failures, name, () => runBlock(sql, { role: name, mark }, CLOSE_LOGIN));
+  const found = await sql<{ name: string; oid: string }[]>`
+    select rolname as name, oid::text as oid from pg_roles
+    where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
+  const { ended, remaining } = await endSessions(
     sql,
     found.map(({ oid }) => oid),
   );
-  for (const { name } of found)
-    if (!failures.has(name))
-      await attempt(failures, name, () => runBlock(sql, name, names.get(name), DROP_LOGIN));
+  for (const { name, oid } of found)
+    if (remaining.has(oid)) failures.set(name, 'sessions_remain');
+    else if (!failures.has(name))
+      await attempt(failures, name, () => runBlock(sql, { role: name, mark }, DROP_LOGIN));
   const left = await sql<{ name: string }[]>`
     select rolname as name from pg_roles where rolname = any(${[...names.keys()]})`;
-  const remaining = new Set(left.map(({ name }) => name));
+  const there = new Set(left.map(({ name }) => name));
   return [...names].map(([name, credential]) => {
-    if (remaining.has(name))
-      return { credential, gone: false, code: failures.get(name) ?? 'still_there' };
+    const code = failures.get(name);
+    if (there.has(name) || code !== undefined)
+      return { credential, gone: false, code: code ?? 'still_there' };
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return { credential, gone: true, sessionsEnded: ended.get(oid) ?? 0 };
   });
@@ -192,31 +228,65 @@ async function attempt(
 
 async function runBlock(
   sql: Sql,
-  role: string,
-  credential: Id<'credential'> | undefined,
+  parameters: Record<string, string>,
   block: string,
 ): Promise<void> {
   await sql.begin(async (tx) => {
-    if (credential) await tx`select pg_advisory_xact_lock(${lockKey(credential)}::bigint)`;
-    await setParameters(tx, { role });
+    await setParameters(tx, parameters);
     await tx.unsafe(block);
   });
 }
 
+/**
+ * Where there is no such role, its name is taken and given back: that waits for whoever is just making it, which a
+ * look at the catalog would not see, and cannot be held up by anybody who may not make roles.
+ */
 const CLOSE_LOGIN = `
-DO $$ BEGIN
-  IF to_regrole(quote_ident(current_setting('countersign.role'))) IS NOT NULL THEN
-    EXECUTE format('ALTER ROLE %I NOLOGIN', current_setting('countersign.role'));
+DO $$
+DECLARE
+  login text := current_setting('countersign.role');
+  mark text := current_setting('countersign.mark');
+BEGIN
+  IF to_regrole(quote_ident(login)) IS NULL THEN
+    BEGIN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', login);
+      EXECUTE format('DROP ROLE %I', login);
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+      NULL;
+    END;
+  END IF;
+  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
+    -- It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
+    IF NOT starts_with(coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), ''), mark) THEN
+      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
+    END IF;
+    EXECUTE format('ALTER ROLE %I NOLOGIN', login);
   END IF;
 END $$`;
 
+/**
+ * What a login made is kept, under a role that may do nothing: code it left behind must never run with the rights of
+ * the issuer. What it was granted goes.
+ */
 const DROP_LOGIN = `
 DO $$
-DECLARE login text := current_setting('countersign.role');
+DECLARE
+  login text := current_setting('countersign.role');
+  estate text := 'countersign_estate_' || left(encode(sha256(convert_to(current_setting('countersign.mark'), 'UTF8')), 'hex'), 12);
 BEGIN
   IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    -- What it made is kept, under the issuer; what it was granted goes.
-    EXECUTE format('REASSIGN OWNED BY %I TO CURRENT_USER', login);
+    IF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
+               AND refobjid = to_regrole(quote_ident(login)) AND deptype = 'o') THEN
+      IF to_regrole(quote_ident(estate)) IS NULL THEN
+        IF current_setting('server_version_num')::int >= 160000 THEN
+          PERFORM set_config('createrole_self_grant', 'set, inherit', true);
+        END IF;
+        EXECUTE format('CREATE ROLE %I NOLOGIN', estate);
+      END IF;
+      -- Whoever takes something over must be allowed to make such things where it stands; gone with the login.
+      EXECUTE format('GRANT %I TO %I', login, estate);
+      EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
+    END IF;
     EXECUTE format('DROP OWNED BY %I', login);
     EXECUTE format('DROP ROLE %I', login);
   END IF;
@@ -230,24 +300,34 @@ export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
 /** How often a terminated session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
 
-/** Ends the sessions of these roles and waits until none is left. By id: a name is NULL once its role is gone. */
-async function endSessions(sql: Sql, oids: readonly string[]): Promise<Map<string, number>> {
+interface Ended {
+  /** Sessions that were ended, by role. */
+  ended: Map<string, number>;
+  /** Roles that still have one. */
+  remaining: Set<string>;
+}
+
+/** Ends the sessions of these roles and looks until none is left. By id: a name is NULL once its role is gone. */
+async function endSessions(sql: Sql, oids: readonly string[]): Promise<Ended> {
   const ended = new Map<string, number>();
-  if (oids.length === 0) return ended;
+  if (oids.length === 0) return { ended, remaining: new Set() };
+  let remaining = new Set<string>();
   for (let check = 0; check < SESSION_CHECKS_MAX; check += 1) {
     const open = await sql<{ oid: string; pid: number; told: boolean }[]>`
       select usesysid::text as oid, pid, pg_terminate_backend(pid) as told
       from pg_stat_activity where usesysid::text = any(${[...oids]})`;
-    if (open.length === 0) return ended;
+    remaining = new Set(open.map(({ oid }) => oid));
+    if (open.length === 0) break;
     if (check === 0) for (const { oid } of open) ended.set(oid, (ended.get(oid) ?? 0) + 1);
     await sleep(25);
   }
-  throw new TargetError('sessions_remain');
+  return { ended, remaining };
 }
 
-async function listLogins(sql: Sql): Promise<Id<'credential'>[]> {
+async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
   const rows = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname like 'cs\\_%'`;
+    select rolname as name from pg_roles
+    where rolname like 'cs\\_%' and starts_with(shobj_description(oid, 'pg_authid'), ${mark})`;
   return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
 }
 
@@ -261,15 +341,16 @@ function scramVerifier(password: string): string {
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }
 
-/** A lock id for one lease, the same for whoever issues and whoever reaps it. */
-function lockKey(credential: Id<'credential'>): string {
-  return createHash('sha256').update(credential).digest().readBigInt64BE(0).toString();
-}
+const OWN_CODES: Record<string, string> = {
+  CS001: 'too_late',
+  CS002: 'name_not_ours',
+  CS003: 'superseded',
+};
 
 /** A short, stable word for what went wrong; the message itself could carry a secret. */
 function errorCode(error: unknown): string {
   if (error instanceof TargetError) return error.code;
   if (error instanceof Error && 'code' in error && typeof error.code === 'string')
-    return error.code === 'CS001' ? 'too_late' : error.code.toLowerCase();
+    return OWN_CODES[error.code] ?? error.code.toLowerCase();
   return 'unreachable';
 }

@@ -60,8 +60,9 @@ function fitsSlack(card: Card): boolean {
   );
 }
 
+/** Every further line of a text is marked as such, so that none can pass for a line of the card. */
 const fieldText = ({ label, text, claimed }: CardLine): string =>
-  `${label}${claimed ? ' (as claimed)' : ''}: ${text}`;
+  `${label}${claimed ? ' (as claimed)' : ''}: ${text.replaceAll('\n', '\n│ ')}`;
 
 function sections(lines: readonly CardLine[]): JsonObject[] {
   const blocks: JsonObject[] = [];

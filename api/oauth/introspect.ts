@@ -8,6 +8,7 @@ import { credential } from '../../db/schema/index.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
+import { agentOf } from '../auth.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 
@@ -33,7 +34,7 @@ async function stateOf(claims: JWTPayload, deps: ApiDeps): Promise<JsonObject> {
 
 /** An access token for our own API: good while its agent is. */
 async function ownToken(claims: JWTPayload, deps: ApiDeps): Promise<JsonObject> {
-  const agent = await findAgent(deps.db.query, claims.sub ?? '');
+  const agent = await agentOf(claims, deps);
   if (agent?.state !== 'active') return { active: false };
   return { ...common(claims), client_id: agent.id, task_id: null };
 }

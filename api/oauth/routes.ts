@@ -5,6 +5,9 @@ import { introspect } from './introspect.ts';
 import { serverMetadata } from './metadata.ts';
 import { issueToken } from './token.ts';
 
+/** RFC 6749 §5.2: the token endpoint has errors of its own. */
+const oauthError = z.object({ error: z.string(), error_description: z.string() });
+
 const token = defineRoute({
   method: 'post',
   path: '/oauth2/token',
@@ -27,6 +30,8 @@ const token = defineRoute({
         scope: z.string(),
       }),
     },
+    400: { description: 'invalid_request, unsupported_grant_type', schema: oauthError },
+    401: { description: 'invalid_client', schema: oauthError },
   },
   refusals: [],
   events: ['agent.signed_in'],
@@ -44,8 +49,8 @@ const introspection = defineRoute({
     200: { description: 'Its state', schema: z.looseObject({ active: z.boolean() }) },
   },
   refusals: [],
-  // It notes when a credential was last seen in use, which the review reads; nothing else changes.
-  events: ['credential.issued'],
+  // It notes when a credential was last seen in use, which reviews read; nothing else changes.
+  events: [],
   handle: ({ context }, deps) => introspect(context, deps),
 });
 

@@ -1,9 +1,11 @@
 // The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
 import { randomUUID } from 'node:crypto';
 import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
-import { findAgent, keysOf, recordAgentSignIn } from '../../commands/agents.ts';
+import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
+import { findAgent, keysOf } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
+import { isId } from '../../domain/id.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
@@ -71,7 +73,7 @@ async function exchange(
     principal: { kind: 'agent' as const, id: agent.id },
     traceId: context.get('traceId'),
   };
-  const fresh = await transact(deps, call, (unit) =>
+  const signedInAt = await transact(deps, call, (unit) =>
     recordAgentSignIn(unit, {
       agent,
       key,
@@ -81,7 +83,7 @@ async function exchange(
       tokenExpiresAt: new Date(expires * 1000).toISOString(),
     }),
   );
-  if (!fresh)
+  if (signedInAt === null)
     throw new OAuthError(
       'invalid_client',
       'This assertion was already used: make one for each call.',
@@ -93,6 +95,9 @@ async function exchange(
     client_id: agent.id,
     jti: tokenId,
     scope: SCOPE,
+    // The token dies with this key, and with the admission that was good at this time (RFC 9068 §2.2.1).
+    key: key.id,
+    auth_time: Math.floor(Date.parse(signedInAt) / 1000),
     exp: expires,
   });
   return { access_token: token, token_type: 'Bearer', expires_in: TOKEN_SECONDS, scope: SCOPE };
@@ -106,7 +111,10 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   } catch {
     throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
   }
-  const agent = subject === undefined ? null : await findAgent(deps.db.query, subject);
+  const agent =
+    subject !== undefined && isId('agent', subject)
+      ? await findAgent(deps.db.query, subject)
+      : null;
   if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
   if (agent.state !== 'active' || agent.retiring)
     throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
@@ -128,7 +136,9 @@ async function verifyAssertion(
       tokenEndpoint(deps.publicUrl),
     ]);
     if (!payload) continue;
-    const { jti, exp } = payload;
+    const { jti, exp, iat } = payload;
+    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
+      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
     if (typeof jti !== 'string' || jti === '' || jti.length > 200)
       throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
     if (

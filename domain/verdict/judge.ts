@@ -16,13 +16,13 @@ export interface Asked {
 export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
   const all = within(gather(leaves, asked.control), asked.period);
   const simulated = all.cases.length > 0 && all.cases.every((found) => found.simulated);
-  const facts = simulated ? all : withoutSimulated(all);
+  const facts = simulated ? all : withoutPlayed(all);
   const findings = operationFindings(facts);
   const layers = {
     design: layerOf(designTests(facts, asked.period)),
     operation: layerOf(findings.map(testOf)),
     deliberation: layerOf(deliberationTests(facts.cases)),
-    evidence: layerOf(evidenceTests(facts, asked.period.to)),
+    evidence: layerOf(evidenceTests(facts, asked.period)),
   };
   const verdict = decide(findings);
   return {
@@ -35,7 +35,7 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
     rule_set: RULE_SET,
     verdict,
     layers,
-    needed: needed(facts, findings, simulated),
+    needed: needed(facts, findings, simulated, layers.evidence.tests),
   };
 }
 
@@ -55,17 +55,23 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
   };
 }
 
-/** What was played does not count beside what was real, for or against. */
-function withoutSimulated(facts: Facts): Facts {
-  const played = new Set(
-    facts.cases.filter((found) => found.simulated).map(({ request }) => request),
+/**
+ * What was played is no evidence for a control beside what was real. A violation is one whoever committed it: else
+ * calling an agent a demo would hide what it does.
+ */
+function withoutPlayed(facts: Facts): Facts {
+  const violated = new Set(
+    operationFindings(facts).flatMap(({ exceptions }) =>
+      exceptions.map((each) => each.case.request),
+    ),
   );
+  const kept = ({ simulated, request }: Case): boolean => !simulated || violated.has(request);
   return {
     ...facts,
-    cases: facts.cases.filter((found) => !found.simulated),
+    cases: facts.cases.filter(kept),
     effects: facts.effects.filter((effect) => {
-      const request = facts.leases.get(effect.credential ?? '')?.request ?? null;
-      return request === null || !played.has(request);
+      const found = facts.known.get(facts.leases.get(effect.credential ?? '')?.request ?? '');
+      return found === undefined || kept(found);
     }),
   };
 }
@@ -126,12 +132,18 @@ function grainOf(cases: readonly Case[]): Grain {
 }
 
 /** The unmet lines of the rule for "real", each with what would settle it. */
-function needed(facts: Facts, findings: readonly Finding[], simulated: boolean): string[] {
+function needed(
+  facts: Facts,
+  findings: readonly Finding[],
+  simulated: boolean,
+  evidence: readonly VerdictTest[],
+): string[] {
   const population = (id: string): number =>
     findings.find((finding) => finding.id === id)?.population ?? 0;
   const exceptions = findings.flatMap((finding) => finding.exceptions).length;
   const unknownIn = (id: string): number =>
     findings.find((finding) => finding.id === id)?.unknown.length ?? 0;
+  const silent = evidence.find(({ id }) => id === 'sensors_alive')?.exceptions ?? 0;
   const standing = [...facts.standing.values()].reduce((sum, { count }) => sum + count, 0);
   const approvers = new Set(
     facts.cases.flatMap((found) => found.votes.map((vote) => vote.detail['person'])),
@@ -142,6 +154,8 @@ function needed(facts: Facts, findings: readonly Finding[], simulated: boolean):
     'Probes: each way around this gate tried and refused, with a valid request let through beside it.',
     facts.sensors.size === 0 &&
       'Independent eyes: an observer on every target this control stands in front of (observer_url_from in roles.yaml).',
+    silent > 0 &&
+      `Unbroken eyes: ${silent} sensor${silent === 1 ? '' : 's'} fell silent for over ${RULE.sensor_silence_seconds} seconds; ask again for a period without such a gap.`,
     `Planted effects: ${RULE.planted_effects_min} known effects, all seen, so that it is known how much the sensor misses.`,
     standing > 0 &&
       `Standing access: ${standing} login${standing === 1 ? '' : 's'} can do the same without asking; take the privilege away, or declare the login under application_logins.`,
@@ -150,7 +164,7 @@ function needed(facts: Facts, findings: readonly Finding[], simulated: boolean):
     unknownIn('completeness') > 0 &&
       `Unclear effects: ${unknownIn('completeness')} too close to their approval, or by statements that cannot be read; synchronise the clocks, and take such statements away.`,
     unknownIn('independence') > 0 &&
-      `Unclear triggers: ${unknownIn('independence')} votes on tasks whose human is only claimed; send a trigger_proof.`,
+      `Unclear independence: ${unknownIn('independence')} votes on tasks whose human is only claimed (send a trigger_proof), or by people whose way in somebody involved made (let another administrator invite and link them).`,
     unknownIn('eligibility') > 0 &&
       `Unclear roster: ${unknownIn('eligibility')} votes by people whose groups are not in the log.`,
     `Canaries: ${RULE.canaries_min} seeded requests that should be refused, caught with a lower bound of ${RULE.canaries_lower_bound}, over ${RULE.approvers_min} approvers (${approvers.size} voted so far).`,

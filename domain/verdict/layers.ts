@@ -97,9 +97,9 @@ export function deliberationTests(cases: readonly Case[]): VerdictTest[] {
   ];
 }
 
-export function evidenceTests(facts: Facts, to: string): VerdictTest[] {
+export function evidenceTests(facts: Facts, period: { from: string; to: string }): VerdictTest[] {
   const targets = [...facts.sensors.entries()];
-  const silent = targets.filter(([, times]) => isSilent(times, to));
+  const silent = targets.filter(([, times]) => isSilent(times, period));
   return [
     {
       id: 'witness',
@@ -112,8 +112,8 @@ export function evidenceTests(facts: Facts, to: string): VerdictTest[] {
     },
     {
       id: 'sensors_alive',
-      state:
-        targets.length === 0 ? 'insufficient_data' : silent.length > 0 ? 'deficient' : 'effective',
+      // A silent sensor proves nothing wrong: what it would have seen is simply not tested.
+      state: targets.length === 0 || silent.length > 0 ? 'insufficient_data' : 'effective',
       population: targets.length,
       exceptions: silent.length,
       threshold: `never silent for more than ${RULE.sensor_silence_seconds} seconds`,
@@ -139,8 +139,8 @@ export function evidenceTests(facts: Facts, to: string): VerdictTest[] {
   ];
 }
 
-function isSilent(times: readonly string[], to: string): boolean {
-  const marks = [...times, to];
+function isSilent(times: readonly string[], period: { from: string; to: string }): boolean {
+  const marks = [period.from, ...times, period.to];
   return marks.some((time, at) => {
     const before = marks[at - 1];
     return before !== undefined && secondsBetween(before, time) > RULE.sensor_silence_seconds;

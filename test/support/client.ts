@@ -10,6 +10,7 @@ import {
   type JWK,
 } from 'jose';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import { holdAgainstTable } from './conformance.ts';
 
 /** A running service, in this process or in another. */
 export interface TestTarget {
@@ -34,6 +35,7 @@ export interface Caller {
   ): Promise<Reply>;
 }
 
+/** Sends a call, and holds its answer against what the route table promises. */
 async function send(
   url: string,
   method: string,
@@ -46,8 +48,15 @@ async function send(
     headers: { ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   });
+  return readReply(method, url, response);
+}
+
+async function readReply(method: string, url: string, response: Response): Promise<Reply> {
+  const { status, headers } = response;
   const text = await response.text();
-  return { status: response.status, body: parseObject(text), headers: response.headers, text };
+  const { pathname: path } = new URL(url);
+  holdAgainstTable({ method, path, status, headers, text });
+  return { status, body: parseObject(text), headers, text };
 }
 
 function parseObject(text: string): JsonObject {
@@ -202,13 +211,7 @@ export async function requestToken(service: TestTarget, assertion: string): Prom
       client_assertion: assertion,
     }),
   });
-  const body = await response.text();
-  return {
-    status: response.status,
-    body: parseObject(body),
-    headers: response.headers,
-    text: body,
-  };
+  return readReply('POST', `${service.url}/oauth2/token`, response);
 }
 
 async function signIn(service: TestTarget, agent: string, key: TestKey): Promise<string> {

@@ -1,0 +1,88 @@
+// Programs of other people that check ours: psql, PyJWT, and the log checker of Tessera. Fetched once, pinned.
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import path from 'node:path';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+const CACHE = path.join(homedir(), '.cache', 'countersign');
+const PYJWT = '2.15.1';
+const TESSERA = '1.0.4';
+
+/** A program, or what to install so that it is there. */
+export type Tool = { program: string } | { missing: string };
+
+/** The client that comes with PostgreSQL. */
+export async function findPsql(): Promise<Tool> {
+  return run('psql', ['--version']).then(
+    () => ({ program: 'psql' }),
+    () => ({ missing: 'install psql (Debian: postgresql-client)' }),
+  );
+}
+
+/** A Python that has PyJWT. */
+export function pythonWithJwt(): Promise<Tool> {
+  return prepared(
+    `pyjwt-${PYJWT}`,
+    'bin/python',
+    'install python3 with venv and pip (Debian: python3-venv), with a way to PyPI',
+    async (folder) => {
+      await run('python3', ['-m', 'venv', folder]);
+      const pip = path.join(folder, 'bin/pip');
+      await run(pip, ['install', '--quiet', `PyJWT[crypto]==${PYJWT}`]);
+    },
+  );
+}
+
+/** Tessera's fsck: reads any C2SP tlog-tiles log and recomputes it from its entries. */
+export function tesseraFsck(): Promise<Tool> {
+  return prepared(
+    `tessera-fsck-${TESSERA}`,
+    'fsck',
+    'install Go 1.24 or newer (go.dev/dl), with a way to its module proxy',
+    async (folder) => {
+      const wanted = `github.com/transparency-dev/tessera/cmd/fsck@v${TESSERA}`;
+      await run('go', ['install', wanted], { env: { ...process.env, GOBIN: folder } });
+    },
+  );
+}
+
+/** Makes a folder of the cache whole or not at all; another process may be making the same one. */
+async function prepared(
+  name: string,
+  program: string,
+  otherwise: string,
+  make: (folder: string) => Promise<void>,
+): Promise<Tool> {
+  const folder = path.join(CACHE, name);
+  const found = path.join(folder, program);
+  if (existsSync(found)) return { program: found };
+  await mkdir(CACHE, { recursive: true });
+  const draft = await mkdtemp(path.join(CACHE, 'make-'));
+  try {
+    await make(draft);
+    await rename(draft, folder).catch((error: unknown) => {
+      if (!existsSync(found)) throw error;
+    });
+    return { program: found };
+  } catch (error) {
+    const cause = error instanceof Error ? error.message.split('\n').slice(0, 3).join(' ') : '';
+    return { missing: `${otherwise}: ${cause}` };
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** Where the tests must be complete a missing program fails them; elsewhere they are reported as skipped. */
+export const mayBeMissing = process.env['CI'] === undefined;
+
+/** The program's path; throws with what to install. */
+export function programOf(tool: Tool): string {
+  if ('missing' in tool) throw new Error(tool.missing);
+  return tool.program;
+}
+
+/** For the title of a group of tests: what to install if they are skipped. */
+export const unless = (tool: Tool): string => ('missing' in tool ? ` (${tool.missing})` : '');
