@@ -22,7 +22,7 @@ import {
 import { RequestTable, type RequestSummary } from './requests.tsx';
 import type { Shell } from './shell.ts';
 
-export interface TaskLine {
+interface TaskLine {
   id: string;
   purpose: string;
   state: string;
