@@ -194,7 +194,11 @@ const addAgentKey = defineRoute({
   body: shape.keyBody,
   answers: {
     201: { description: 'The key, where policy plainly permits it', schema: shape.key },
-    202: { description: 'Held: the request waits for people', schema: shape.heldAction },
+    202: {
+      description: 'Held: the request waits for people',
+      schema: shape.heldAction,
+      headers: { Location: 'The path of the request' },
+    },
   },
   refusals: [
     'not_found',
