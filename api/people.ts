@@ -12,6 +12,7 @@ import {
   makeSignInLink,
   signIn,
   signOut,
+  tokenHash,
   type SignInLink,
 } from '../commands/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
@@ -130,18 +131,28 @@ const open = defineRoute({
   path: '/v1/sessions',
   tag: 'People',
   summary: 'Sign in with the token of a link; the link is used up',
+  description:
+    'With an Idempotency-Key, made at random for this one call, a repeat after a lost answer gets the same session and cookie again.',
+  keyedBy: ({ token }) => `link:${tokenHash(token)}`,
   allow: ['anyone'],
   body: shape.sessionBody,
-  answers: { 201: { description: 'The session; its cookie is set', schema: shape.session } },
+  answers: {
+    201: {
+      description: 'The session; its cookie is set',
+      schema: shape.session,
+      headers: { 'Set-Cookie': 'The cookie of the session' },
+    },
+  },
   refusals: ['link_used', 'link_expired', 'not_found', 'forbidden'],
   events: ['person.signed_in'],
-  handle: async ({ call, body }, deps) => {
-    const opened = await transact(deps, call, (unit) => signIn(unit, body.token));
-    const { expiresAt } = opened.session;
-    return created(sessionBody(opened.person, opened.token, expiresAt), {
-      'set-cookie': sessionCookie(deps, opened.token, expiresAt),
-    });
-  },
+  handle: ({ call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const opened = await signIn(unit, body.token);
+      const { expiresAt } = opened.session;
+      return created(sessionBody(opened.person, opened.token, expiresAt), {
+        'set-cookie': sessionCookie(deps, opened.token, expiresAt),
+      });
+    }),
 });
 
 const show = defineRoute({

@@ -67,7 +67,7 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       owner: { __entity: person },
     },
   );
-  if (test.action === 'agent:admit')
+  if (test.action === 'agent:admit' || test.action === 'agent:add_key')
     return { principal: person, action: test.action, resource: agent, context: {}, entities };
   if (test.action === 'policy:activate') {
     const resource = add({ type: 'Policy', id: 'test-policy' }, {});

@@ -34,7 +34,7 @@ export interface SequencerDeps {
 export class LogError extends Error {}
 
 /** Events taken in one transaction, so that a backlog never makes one that runs for minutes. */
-const BATCH_MAX = 2_000;
+export const BATCH_MAX = 2_000;
 /** A checkpoint this old is signed again even if nothing happened, so that silence can be told from death. */
 const HEARTBEAT_MS = 60_000;
 

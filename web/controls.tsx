@@ -37,9 +37,12 @@ export interface ControlLine {
 export const ControlsPage = ({
   shell,
   rows,
+  audits,
 }: {
   shell: Shell;
   rows: readonly ControlLine[];
+  /** Whether the reader may see verdicts. */
+  audits: boolean;
 }): Html => (
   <Page
     shell={shell}
@@ -63,7 +66,7 @@ export const ControlsPage = ({
               label: 'Control',
               cell: (row) => (
                 <>
-                  {row.verdict ? (
+                  {audits ? (
                     <a href={`/controls/${row.id}`}>
                       <Untrusted text={row.title} />
                     </a>
@@ -80,7 +83,7 @@ export const ControlsPage = ({
                 row.verdict ? (
                   <Badge state={row.verdict.verdict} label={JUDGED[row.verdict.verdict]} />
                 ) : (
-                  <span class="quiet">for auditors</span>
+                  <span class="quiet">{audits ? 'open it to judge' : 'for auditors'}</span>
                 ),
             },
             {

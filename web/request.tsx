@@ -215,6 +215,8 @@ function grain(view: RequestView): string {
       return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
+    case 'agent:add_key':
+      return 'Whoever holds this key can sign in as the agent from then on, beside the keys it has.';
     case 'policy:activate':
       return 'You replace the rules that everything else here is decided by.';
     default:

@@ -1,4 +1,5 @@
 // Controls and their verdicts.
+import { newestCheckpoint } from '../../commands/log.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import { mayAudit } from '../../commands/principal.ts';
 import { controlsOf, readVerdict } from '../../commands/verdicts.ts';
@@ -9,17 +10,22 @@ import * as shape from '../schemas.ts';
 import { page, reader, type ConsoleDeps, type ConsoleRoute } from './console.ts';
 import { attempt, parseFields } from './forms.ts';
 
+/** Each verdict reads the log: above this size the list leaves them to the page of each control. */
+const JUDGED_AT_ONCE = 50_000;
+
 const list: ConsoleRoute = {
   method: 'get',
   path: '/controls',
   who: 'person',
   handle: async (visit, deps) => {
     const bundle = await readActiveBundle(deps.db.query, deps.policies);
+    const head = await newestCheckpoint(deps.db.query);
     const audits = mayAudit(reader(visit));
+    const judges = audits && (head?.size ?? 0) <= JUDGED_AT_ONCE;
     const rows: ControlLine[] = [];
     for (const { id, route, title } of controlsOf(bundle))
-      rows.push({ id, route, title, verdict: audits ? await verdictNow(deps, id) : null });
-    return page(ControlsPage({ shell: visit.shell, rows }));
+      rows.push({ id, route, title, verdict: judges ? await verdictNow(deps, id) : null });
+    return page(ControlsPage({ shell: visit.shell, rows, audits }));
   },
 };
 

@@ -160,7 +160,7 @@ function contentOf(holder: JsonObject): [string | null, JsonObject] {
 }
 
 /** The page's data. */
-export function referenceOf(document: JsonObject, publicUrl: string): Reference {
+function referenceOf(document: JsonObject, publicUrl: string): Reference {
   const operations = Object.entries(object(document['paths'])).flatMap(([path, methods]) =>
     Object.entries(object(methods)).map(([method, value]) => ({
       tag: text(list(object(value)['tags'])[0]),

@@ -24,11 +24,7 @@ import type { ConsoleDeps } from './console.ts';
 import { personNames } from './names.ts';
 
 /** A request as lists show it. */
-export async function summaryOf(
-  query: Query,
-  row: RequestRow,
-  now: string,
-): Promise<RequestSummary> {
+async function summaryOf(query: Query, row: RequestRow, now: string): Promise<RequestSummary> {
   const tally = await tallyOf(query, row, now);
   const { purpose } = row.action.context;
   return {

@@ -166,7 +166,7 @@ const show: ConsoleRoute = {
 const decide: ConsoleRoute = {
   method: 'post',
   path: '/reviews/{id}/lines/{line}',
-  who: 'person',
+  who: 'member',
   handle: async (visit, deps) => {
     const id = visit.params['id'] ?? '';
     const done = await attempt(async () => {

@@ -1,8 +1,9 @@
 // The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
 import { randomUUID } from 'node:crypto';
 import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
+import { keysOf } from '../../commands/agent-keys.ts';
 import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
-import { findAgent, keysOf } from '../../commands/agents.ts';
+import { findAgent } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { isId } from '../../domain/id.ts';

@@ -1,10 +1,13 @@
 // The log as it is served, and what happens while it takes no events.
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { work } from '../../cli/worker.ts';
 import { leafHash, verifyInclusion } from '../../domain/merkle.ts';
+import { signCheckpoint } from '../../domain/note.ts';
 import { decodeEntries, decodeTile } from '../../domain/tile.ts';
+import { openKeyring } from '../../keys/keyring.ts';
 import { startCast, startTask, hold, type Cast } from '../support/cast.ts';
 import { admin, anyone, askCredential, eventually, list, text, vote } from '../support/client.ts';
 import { naiveCheckpoint, naiveRoot } from '../support/naive-log.ts';
@@ -221,6 +224,34 @@ describe('I5 what Temporal keeps', () => {
       await connection.close();
     }
   });
+});
+
+describe('I7 a worker that starts on a database which lost entries', () => {
+  it('numbers nothing until the database has them again', async () => {
+    const { config, database } = cast.service;
+    await cast.service.stopWorker();
+    const file = path.join(config.state, 'log', 'checkpoint');
+    const kept = await readFile(file, 'utf8');
+    const { size, note } = await checkpoint();
+    const keys = await openKeyring(path.join(config.state, 'keys'));
+    const origin = note.split('\n')[0] ?? '';
+    const seen = { origin, size: size + 1, root: leafHash(new Uint8Array()) };
+    await writeFile(file, signCheckpoint(seen, keys.log.publicKey, keys.log.sign));
+    const worker = await work(config);
+    try {
+      await happen();
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      expect((await checkpoint()).note).toBe(note);
+      const [row] = await database.owner.sql`select count(*)::int as waiting from log_pending`;
+      expect(row?.['waiting']).toBeGreaterThan(0);
+    } finally {
+      await worker.close();
+    }
+    await writeFile(file, kept);
+    const mended = await work(config);
+    await eventually(async () => (await checkpoint()).size > size, 'the log to go on');
+    await mended.close();
+  }, 90_000);
 });
 
 /** Every payload anywhere inside, except search attributes and metadata of the user interface, which are never encrypted. */

@@ -9,12 +9,15 @@ import {
   anyone,
   askCredential,
   clientAssertion,
+  eventually,
   list,
   newKey,
+  object,
   opened,
   registerAgent,
   requestToken,
   text,
+  vote,
   type Reply,
   type TestAgent,
   type TestKey,
@@ -216,7 +219,14 @@ describe('an access token', () => {
     const { service } = cast;
     const agent = await admittedAgent(service, cast.owner.id, cast.approver);
     const second = await newKey();
-    await admin(service).call('POST', `/v1/agents/${agent.id}/keys`, { key: second.publicJwk });
+    const asked = await admin(service).call('POST', `/v1/agents/${agent.id}/keys`, {
+      key: second.publicJwk,
+    });
+    await vote(cast.approver, text(object(asked.body['request'])['id']), 'approve');
+    await eventually(async () => {
+      const { body } = await admin(service).call('GET', `/v1/agents/${agent.id}`);
+      return list(body['keys']).length === 2;
+    });
     const byFirst = await agent.token();
     const reply = await requestToken(service, await clientAssertion(service, agent.id, second));
     const bySecond = text(reply.body['access_token']);

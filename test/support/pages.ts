@@ -1,5 +1,5 @@
-import { freezeRoute } from '../../domain/approval.ts';
-// Every page of the console with the worst that can be in it: markup, quotes, hidden and reordering characters.
+import { freezeRoute, type RouteRule } from '../../domain/approval.ts';
+// Every page of the console with the worst that can be in it: markup, quotes, hidden characters.
 import { cardFor } from '../../domain/card.ts';
 import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
@@ -39,8 +39,8 @@ export const shell: Shell = {
 };
 const stranger: Shell = { ...shell, reader: null, csrf: '' };
 
-const rule = {
-  title: 'Write to orders',
+const rule: RouteRule = {
+  title: HOSTILE,
   groups: ['data-owners'],
   quorum: 2,
   expiry_seconds: 3600,
@@ -50,7 +50,7 @@ const rule = {
   independence: { owner: 'barred', triggerer: 'barred' },
   remind_at: [],
   escalation: [],
-} as const;
+};
 
 const card = cardFor({
   request: 'req_1',
@@ -65,15 +65,7 @@ const card = cardFor({
     context: { task: 'tsk_1', purpose: HOSTILE, reason: HOSTILE },
   },
   digest: DIGEST,
-  routes: [
-    freezeRoute('orders-write', {
-      ...rule,
-      groups: [...rule.groups],
-      channels: [...rule.channels],
-      remind_at: [],
-      escalation: [],
-    }),
-  ],
+  routes: [freezeRoute('orders-write', rule)],
   names: {
     agent: 'orders-bot',
     owner: HOSTILE,
@@ -346,7 +338,11 @@ export const PAGES: Record<string, () => Html> = {
     PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
   'a person': () => PersonPage({ shell, row: personLine, link, said, rights }),
   controls: () =>
-    ControlsPage({ shell, rows: [{ id: 'orders-write', route: 'r', title: HOSTILE, verdict }] }),
+    ControlsPage({
+      shell,
+      audits: true,
+      rows: [{ id: 'orders-write', route: 'r', title: HOSTILE, verdict }],
+    }),
   'a verdict': () =>
     VerdictPage({ shell, title: HOSTILE, verdict, asked: { from: HOSTILE, to: '' } }),
   reviews: () =>
