@@ -32,11 +32,12 @@ async function readUntil(
   from: Position,
   text: string,
 ): Promise<LogLine[]> {
+  const offsets = await observer.zoneOffsets();
   const seen: LogLine[] = [];
   let position = from;
   const deadline = Date.now() + 10_000;
   while (Date.now() < deadline && !seen.some((line) => textOf(line).includes(text))) {
-    const { lines, next } = await observer.readLog(position);
+    const { lines, next } = await observer.readLog(position, offsets);
     seen.push(...lines);
     position = next;
   }
@@ -49,8 +50,8 @@ it('what is done in one database is seen by its own observer, and not by that of
   const own = observePostgres(ours.observer);
   const foreign = observePostgres(theirs.observer);
   try {
-    const { next: ownFrom } = await own.readLog(null);
-    const { next: foreignFrom } = await foreign.readLog(null);
+    const { next: ownFrom } = await own.readLog(null, new Map());
+    const { next: foreignFrom } = await foreign.readLog(null, new Map());
     await run(ours.legacy, `update payouts set state = 'ours' where id = 1`);
     await run(theirs.legacy, `update payouts set state = 'theirs' where id = 1`);
     const [seenHere, seenThere] = await Promise.all([
