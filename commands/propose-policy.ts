@@ -2,8 +2,9 @@
 import type { RequestRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { changePolicy } from './change-policy.ts';
 import type { Deps } from './deps.ts';
-import { activatePolicy, activeBundle, storePolicy } from './policies.ts';
+import { activeBundle, storePolicy } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
@@ -36,7 +37,7 @@ export async function proposePolicy(
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   await storePolicy(unit, bundle);
@@ -51,7 +52,7 @@ export async function proposePolicy(
     };
     return { request: await openRequest(unit, asked, judged) };
   }
-  await activatePolicy(unit, bundle.version);
+  await changePolicy(unit, deps, bundle.version);
   return { request: null };
 }
 
