@@ -9,7 +9,14 @@ export default defineConfig({
       ? ['default', ['json', { outputFile: '.vitest-report.json' }]]
       : ['default'],
     projects: [
-      { test: { name: 'domain', include: ['test/domain/**/*.test.ts', 'test/keys/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'domain',
+          include: ['test/domain/**/*.test.ts', 'test/keys/**/*.test.ts'],
+          // Properties run many cases, and a busy machine is no reason to fail them.
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: 'service',

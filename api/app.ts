@@ -78,6 +78,8 @@ export interface AppOptions {
   hosts: ReadonlySet<string>;
   log: Log;
   observe: (method: string, route: string, status: number, seconds: number) => void;
+  /** Whether this process takes no more calls; those it took are finished. */
+  isStopping: () => boolean;
 }
 
 export function createApp(deps: ApiDeps, options: AppOptions): App {
@@ -85,6 +87,7 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   app.use(identify(options));
   app.use(securityHeaders(deps.publicUrl.startsWith('https:')));
   app.use(refuseStrangeHosts(options.hosts));
+  app.use(refuseWhileStopping(options.isStopping));
   app.use(async (context, next) => {
     context.set('principal', await authenticate(context, deps));
     await next();
@@ -201,6 +204,22 @@ function refuseStrangeHosts(hosts: ReadonlySet<string>): MiddlewareHandler {
         `This service is not called ${host}: set COUNTERSIGN_PUBLIC_URL if it should be.`,
       );
     await next();
+  };
+}
+
+/** A connection that was kept may bring another call before it is closed. */
+function refuseWhileStopping(isStopping: () => boolean): MiddlewareHandler {
+  return async (context, next) => {
+    if (isStopping()) {
+      context.header('connection', 'close');
+      throw new Refusal(
+        'unavailable',
+        'This server is stopping: repeat the call in a few seconds, with the same Idempotency-Key.',
+      );
+    }
+    await next();
+    // Answers to calls taken before are the last ones on their connections.
+    if (isStopping()) context.header('connection', 'close');
   };
 }
 

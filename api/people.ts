@@ -7,6 +7,7 @@ import { answerOnce } from '../commands/once.ts';
 import {
   asPersonId,
   changePerson,
+  lockPerson,
   invitePerson,
   makeSignInLink,
   signIn,
@@ -43,7 +44,7 @@ const invite = defineRoute({
     201: { description: 'The person and their sign-in link', schema: shape.invitedPerson },
   },
   refusals: ['name_taken', 'slack_user_taken'],
-  events: ['person.invited'],
+  events: ['person.invited', 'person.link_made'],
   handle: ({ call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       const row = await invitePerson(unit, body);
@@ -100,10 +101,10 @@ const newLink = defineRoute({
   body: shape.emptyBody,
   answers: { 201: { description: 'The person and their link', schema: shape.invitedPerson } },
   refusals: ['not_found'],
-  events: ['person.changed'],
+  events: ['person.link_made'],
   handle: ({ call, once, params }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const row = await changePerson(unit, params['id'] ?? '', {});
+      const row = await lockPerson(unit, params['id'] ?? '');
       const link = await makeSignInLink(unit, row.id);
       return created({ ...presentPerson(row), ...linkOf(deps, link) });
     }),
@@ -205,18 +206,19 @@ const prove = defineRoute({
   refusals: ['not_found'],
   // Nothing changes until an agent uses the proof, which is then part of task.started.
   events: [],
-  handle: async ({ principal, body }, deps) => {
-    const agent = await findAgent(deps.db.query, body.agent);
-    if (!agent) throw new Refusal('not_found', 'There is no such agent.');
-    const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
-    const token = await deps.tokens.sign(TRIGGER_PROOF, {
-      iss: deps.installation.issuer,
-      sub: asPerson(principal).id,
-      aud: agent.id,
-      exp,
-    });
-    return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
-  },
+  handle: ({ principal, call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const agent = await findAgent(unit.sql, body.agent);
+      if (!agent) throw new Refusal('not_found', 'There is no such agent.');
+      const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
+      const token = await deps.tokens.sign(TRIGGER_PROOF, {
+        iss: deps.installation.issuer,
+        sub: asPerson(principal).id,
+        aud: agent.id,
+        exp,
+      });
+      return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
+    }),
 });
 
 /** The route table has let only people through. */

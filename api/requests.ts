@@ -6,7 +6,7 @@ import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
 import { mayVote, type Principal } from '../commands/principal.ts';
-import { asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
@@ -261,20 +261,19 @@ const remind = defineRoute({
   answers: { 202: { description: 'They are being told', schema: shape.request } },
   refusals: ['not_found', 'too_soon', 'already_decided'],
   events: ['request.reminded'],
-  handle: async ({ principal, params }, deps) => {
-    const row = await visibleRequest(deps, principal, params['id']);
-    if (row.state !== 'pending')
-      throw new Refusal('already_decided', `This request is already ${row.state}.`, {
-        state: row.state,
-        decided_by: row.decidedBy,
-      });
-    if (!(await deps.remindApprovers(row.id)))
-      throw new Refusal(
-        'too_soon',
-        'The approvers were told a moment ago: give them a few minutes.',
-      );
-    const now = await databaseTime(deps.db.query);
-    return accepted(await presentRequest(deps.db.query, row, deps.publicUrl, now));
+  handle: async ({ principal, call, once, params }, deps) => {
+    const { id } = await visibleRequest(deps, principal, params['id']);
+    return answerOnce(deps, call, once, async (unit) => {
+      const row = await findRequest(unit.sql, id);
+      if (!row) throw new Refusal('not_found', 'There is no such request.');
+      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (!(await deps.remindApprovers(row.id)))
+        throw new Refusal(
+          'too_soon',
+          'The approvers were told a moment ago: give them a few minutes.',
+        );
+      return accepted(await presentRequest(unit.sql, row, deps.publicUrl, unit.at));
+    });
   },
 });
 

@@ -240,7 +240,8 @@ export const request = z
   })
   .meta({ id: 'Request' });
 
-export const heldCredential = z.object({
+/** What waits for people, and why it does. */
+export const heldAction = z.object({
   request,
   denial: z.object({ reasons: z.array(z.string()) }),
 });

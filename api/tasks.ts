@@ -7,7 +7,6 @@ import { asCredentialId } from '../commands/leases.ts';
 import { answerOnce, type Answer } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
 import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
-import { databaseTime } from '../commands/unit.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';
@@ -15,7 +14,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
-import { presentCredential, presentIssued, presentRequest, presentTask } from './present.ts';
+import { presentCredential, presentHeld, presentIssued, presentTask } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -219,7 +218,7 @@ const ask = defineRoute({
     201: { description: 'Issued; sealed opens with your key', schema: shape.issuedCredential },
     202: {
       description: 'Held: the request waits for people',
-      schema: shape.heldCredential,
+      schema: shape.heldAction,
       headers: { Location: 'The path of the request' },
     },
   },
@@ -255,13 +254,7 @@ const ask = defineRoute({
     };
     return requestCredential(deps, call, once, order, {
       issued: (row) => created(presentIssued(row)),
-      held: async (tx, row) => {
-        const request = await presentRequest(tx, row, deps.publicUrl, await databaseTime(tx));
-        return accepted(
-          { request, denial: { reasons: row.whyHeld } },
-          { location: `/v1/requests/${row.id}` },
-        );
-      },
+      held: (tx, row) => presentHeld(tx, row, deps.publicUrl),
     });
   },
 });

@@ -4,7 +4,7 @@ import { and, eq, inArray, lt } from 'drizzle-orm';
 import { agent, credential, sensorCursor, sensorSession } from '../db/schema/index.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds } from '../domain/instant.ts';
+import { addSeconds, fromMs } from '../domain/instant.ts';
 import type { SqlEffect } from '../domain/sql-effect.ts';
 import type { Unit } from './unit.ts';
 
@@ -32,8 +32,18 @@ export type Seen = SeenFacts &
         outcome: 'ran' | 'failed' | 'refused';
         statement: string;
         tables: string[];
+        /** Rows that the target counted, where no statement was seen to write them. */
+        rows?: number;
       }
   );
+
+/** Whether the sensor sees: settings alone do not say so, nor does having asked. */
+export interface Health {
+  /** A statement that it ran itself was found in the log a short while ago. */
+  isAlive: boolean;
+  /** What keeps the target's log from telling everything. */
+  problems: readonly string[];
+}
 
 export interface Observation {
   target: string;
@@ -44,6 +54,7 @@ export interface Observation {
   /** Logins that could reach past the gates: by control, how many, and which. */
   paths: readonly StandingPath[];
   cursor: { file: string; offset: number };
+  health: Health;
 }
 
 export interface StandingPath {
@@ -51,11 +62,14 @@ export interface StandingPath {
   logins: string[];
 }
 
-/** An event says that the sensor is alive at least this often, so that its silence can be seen in the log. */
+/** An event says that the sensor is alive, or why not, at least this often: its silence can be seen in the log. */
 const REPORT_SECONDS = 300;
 
 /** With nothing to say, that the log was read is written down only this often. */
 const IDLE_SECONDS = 10;
+
+/** Stands in the cursor of a sensor that has not yet been alive. */
+const NEVER = fromMs(0);
 
 export type CursorRow = typeof sensorCursor.$inferSelect;
 
@@ -74,22 +88,37 @@ export async function recordObservation(
   const leases = await leasesBehind(unit, observation);
   for (const seen of observation.seen)
     await record(unit, observation, narrowed(seen, leases), leases);
+  const { isAlive } = observation.health;
+  const reportedAt = from?.reportedAt ?? NEVER;
+  const isFirst = reportedAt === NEVER;
+  const isDue = isAlive && reportedAt <= addSeconds(unit.at, -REPORT_SECONDS);
   const isIdle = observation.seen.length === 0 && from?.offset === observation.cursor.offset;
-  if (isIdle && from.readAt > addSeconds(unit.at, -IDLE_SECONDS)) return;
   const paths = pathsDigest(observation.paths);
-  const reportDue = from === null || from.reportedAt <= addSeconds(unit.at, -REPORT_SECONDS);
-  if (reportDue || from.paths !== paths) report(unit, observation, from === null);
+  const isSame = !isDue && from?.paths === paths;
+  if (isSame && isIdle && from.readAt > addSeconds(unit.at, -IDLE_SECONDS)) return;
+  if (isDue) reportSensor(unit, observation, isFirst ? 'sensor_started' : 'sensor_alive', []);
+  if (!isSame) reportPaths(unit, observation);
   const row: CursorRow = {
     target: observation.target,
     ...observation.cursor,
     readAt: unit.at,
-    reportedAt: reportDue ? unit.at : from.reportedAt,
+    reportedAt: isDue ? unit.at : reportedAt,
     paths,
   };
   await unit.sql
     .insert(sensorCursor)
     .values(row)
     .onConflictDoUpdate({ target: sensorCursor.target, set: row });
+}
+
+/** Says on record that a sensor cannot see, and why; whoever has not heard of it for a while knows as much. */
+export function recordBlindness(
+  unit: Unit,
+  observation: Pick<Observation, 'target' | 'grade' | 'skewMs'>,
+  problems: readonly string[],
+): Promise<void> {
+  reportSensor(unit, observation, 'sensor_blind', problems);
+  return Promise.resolve();
 }
 
 /** Another observer may have read the same lines meanwhile; then its record stands and ours is dropped. */
@@ -114,7 +143,9 @@ function narrowed(seen: Seen, leases: Leases): Seen {
   if (seen.kind !== 'effect' || seen.effect !== 'opaque' || seen.login !== 'credential')
     return seen;
   const control = leases.get(seen.credential ?? '')?.control ?? null;
-  return control === null ? { ...seen, kind: 'harmless' } : { ...seen, controls: [control] };
+  // Where the control is not among them, a stronger effect of the same statement was joined to it already.
+  const isOpen = control !== null && seen.controls.includes(control);
+  return isOpen ? { ...seen, controls: [control] } : { ...seen, kind: 'harmless' };
 }
 
 type Leases = Map<string, typeof credential.$inferSelect>;
@@ -199,54 +230,70 @@ function emitSeen(
       session_ref: `${observation.target}/${seen.session}`,
       at: seen.at,
       skew_ms: observation.skewMs,
-      statements,
+      statements: effect?.rows ?? statements,
     },
     private: {
       login_name: seen.loginName,
-      statement_digest: effect ? digestOf('countersign/statement/v1', effect.statement) : null,
+      statement_digest:
+        effect && effect.rows === undefined
+          ? digestOf('countersign/statement/v1', effect.statement)
+          : null,
       objects: effect ? effect.tables : null,
     },
   });
 }
 
-/** Says that the sensor is alive, and which standing access it found. */
-function report(unit: Unit, observation: Observation, isFirst: boolean): void {
-  const about = {
-    subject: `sensor:${observation.target}`,
-    actor_chain: [],
-  };
-  const common = {
-    target: observation.target,
-    grade: observation.grade,
-    credential: null,
-    session_ref: null,
-    at: unit.at,
-    skew_ms: observation.skewMs,
-  };
+type SensorState = 'sensor_started' | 'sensor_alive' | 'sensor_blind';
+type Sensor = Pick<Observation, 'target' | 'grade' | 'skewMs'>;
+
+const about = ({ target }: Sensor) => ({ subject: `sensor:${target}`, actor_chain: [] });
+
+const sensorDetail = (unit: Unit, { target, grade, skewMs }: Sensor) => ({
+  target,
+  grade,
+  credential: null,
+  session_ref: null,
+  at: unit.at,
+  skew_ms: skewMs,
+  outcome: null,
+});
+
+function reportSensor(
+  unit: Unit,
+  sensor: Sensor,
+  kind: SensorState,
+  problems: readonly string[],
+): void {
   unit.emit('runtime.observed', {
-    ...about,
+    ...about(sensor),
     detail: {
-      ...common,
-      kind: isFirst ? 'sensor_started' : 'sensor_alive',
+      ...sensorDetail(unit, sensor),
+      kind,
       controls: [],
       login: null,
       effect: null,
-      outcome: null,
       statements: 0,
     },
-    private: { login_name: null, statement_digest: null, objects: null },
+    private: {
+      login_name: null,
+      statement_digest: null,
+      objects: problems.length > 0 ? [...problems] : null,
+    },
   });
+}
+
+/** Says which standing access was found. */
+function reportPaths(unit: Unit, observation: Observation): void {
   for (const { control, logins } of observation.paths)
     unit.emit('runtime.observed', {
-      ...about,
+      ...about(observation),
       control,
       detail: {
-        ...common,
+        ...sensorDetail(unit, observation),
         kind: 'standing_access',
         controls: [control],
         login: 'other',
         effect: 'write',
-        outcome: null,
         statements: logins.length,
       },
       private: { login_name: null, statement_digest: null, objects: logins },

@@ -64,18 +64,24 @@ export interface PersonChange {
   state?: 'active' | 'deactivated' | undefined;
 }
 
+/** A person, held as they are until the transaction ends. */
+export async function lockPerson(unit: Unit, id: string): Promise<PersonRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(person)
+    .where(eq(person.id, asPersonId(id)))
+    .for('update');
+  if (!row) throw new Refusal('not_found', 'There is no such person.');
+  return row;
+}
+
 /** Changes what a person may do. Votes not yet counted are judged by what is true then, not when cast. */
 export async function changePerson(
   unit: Unit,
   id: string,
   change: PersonChange,
 ): Promise<PersonRow> {
-  const [before] = await unit.sql
-    .select()
-    .from(person)
-    .where(eq(person.id, asPersonId(id)))
-    .for('update');
-  if (!before) throw new Refusal('not_found', 'There is no such person.');
+  const before = await lockPerson(unit, id);
   const row: PersonRow = {
     ...before,
     roles: change.roles ?? before.roles,
@@ -92,6 +98,7 @@ export async function changePerson(
       roles: row.roles,
       groups: row.groups,
       state: row.state,
+      slack_changed: row.slackUserId !== before.slackUserId,
       changed_by: asJson(partyOf(unit.call.principal)),
     },
     private: { name: row.name, email: row.email, slack_user_id: row.slackUserId },
@@ -152,6 +159,12 @@ export async function makeSignInLink(unit: Unit, id: Id<'person'>): Promise<Sign
   await unit.sql
     .insert(signInLink)
     .values({ tokenHash: tokenHash(token), person: id, createdAt: unit.at, expiresAt });
+  // Whoever makes a link could use it: the log says who that was.
+  unit.emit('person.link_made', {
+    subject: id,
+    detail: { made_by: asJson(partyOf(unit.call.principal)), expires_at: expiresAt },
+    private: {},
+  });
   return { token, expiresAt };
 }
 

@@ -80,6 +80,7 @@ export async function isStillApproved(
   bundle: PolicyBundle,
   row: RequestRow,
 ): Promise<boolean> {
+  if (replacesAnother(row, bundle.version)) return false;
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
   return today.routes.every((route) =>
@@ -88,6 +89,10 @@ export async function isStillApproved(
     ),
   );
 }
+
+/** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */
+const replacesAnother = ({ action }: RequestRow, active: string): boolean =>
+  action.action === 'policy:activate' && action.parameters['replaces'] !== active;
 
 async function voidPermit(
   unit: Unit,

@@ -227,7 +227,7 @@ function parseCedar(
     for (const source of parts.policies) {
       const parsed = policyToJson(source);
       if (parsed.type === 'failure') continue;
-      const line = lineOf(text, text.indexOf(source.trim().split('\n')[0] ?? ''));
+      const line = lineOf(text, text.indexOf(source.trim()));
       const rule = readRule(parsed.json, file, line, problems);
       if (!rule) continue;
       if (rules.has(rule.id))

@@ -1,6 +1,6 @@
 // Requests that wait for people: opened once per live action, closed by a decision, a clock or their requester.
 import { randomBytes } from 'node:crypto';
-import { and, arrayOverlaps, eq, inArray, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { person, request, vote } from '../db/schema/index.ts';
@@ -74,10 +74,10 @@ function taskOf(action: Action): Id<'task'> | null {
   return typeof task === 'string' ? (task as Id<'task'>) : null;
 }
 
-/** The live request for the same action under the same task, if there is one. */
+/** The live request for the same action under the same task, or under none, if there is one. */
 export async function findLiveDuplicate(
   unit: Unit,
-  task: Id<'task'>,
+  task: Id<'task'> | null,
   digest: Digest,
 ): Promise<RequestRow | null> {
   // Asked twice at the same moment: the second waits here until the first has opened its request, and finds it.
@@ -89,7 +89,7 @@ export async function findLiveDuplicate(
     .from(request)
     .where(
       and(
-        eq(request.task, task),
+        task === null ? isNull(request.task) : eq(request.task, task),
         eq(request.digest, digest),
         inArray(request.state, ['pending', 'approved']),
       ),

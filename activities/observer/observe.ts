@@ -1,27 +1,33 @@
 // One look at one target: what its log says since the last look, joined to what policy covers.
+import { randomBytes } from 'node:crypto';
 import type { Deps } from '../../commands/deps.ts';
 import {
   readCursor,
+  recordBlindness,
   recordObservation,
-  type LoginKind,
+  type Health,
   type Seen,
   type StandingPath,
 } from '../../commands/observe.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle, TargetDefinition } from '../../commands/policy-bundle.ts';
+import { controlsOver } from '../../commands/policy-scope.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
-import { effectOf, type StatementEffect } from '../../domain/sql-effect.ts';
-import { ISSUER_STATEMENTS, leaseOfRole, type Secrets } from '../issuers/postgres.ts';
-import { observePostgres, type TargetObserver } from './postgres.ts';
-
-/** What a control stands in front of, in one target. */
-interface Coverage {
-  control: string;
-  writes: ReadonlySet<string>;
-  /** Tables that the control's roles may only read: reading them is then the effect. */
-  reads: ReadonlySet<string>;
-}
+import { openWitness, type Explains, type WriteWitness } from '../../domain/write-witness.ts';
+import type { Secrets } from '../issuers/postgres.ts';
+import type { RowCounts } from './catalog.ts';
+import { observePostgres, type Position, type TargetObserver } from './postgres.ts';
+import {
+  isIssuing,
+  loginKind,
+  readStatement,
+  seenOf,
+  writesBeyond,
+  type Coverage,
+  type OwnLogins,
+  type Surroundings,
+} from './seen.ts';
 
 export interface Observer {
   /** Looks at every target that has an observer; true if there was more than one look takes. */
@@ -33,16 +39,48 @@ const CALL: Call = { principal: { kind: 'workflow', id: 'observer' }, traceId: n
 
 /** What the target's catalog says changes rarely next to its log, so it is asked this often. */
 const CATALOG_MS = 30_000;
+/** The target's counts are compared with its log this often. */
+const COUNT_MS = 5_000;
+/** A planted statement must be read back within this time, and the next one follows after half of it. */
+const PLANTED_MS = 60_000;
+/** A sensor that cannot see says so this often. */
+const BLIND_MS = 300_000;
+/** Sessions from before we began hand in their counts within this time, if they are not in one long transaction. */
+const WITNESS_SETTLE_MS = 60_000;
 
-interface Catalog {
+interface Catalog extends Surroundings {
   version: string;
   readAt: number;
-  coverage: Coverage[];
   paths: StandingPath[];
+  offsets: ReadonlyMap<string, string>;
+  problems: string[];
 }
 
-export function openObserver(deps: Deps, secrets: Secrets): Observer {
-  const open = new Map<string, { observer: TargetObserver; catalog: Catalog | null }>();
+/** What is known of a target between two looks; all of it can be lost and found again. */
+interface Watch {
+  observer: TargetObserver;
+  catalog: Catalog | null;
+  witness: WriteWitness;
+  counts: RowCounts | null;
+  countedAt: number;
+  /** Up to where we ourselves have read. */
+  readTo: Position | null;
+  planted: { text: string; at: number } | null;
+  heardAt: number | null;
+  openedAt: number;
+  saidBlindAt: number;
+}
+
+export interface ObserverOptions {
+  witnessSettleMs: number;
+}
+
+export function openObserver(
+  deps: Deps,
+  secrets: Secrets,
+  { witnessSettleMs }: ObserverOptions = { witnessSettleMs: WITNESS_SETTLE_MS },
+): Observer {
+  const open = new Map<string, Watch>();
   return {
     look: async () => {
       const bundle = await readActiveBundle(deps.db.query, deps.policies);
@@ -51,12 +89,13 @@ export function openObserver(deps: Deps, secrets: Secrets): Observer {
       for (const [name, definition] of bundle.targets) {
         const url = definition.observer_url_from ? secrets(definition.observer_url_from) : null;
         if (url === null) continue;
-        const at = open.get(url) ?? { observer: observePostgres(url), catalog: null };
-        open.set(url, at);
+        const key = `${name} ${url}`;
+        const watch = open.get(key) ?? newWatch(url, witnessSettleMs);
+        open.set(key, watch);
         const ours = ownLogins(definition, secrets);
         try {
-          at.catalog = await freshCatalog(at.catalog, bundle, name, at.observer, ours);
-          more = (await lookAt(deps, name, definition, at.observer, at.catalog, ours)) || more;
+          watch.catalog = await freshCatalog(watch, bundle, name, ours);
+          more = (await lookAt(deps, name, definition, watch, watch.catalog)) || more;
         } catch (error) {
           // One target that cannot be read does not blind us to the others.
           failures.push(error);
@@ -71,42 +110,170 @@ export function openObserver(deps: Deps, secrets: Secrets): Observer {
   };
 }
 
+const newWatch = (url: string, witnessSettleMs: number): Watch => ({
+  observer: observePostgres(url),
+  catalog: null,
+  witness: openWitness(witnessSettleMs),
+  counts: null,
+  countedAt: 0,
+  readTo: null,
+  planted: null,
+  heardAt: null,
+  openedAt: Date.now(),
+  saidBlindAt: 0,
+});
+
 async function freshCatalog(
-  known: Catalog | null,
+  { catalog, observer }: Watch,
   bundle: PolicyBundle,
   target: string,
-  observer: TargetObserver,
   ours: OwnLogins,
 ): Promise<Catalog> {
-  const isFresh = known?.version === bundle.version && Date.now() - known.readAt < CATALOG_MS;
-  if (isFresh) return known;
+  const isFresh = catalog?.version === bundle.version && Date.now() - catalog.readAt < CATALOG_MS;
+  if (isFresh) return catalog;
   const coverage = await coverageOf(bundle, target, observer);
-  const paths = await standingPaths(coverage, observer, ours);
-  return { version: bundle.version, readAt: Date.now(), coverage, paths };
+  return {
+    version: bundle.version,
+    readAt: Date.now(),
+    coverage,
+    ours,
+    plainTables: await observer.plainTables(),
+    paths: await standingPaths(coverage, observer, ours),
+    offsets: await observer.zoneOffsets(),
+    problems: await observer.logProblems(),
+  };
 }
 
 async function lookAt(
   deps: Deps,
   target: string,
   { grade }: TargetDefinition,
-  observer: TargetObserver,
-  { coverage, paths }: Catalog,
-  ours: OwnLogins,
+  watch: Watch,
+  catalog: Catalog,
 ): Promise<boolean> {
   const from = await transact(deps, CALL, (unit) => readCursor(unit, target));
-  const { lines, next, skewMs, more } = await observer.readLog(from);
-  const seen = lines.flatMap((line, at) => seenOf(line, lines.slice(at + 1), coverage, ours));
-  const observation = { target, grade, skewMs, seen, paths, cursor: next };
+  if (watch.readTo && (from?.file !== watch.readTo.file || from.offset !== watch.readTo.offset))
+    // Another observer read on from here, so there are statements that only it has seen.
+    forget(watch);
+  await plantIfDue(watch);
+  const { lines, next, skewMs, more, readUpTo } = await watch.observer.readLog(
+    from,
+    catalog.offsets,
+  );
+  listen(watch, lines, catalog);
+  const following = nextInSession(lines);
+  const seen = lines.flatMap((line, at) => seenOf(line, following[at] ?? null, catalog));
+  const surplus = await compareCounts(watch, catalog.coverage, readUpTo);
+  const health = healthOf(watch, catalog.problems);
+  const { paths } = catalog;
+  const all = [...seen, ...surplus];
+  const observation = { target, grade, skewMs, seen: all, paths, cursor: next, health };
   await transact(deps, CALL, (unit) => recordObservation(unit, observation, from));
+  if (isBlind(watch, health)) {
+    watch.saidBlindAt = Date.now();
+    await transact(deps, CALL, (unit) => recordBlindness(unit, observation, health.problems));
+  }
+  watch.readTo = next;
   deps.crashPoint('observe:recorded');
   return more;
 }
 
-interface OwnLogins {
-  issuer: string | null;
-  observer: string | null;
-  applications: readonly string[];
+function forget(watch: Watch): void {
+  watch.witness.reset();
+  watch.counts = null;
+  watch.readTo = null;
 }
+
+async function plantIfDue(watch: Watch): Promise<void> {
+  if (watch.planted && Date.now() - watch.planted.at < PLANTED_MS / 2) return;
+  const text = `SELECT 'countersign-alive ${randomBytes(16).toString('hex')}'`;
+  // Known before it is run: whoever reads the log next must find it.
+  watch.planted = { text, at: Date.now() };
+  await watch.observer.plant(text);
+}
+
+/** Hears the planted statement, and tells the witness what every line can explain. */
+function listen(watch: Watch, lines: readonly LogLine[], surroundings: Surroundings): void {
+  const { ours } = surroundings;
+  for (const line of lines) {
+    if (line.kind === 'logout') watch.witness.left(line.session, line.at);
+    if (line.kind !== 'statement') continue;
+    if (line.user === ours.observer) {
+      if (line.text === watch.planted?.text) watch.heardAt = Date.now();
+    } else watch.witness.saw(line.session, explainedBy(line, surroundings));
+  }
+}
+
+function explainedBy(
+  line: Extract<LogLine, { kind: 'statement' }>,
+  { coverage, plainTables, ours }: Surroundings,
+): Explains {
+  const login = loginKind(line.user, ours);
+  if (isIssuing(line, login)) return [];
+  const reading = readStatement(line);
+  const isOpaque =
+    reading.effects.some(({ effect }) => effect === 'opaque') ||
+    writesBeyond(reading, coverage, plainTables);
+  const changes = reading.effects.filter(({ effect }) => effect === 'write' || effect === 'define');
+  // Applications own triggers and cascades of their own, which are their work as well.
+  if (isOpaque || (login === 'application' && changes.length > 0)) return 'any';
+  return changes.flatMap(({ tables }) => tables);
+}
+
+/** For each line the next one of its session. */
+function nextInSession(lines: readonly LogLine[]): (LogLine | null)[] {
+  const latest = new Map<string, LogLine>();
+  return lines
+    .toReversed()
+    .map((line) => {
+      const next = latest.get(line.session) ?? null;
+      latest.set(line.session, line);
+      return next;
+    })
+    .toReversed();
+}
+
+/** Rows that the target counted and no statement explains, once the log is read up to when they were counted. */
+async function compareCounts(
+  watch: Watch,
+  coverage: readonly Coverage[],
+  readUpTo: string | null,
+): Promise<Seen[]> {
+  const { counts } = watch;
+  const isDue = counts !== null && readUpTo !== null && readUpTo >= counts.takenAt;
+  const surplus = isDue ? watch.witness.compare(counts.counts, counts.takenAt) : [];
+  if (isDue) watch.counts = null;
+  if (watch.counts === null && Date.now() - watch.countedAt >= COUNT_MS) {
+    const tables = new Set(coverage.flatMap(({ writes }) => [...writes]));
+    watch.counts = await watch.observer.rowCounts([...tables]);
+    watch.countedAt = Date.now();
+  }
+  return surplus.map(({ name, rows }) => ({
+    kind: 'effect',
+    session: 'row-counts',
+    at: counts?.takenAt ?? '',
+    loginName: '',
+    login: 'other',
+    credential: null,
+    effect: 'opaque',
+    controls: coverage.flatMap(({ control, writes }) => (writes.has(name) ? [control] : [])),
+    outcome: 'ran',
+    statement: '',
+    tables: [name],
+    rows,
+  }));
+}
+
+function healthOf({ heardAt, openedAt }: Watch, problems: readonly string[]): Health {
+  const isHeard = heardAt !== null && Date.now() - heardAt < PLANTED_MS;
+  const isLate = Date.now() - Math.max(openedAt, heardAt ?? 0) >= PLANTED_MS;
+  const silence = isLate ? ['a planted statement was not found in the log'] : [];
+  return { isAlive: isHeard && problems.length === 0, problems: [...problems, ...silence] };
+}
+
+/** What is wrong is said at once, and again while it lasts. */
+const isBlind = ({ saidBlindAt }: Watch, { problems }: Health): boolean =>
+  problems.length > 0 && Date.now() - saidBlindAt >= BLIND_MS;
 
 function ownLogins(definition: TargetDefinition, secrets: Secrets): OwnLogins {
   const userOf = (variable: string | undefined): string | null => {
@@ -142,21 +309,6 @@ async function coverageOf(
   return covered;
 }
 
-/** The controls whose policies name a role. A policy that names none covers every role. */
-function controlsOver(bundle: PolicyBundle, role: string): string[] {
-  const named = [...bundle.rules.values()].filter(
-    (rule) => rule.control !== null && rule.mode === 'hold' && mentionsRole(bundle, rule.id, role),
-  );
-  return [...new Set(named.flatMap((rule) => rule.control ?? []))];
-}
-
-function mentionsRole(bundle: PolicyBundle, rule: string, role: string): boolean {
-  const source = bundle.cedar[rule] ?? '';
-  if (!source.includes('"credential:request"')) return false;
-  const names = [...source.matchAll(/Role::"([^"]+)"/g)].map(([, name]) => name);
-  return names.length === 0 || names.includes(role);
-}
-
 async function standingPaths(
   coverage: readonly Coverage[],
   observer: TargetObserver,
@@ -169,80 +321,4 @@ async function standingPaths(
     paths.push({ control, logins: logins.filter((name) => !known.includes(name)) });
   }
   return paths;
-}
-
-function seenOf(
-  line: LogLine,
-  later: readonly LogLine[],
-  coverage: readonly Coverage[],
-  ours: OwnLogins,
-): Seen[] {
-  if (line.user === ours.observer) return [];
-  const login = kindOf(line, ours);
-  const facts = {
-    session: line.session,
-    at: line.at,
-    loginName: line.user,
-    login,
-    credential: leaseOfRole(line.user),
-  };
-  switch (line.kind) {
-    case 'error':
-      return [];
-    case 'login':
-      return isExpected(login) ? [] : [{ ...facts, kind: 'session_opened' }];
-    case 'logout':
-      return isExpected(login) ? [] : [{ ...facts, kind: 'session_closed' }];
-    case 'statement': {
-      if (login === 'application') return [];
-      if (login === 'issuer' && ISSUER_STATEMENTS.has(line.text.trim())) return [];
-      const judged = effectOf(line.text);
-      const controls = coveredBy(judged, coverage, login);
-      if (controls.length === 0 && judged.effect !== 'access')
-        return login === 'issuer' ? [] : [{ ...facts, kind: 'harmless' }];
-      return [
-        {
-          ...facts,
-          kind: 'effect',
-          effect: judged.effect,
-          controls,
-          outcome: outcomeOf(line, later),
-          statement: line.text,
-          tables: judged.tables,
-        },
-      ];
-    }
-  }
-}
-
-/** Logins that come and go all day and say nothing by it. */
-const isExpected = (login: LoginKind): boolean => login === 'issuer' || login === 'application';
-
-function kindOf(line: LogLine, ours: OwnLogins): LoginKind {
-  if (line.user === ours.issuer) return 'issuer';
-  if (ours.applications.includes(line.user)) return 'application';
-  return leaseOfRole(line.user) === null ? 'other' : 'credential';
-}
-
-/** The controls in front of what a statement did. One that cannot be read could have done any of it. */
-function coveredBy(
-  { effect, tables }: StatementEffect,
-  coverage: readonly Coverage[],
-  login: LoginKind,
-): string[] {
-  const touches = (covered: ReadonlySet<string>): boolean =>
-    tables.some((table) => covered.has(table));
-  const found = coverage.filter(({ writes, reads }) => {
-    if (effect === 'write') return touches(writes);
-    if (effect === 'read') return touches(reads);
-    return effect === 'opaque' && login !== 'issuer';
-  });
-  return [...new Set(found.map(({ control }) => control))];
-}
-
-/** The next line of the same session says whether a statement failed. */
-function outcomeOf(line: LogLine, later: readonly LogLine[]): 'ran' | 'failed' | 'refused' {
-  const next = later.find((each) => each.session === line.session);
-  if (next?.kind !== 'error') return 'ran';
-  return next.refused ? 'refused' : 'failed';
 }

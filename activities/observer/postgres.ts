@@ -3,7 +3,22 @@
 import postgres, { type Sql } from 'postgres';
 import { fromMs, toMs } from '../../domain/instant.ts';
 import { parseJson, type JsonObject } from '../../domain/json.ts';
-import { readLogLine, type LogLine } from '../../domain/postgres-log.ts';
+import {
+  readLogLine,
+  statementIn,
+  type LogClock,
+  type LogLine,
+} from '../../domain/postgres-log.ts';
+import {
+  logProblems,
+  plainTables,
+  rowCounts,
+  standingWriters,
+  tablesOf,
+  zoneOffsets,
+  type RowCounts,
+  type TablesOfRoles,
+} from './catalog.ts';
 
 /** What is read of the log in one go. */
 const CHUNK_BYTES = 1024 * 1024;
@@ -22,14 +37,20 @@ export interface LogRead {
   /** How far the target's clock is from ours at most. */
   skewMs: number;
   more: boolean;
+  /** By the target's clock, the time up to which nothing is left to read; null while there is. */
+  readUpTo: string | null;
 }
 
 export interface TargetObserver {
-  readLog(from: Position | null): Promise<LogRead>;
-  /** Tables that members of these roles may write or, failing that, read. */
-  tablesOf(roles: readonly string[]): Promise<{ writes: string[]; reads: string[] }>;
-  /** Logins, other than leases, that may write any of these tables. A superuser may do anything and is not counted. */
+  readLog(from: Position | null, offsets: ReadonlyMap<string, string>): Promise<LogRead>;
+  /** Runs a harmless statement that must then be found in the log. */
+  plant(text: string): Promise<void>;
+  tablesOf(roles: readonly string[]): Promise<TablesOfRoles>;
   standingWriters(tables: readonly string[]): Promise<string[]>;
+  plainTables(): Promise<Set<string>>;
+  rowCounts(tables: readonly string[]): Promise<RowCounts>;
+  zoneOffsets(): Promise<Map<string, string>>;
+  logProblems(): Promise<string[]>;
   close(): Promise<void>;
 }
 
@@ -43,29 +64,45 @@ export function observePostgres(url: string): TargetObserver {
   });
   const database = decodeURIComponent(new URL(url).pathname.slice(1));
   return {
-    readLog: (from) => readLog(sql, database, from),
+    readLog: (from, offsets) => readLog(sql, database, from, offsets),
+    plant: async (text) => void (await sql.unsafe(text)),
     tablesOf: (roles) => tablesOf(sql, roles),
     standingWriters: (tables) => standingWriters(sql, tables),
+    plainTables: () => plainTables(sql),
+    rowCounts: (tables) => rowCounts(sql, tables),
+    zoneOffsets: () => zoneOffsets(sql),
+    logProblems: () => logProblems(sql),
     close: () => sql.end({ timeout: 2 }),
   };
 }
 
-async function readLog(sql: Sql, database: string, from: Position | null): Promise<LogRead> {
+async function readLog(
+  sql: Sql,
+  database: string,
+  from: Position | null,
+  offsets: ReadonlyMap<string, string>,
+): Promise<LogRead> {
   const { now, skewMs } = await compareClocks(sql);
+  const settledBefore = fromMs(toMs(now) - SETTLE_MS);
   const files = await logFiles(sql);
-  if (from === null) return { lines: [], next: endOf(files), skewMs, more: false };
+  const nothing = { lines: [], skewMs, more: false, readUpTo: settledBefore };
+  if (from === null) return { ...nothing, next: endOf(files) };
   const at = files.findIndex(({ name }) => name >= from.file);
   const file = files[at];
-  if (!file) return { lines: [], next: from, skewMs, more: false };
+  if (!file) return { ...nothing, next: from };
   const offset = file.name === from.file ? from.offset : 0;
-  const settledBefore = fromMs(toMs(now) - SETTLE_MS);
-  const { lines, bytes, isAll } = await readChunk(sql, file.name, offset, database, settledBefore);
+  const chunk = await readChunk(sql, file.name, offset);
+  const clock = { offsets, otherwise: settledBefore };
+  const { lines, bytes, isAll } = linesIn(chunk, database, settledBefore, clock);
   const next = { file: file.name, offset: offset + bytes };
   const following = files[at + 1];
   // A file that is no longer written and was read to its end: go on with the next one.
-  if (isAll && following && next.offset >= file.size)
-    return { lines, next: { file: following.name, offset: 0 }, skewMs, more: true };
-  return { lines, next, skewMs, more: bytes >= CHUNK_BYTES / 2 };
+  if (isAll && following && next.offset >= file.size) {
+    const begin = { file: following.name, offset: 0 };
+    return { lines, next: begin, skewMs, more: true, readUpTo: null };
+  }
+  const more = bytes >= CHUNK_BYTES / 2;
+  return { lines, next, skewMs, more, readUpTo: more ? null : settledBefore };
 }
 
 interface LogFile {
@@ -96,72 +133,71 @@ async function compareClocks(sql: Sql): Promise<{ now: string; skewMs: number }>
   return { now: fromMs(theirs), skewMs: Math.ceil(skewMs) };
 }
 
-/** Whole, settled lines from an offset, as far as one chunk goes. */
-async function readChunk(
-  sql: Sql,
-  file: string,
-  offset: number,
-  database: string,
-  settledBefore: string,
-): Promise<{ lines: LogLine[]; bytes: number; isAll: boolean }> {
+async function readChunk(sql: Sql, file: string, offset: number): Promise<Buffer> {
   const [row] = await sql<{ chunk: Buffer | null }[]>`
     select pg_read_binary_file(current_setting('log_directory') || '/' || ${file}, ${offset}::bigint, ${CHUNK_BYTES}::bigint, true) as chunk`;
-  const chunk = row?.chunk ?? Buffer.alloc(0);
+  return row?.chunk ?? Buffer.alloc(0);
+}
+
+interface ChunkLines {
+  lines: LogLine[];
+  bytes: number;
+  isAll: boolean;
+}
+
+/** Whole, settled lines of a chunk, as far as it goes. */
+function linesIn(
+  chunk: Buffer,
+  database: string,
+  settledBefore: string,
+  clock: LogClock,
+): ChunkLines {
   const lines: LogLine[] = [];
   let bytes = 0;
   for (;;) {
     const end = chunk.indexOf(0x0a, bytes);
     if (end < 0) break;
-    const text = chunk.toString('utf8', bytes, end);
-    const line = readLogLine(parseLine(text));
+    const line = lineFrom(chunk.toString('utf8', bytes, end), clock);
     if (line && line.at > settledBefore) return { lines, bytes, isAll: false };
     if (line && line.database === database) lines.push(line);
     bytes = end + 1;
   }
-  // A line longer than a chunk could never be read whole; it is passed over rather than waited for for ever.
-  if (bytes === 0 && chunk.length === CHUNK_BYTES) bytes = chunk.length;
+  if (bytes === 0 && chunk.length === CHUNK_BYTES) {
+    // A line longer than a chunk: who wrote it stands at its head, and what it did could be anything. What is
+    // left of it is no line, so reading it on from its middle finds nothing until it ends.
+    const line = headOf(chunk.toString('utf8'), clock);
+    if (line && line.database === database) lines.push(line);
+    bytes = chunk.length;
+  }
   return { lines, bytes, isAll: bytes === chunk.length };
 }
 
-function parseLine(text: string): JsonObject {
+function lineFrom(text: string, clock: LogClock): LogLine | null {
+  const parsed = parseLine(text);
+  return parsed === null ? headOf(text, clock) : readLogLine(parsed, clock);
+}
+
+function parseLine(text: string): JsonObject | null {
   try {
     const parsed = parseJson(text);
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? parsed : {};
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? parsed : null;
   } catch {
-    return {};
+    return null;
   }
 }
 
-async function tablesOf(
-  sql: Sql,
-  roles: readonly string[],
-): Promise<{ writes: string[]; reads: string[] }> {
-  const rows = await sql<{ name: string; writes: boolean }[]>`
-    select c.relname as name,
-      bool_or(has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-        or has_table_privilege(r.oid, c.oid, 'DELETE') or has_table_privilege(r.oid, c.oid, 'TRUNCATE')) as writes
-    from pg_class c
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-    cross join pg_roles r
-    where r.rolname = any(${[...roles]}) and c.relkind in ('r', 'p', 'v', 'f', 'm')
-      and (has_table_privilege(r.oid, c.oid, 'SELECT') or has_table_privilege(r.oid, c.oid, 'INSERT')
-        or has_table_privilege(r.oid, c.oid, 'UPDATE') or has_table_privilege(r.oid, c.oid, 'DELETE'))
-    group by c.relname`;
-  const named = (writes: boolean): string[] =>
-    rows.filter((row) => row.writes === writes).map((row) => row.name);
-  return { writes: named(true), reads: named(false) };
-}
+const MESSAGE = ',"message":"';
+const HEAD_MAX = 16_384;
+/** Enough of a message to tell what kind it is. */
+const KIND_CHARS = 200;
 
-async function standingWriters(sql: Sql, tables: readonly string[]): Promise<string[]> {
-  if (tables.length === 0) return [];
-  const rows = await sql<{ name: string }[]>`
-    select distinct r.rolname as name
-    from pg_roles r cross join pg_class c
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
-    where r.rolcanlogin and not r.rolsuper and r.rolname !~ '^cs_[0-9a-z]{26}$' and c.relname = any(${[...tables]})
-      and c.relkind in ('r', 'p', 'v', 'f')
-      and (has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-        or has_table_privilege(r.oid, c.oid, 'DELETE'))
-    order by 1`;
-  return rows.map((row) => row.name);
+/** What can be told from the head of a line that cannot be read whole; its text counts as unread. */
+function headOf(text: string, clock: LogClock): LogLine | null {
+  const at = text.slice(0, HEAD_MAX).indexOf(MESSAGE);
+  if (!text.startsWith('{"timestamp":') || at < 0) return null;
+  const facts = parseLine(`${text.slice(0, at)}}`);
+  const message = text.slice(at + MESSAGE.length, at + MESSAGE.length + KIND_CHARS);
+  if (facts === null || statementIn(message) === null) return null;
+  const line = readLogLine({ ...facts, message }, clock);
+  return line?.kind === 'statement' ? { ...line, isSure: false } : null;
 }

@@ -1,10 +1,12 @@
 // The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
 import { randomUUID } from 'node:crypto';
 import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
+import { keysOf } from '../../commands/agent-keys.ts';
 import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
-import { findAgent, keysOf } from '../../commands/agents.ts';
+import { findAgent } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
+import { isId } from '../../domain/id.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { isUnstorable, readForm } from '../body.ts';
@@ -111,8 +113,10 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   } catch {
     throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
   }
-  const claimed = subject ?? '';
-  const agent = isUnstorable(claimed) ? null : await findAgent(deps.db.query, claimed);
+  const agent =
+    subject !== undefined && isId('agent', subject)
+      ? await findAgent(deps.db.query, subject)
+      : null;
   if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
   if (agent.state !== 'active' || agent.retiring)
     throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
@@ -135,6 +139,8 @@ async function verifyAssertion(
     ]);
     if (!payload) continue;
     const { jti, exp, iat } = payload;
+    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
+      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
     if (typeof jti !== 'string' || jti === '' || jti.length > 200 || isUnstorable(jti))
       throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
     if (
@@ -145,8 +151,6 @@ async function verifyAssertion(
         'invalid_client',
         `The assertion may be good for at most ${ASSERTION_SECONDS_MAX} seconds.`,
       );
-    if (iat !== undefined && !(typeof iat === 'number' && iat <= Date.now() / 1000 + SKEW_SECONDS))
-      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
     return { key, jti, exp };
   }
   throw new OAuthError(

@@ -98,7 +98,10 @@ describe('exit codes of a request', () => {
       ['credential', 'collect', request, '--seal-key', 'seal.json'],
       agent,
     );
-    expect(JSON.parse(collected.stdout)).toMatchObject({ kind: 'postgres', database: 'sample' });
+    expect(JSON.parse(collected.stdout)).toMatchObject({
+      kind: 'postgres',
+      database: service.sample.database,
+    });
   });
 
   it('5 when a person denied it', async () => {

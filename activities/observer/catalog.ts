@@ -1,0 +1,131 @@
+// What a PostgreSQL target's own catalog, settings and counters say to a login that owns nothing there.
+import type { Sql } from 'postgres';
+import { fromMs } from '../../domain/instant.ts';
+import type { RowCount } from '../../domain/write-witness.ts';
+
+export interface TablesOfRoles {
+  /** What members of the roles may write, with every part of it. */
+  writes: string[];
+  reads: string[];
+}
+
+/** Tables that members of these roles may write or, failing that, read. */
+export async function tablesOf(sql: Sql, roles: readonly string[]): Promise<TablesOfRoles> {
+  const rows = await sql<{ name: string; writes: boolean }[]>`
+    with recursive granted as (
+      select c.oid, c.relname,
+        bool_or(has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
+          or has_table_privilege(r.oid, c.oid, 'DELETE') or has_table_privilege(r.oid, c.oid, 'TRUNCATE')) as writes
+      from pg_class c
+      join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      cross join pg_roles r
+      where r.rolname = any(${[...roles]}) and c.relkind in ('r', 'p', 'v', 'f', 'm')
+        and (has_table_privilege(r.oid, c.oid, 'SELECT') or has_table_privilege(r.oid, c.oid, 'INSERT')
+          or has_table_privilege(r.oid, c.oid, 'UPDATE') or has_table_privilege(r.oid, c.oid, 'DELETE'))
+      group by c.oid, c.relname
+    ), part(oid) as (
+      select oid from granted where writes
+      union select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid
+    )
+    select c.relname as name, true as writes from part join pg_class c on c.oid = part.oid
+    union select relname, false from granted where not writes`;
+  const named = (writes: boolean): string[] =>
+    rows.filter((row) => row.writes === writes).map((row) => row.name);
+  const writes = named(true);
+  return { writes, reads: named(false).filter((name) => !writes.includes(name)) };
+}
+
+/** Logins, other than leases, that may write any of these tables. A superuser may do anything and is not counted. */
+export async function standingWriters(sql: Sql, tables: readonly string[]): Promise<string[]> {
+  if (tables.length === 0) return [];
+  const rows = await sql<{ name: string }[]>`
+    select distinct r.rolname as name
+    from pg_roles r cross join pg_class c
+    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
+    where r.rolcanlogin and not r.rolsuper and r.rolname !~ '^cs_[0-9a-z]{26}$' and c.relname = any(${[...tables]})
+      and c.relkind in ('r', 'p', 'v', 'f')
+      and (has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
+        or has_table_privilege(r.oid, c.oid, 'DELETE'))
+    order by 1`;
+  return rows.map((row) => row.name);
+}
+
+/** Names that stand for tables alone, and for none that a rule, a part or a foreign key leads on from. */
+export async function plainTables(sql: Sql): Promise<Set<string>> {
+  const rows = await sql<{ name: string }[]>`
+    select c.relname as name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname not in ('pg_catalog', 'pg_toast', 'information_schema') and c.relkind in ('r', 'p', 'v', 'm', 'f')
+    group by c.relname
+    having bool_and(c.relkind in ('r', 'p') and not c.relhasrules and not c.relhassubclass and not exists (
+      select from pg_constraint f where f.contype = 'f' and f.confrelid = c.oid
+        and (f.confdeltype in ('c', 'n', 'd') or f.confupdtype in ('c', 'n', 'd'))))`;
+  return new Set(rows.map(({ name }) => name));
+}
+
+export interface RowCounts {
+  takenAt: string;
+  counts: RowCount[];
+}
+
+/** The rows ever written to these tables and their parts, as the target itself counts them. */
+export async function rowCounts(sql: Sql, tables: readonly string[]): Promise<RowCounts> {
+  const rows = await sql<{ table: string; name: string; names: string[]; rows: string }[]>`
+    with recursive root as (
+      select c.oid, c.relname::text as name
+      from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
+      where c.relname = any(${[...tables]}) and c.relkind in ('r', 'p')
+    ), down(root, oid) as (
+      select oid, oid from root
+      union select down.root, i.inhrelid from pg_inherits i join down on i.inhparent = down.oid
+    ), up(root, oid) as (
+      select oid, oid from root
+      union select up.root, i.inhparent from pg_inherits i join up on i.inhrelid = up.oid
+    ), kin as (select * from down union select * from up)
+    select root.oid::text as table, root.name,
+      (select array_agg(c.relname::text) from kin join pg_class c on c.oid = kin.oid where kin.root = root.oid) as names,
+      (select sum(pg_stat_get_tuples_inserted(down.oid) + pg_stat_get_tuples_updated(down.oid)
+        + pg_stat_get_tuples_deleted(down.oid)) from down where down.root = root.oid)::text as rows
+    from root`;
+  const [clock] = await sql<{ ms: string }[]>`
+    select floor(extract(epoch from clock_timestamp()) * 1000)::text as ms`;
+  return {
+    takenAt: fromMs(Number(clock?.ms)),
+    counts: rows.map((row) => ({ ...row, rows: Number(row.rows) })),
+  };
+}
+
+/** What the log's abbreviated time zones mean, over two years around now. */
+export async function zoneOffsets(sql: Sql): Promise<Map<string, string>> {
+  const rows = await sql.begin(async (tx) => {
+    await tx`select set_config('TimeZone', current_setting('log_timezone'), true)`;
+    return tx<{ name: string; offset: string }[]>`
+      select to_char(t, 'TZ') as name, to_char(t, 'TZH:TZM') as offset
+      from generate_series(now() - interval '1 year', now() + interval '1 year', interval '1 week') t order by t`;
+  });
+  return new Map(rows.map(({ name, offset }) => [name, offset]));
+}
+
+/** Settings without which the log does not say who did what; each in a sentence. */
+const NEEDED: Record<string, (value: string) => boolean> = {
+  log_statement: (value) => value === 'all',
+  logging_collector: (value) => value === 'on',
+  log_destination: (value) => value.includes('jsonlog'),
+  log_connections: (value) => value !== 'off' && value !== '',
+  log_disconnections: (value) => value === 'on',
+  log_min_error_statement: (value) => !['log', 'fatal', 'panic'].includes(value),
+};
+
+/** What keeps the target's log from telling everything, as far as its settings say. */
+export async function logProblems(sql: Sql): Promise<string[]> {
+  const settings = await sql<{ name: string; value: string }[]>`
+    select name, setting as value from pg_settings where name = any(${Object.keys(NEEDED)})`;
+  const wrong = settings
+    .filter(({ name, value }) => NEEDED[name]?.(value) === false)
+    .map(({ name, value }) => `${name} is '${value}'`);
+  const silenced = await sql<{ role: string }[]>`
+    select setrole::regrole::text as role from pg_db_role_setting, unnest(setconfig) as one
+    where setrole <> 0 and one like 'log_statement=%' and one <> 'log_statement=all'
+      and setdatabase in (0, (select oid from pg_database where datname = current_database()))`;
+  return [...wrong, ...silenced.map(({ role }) => `log_statement is not 'all' for ${role}`)];
+}
