@@ -221,7 +221,7 @@ describe('asking for a credential', () => {
     await changePolicy(service, approver, (files) => ({
       ...files,
       'main.cedar': (files['main.cedar'] ?? '')
-        .replace('@id("write-orders")', '@id("write-orders")\n@title("Refunds move money")')
+        .replace('Writing to orders takes a data owner', 'Refunds move money')
         .concat(
           '\n@id("no-reports")\n@title("Reports are closed this week")\nforbid (principal, action, resource == Role::"reports-api");\n',
         ),

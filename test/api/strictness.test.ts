@@ -183,11 +183,19 @@ describe('addresses', () => {
     expect(none.body['code']).toBe('invalid_request');
   });
 
-  it('other methods and paths are not there', async () => {
+  it('other methods of a path are not taken', async () => {
     for (const [method, path] of [
       ['PUT', '/v1/people'],
       ['DELETE', '/v1/agents'],
       ['PATCH', '/v1/tasks'],
+    ] as const) {
+      const reply = await admin(service).call(method, path);
+      expect([reply.status, reply.body['code']]).toEqual([405, 'method_not_allowed']);
+    }
+  });
+
+  it('other paths are not there', async () => {
+    for (const [method, path] of [
       ['GET', '/v1'],
       ['GET', '/v1/'],
       ['GET', '/v1/people/'],
