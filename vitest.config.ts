@@ -31,7 +31,9 @@ export default defineConfig({
           name: 'workflows',
           include: ['test/workflows/**/*.test.ts'],
           globalSetup: ['test/support/time-skipping.ts'],
-          testTimeout: 60_000,
+          // Some things happen in real time, on a machine that does much else.
+          expect: { poll: { timeout: 15_000 } },
+          testTimeout: 90_000,
           hookTimeout: 120_000,
         },
       },

@@ -32,11 +32,12 @@ async function readUntil(
   from: Position,
   text: string,
 ): Promise<LogLine[]> {
+  const offsets = await observer.zoneOffsets();
   const seen: LogLine[] = [];
   let position = from;
   const deadline = Date.now() + 10_000;
   while (Date.now() < deadline && !seen.some((line) => textOf(line).includes(text))) {
-    const { lines, next } = await observer.readLog(position, await observer.zoneOffsets());
+    const { lines, next } = await observer.readLog(position, offsets);
     seen.push(...lines);
     position = next;
   }

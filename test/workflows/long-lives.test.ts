@@ -40,7 +40,9 @@ async function wearOut(
     const before = stage.callsOf(look).length;
     const latest = stage.client.workflow.getHandle(handle.workflowId);
     await stage.wake(latest);
-    await expect.poll(() => stage.callsOf(look).length, { timeout: 5_000 }).toBeGreaterThan(before);
+    await expect
+      .poll(() => stage.callsOf(look).length, { timeout: 15_000 })
+      .toBeGreaterThan(before);
     runs.add((await latest.describe()).runId);
   }
   return [...runs];
@@ -97,7 +99,7 @@ describe('over several runs', () => {
     };
     await bench.play(agentHands(row), async (stage) => {
       const handle = await stage.start('agent', 'agt_long');
-      await expect.poll(() => stage.callsOf('noteReviewDue').length, { timeout: 5_000 }).toBe(1);
+      await expect.poll(() => stage.callsOf('noteReviewDue').length, { timeout: 15_000 }).toBe(1);
       await wearOut(stage, handle, 'lookAtAgent');
       expect(stage.callsOf('noteReviewDue')).toHaveLength(1);
       row.retiring = true;
