@@ -43,7 +43,7 @@ const invite = defineRoute({
   answers: {
     201: { description: 'The person and their sign-in link', schema: shape.invitedPerson },
   },
-  refusals: ['name_taken'],
+  refusals: ['name_taken', 'slack_user_taken'],
   events: ['person.invited', 'person.link_made'],
   handle: ({ call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
@@ -84,7 +84,7 @@ const change = defineRoute({
   allow: ['admin'],
   body: shape.personChange,
   answers: { 200: { description: 'The person as they are now', schema: shape.person } },
-  refusals: ['not_found', 'name_taken'],
+  refusals: ['not_found', 'slack_user_taken'],
   events: ['person.changed'],
   handle: ({ call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) =>

@@ -5,7 +5,7 @@ import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { onlyReads, type Principal } from '../commands/principal.ts';
+import { mayVote, type Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
@@ -62,7 +62,7 @@ const list = defineRoute({
 /** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
 export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
   if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: !onlyReads(principal.roles) };
+  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
   const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
   return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
 }

@@ -210,6 +210,8 @@ const ask = defineRoute({
   path: '/v1/tasks/{id}/credentials',
   tag: 'Credentials',
   summary: 'Ask for a credential: issued at once, or held until people agree',
+  description:
+    'The same action asked for again under the same task is the same request while that is pending or approved. Until people decide, the newest `seal_to` and the newest `callback` replace the earlier ones.',
   allow: ['agent'],
   body: shape.credentialBody,
   answers: {

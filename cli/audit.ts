@@ -46,9 +46,18 @@ export async function exportBundle(
     lines.push({ verdict: await readVerdict(source, control, checkpoint.size, options) });
   const body = lines.map((line) => `${canonicalJson(line)}\n`).join('');
   const sha256 = createHash('sha256').update(body).digest('hex');
-  await writeFile(options.out, `${body}${canonicalJson({ sha256 })}\n`);
+  await writeOut(options.out, `${body}${canonicalJson({ sha256 })}\n`);
   return { size: checkpoint.size, controls };
 }
+
+/** A place that cannot be written to is a slip of whoever named it. */
+const writeOut = (file: string, content: string): Promise<void> =>
+  writeFile(file, content).catch((error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    throw new UsageError(
+      `${file} cannot be written (${code}): name a file in a folder that is there.`,
+    );
+  });
 
 async function* readLeaves(source: Source, size: number): AsyncGenerator<string> {
   for (let index = 0; index * TILE_WIDTH < size; index += 1) {

@@ -119,7 +119,7 @@ async function askAdmission(
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   }

@@ -40,7 +40,7 @@ export async function askForKey(
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   if (evaluation.decision === 'permit') return { key: await addKey(unit, row, key) };

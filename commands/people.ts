@@ -1,6 +1,6 @@
 // People: invited by an administrator, let in by a link that works once, known afterwards by a session.
 import { createHash, randomBytes } from 'node:crypto';
-import { and, arrayContains, eq, isNull } from 'drizzle-orm';
+import { and, arrayContains, eq, isNull, sql } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import type { PersonRow, SessionRow } from '../db/rows.ts';
 import { person, session, signInLink, type PersonRole } from '../db/schema/index.ts';
@@ -45,6 +45,7 @@ export async function invitePerson(unit: Unit, invitation: Invitation): Promise<
     createdAt: unit.at,
   };
   await refuseTakenSlackUser(unit, row);
+  await refuseTakenEmail(unit, row);
   await unit.sql.insert(person).values(row);
   unit.emit('person.invited', {
     subject: row.id,
@@ -108,13 +109,37 @@ export async function changePerson(
 /** Two people behind one Slack user could both vote with one click. */
 async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
   if (row.slackUserId === null) return;
+  await lockNames(unit);
   const [other] = await unit.sql
     .select({ id: person.id })
     .from(person)
     .where(eq(person.slackUserId, row.slackUserId));
   if (other && other.id !== row.id)
-    throw new Refusal('name_taken', 'Another person already has this Slack user.');
+    throw new Refusal(
+      'slack_user_taken',
+      `Another person already has the Slack user ${row.slackUserId}: take it from them first.`,
+    );
 }
+
+/** Two people behind one address would be one human who counts twice. */
+async function refuseTakenEmail(unit: Unit, row: PersonRow): Promise<void> {
+  if (row.email === null) return;
+  await lockNames(unit);
+  const [other] = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(sql`lower(${person.email}) = lower(${row.email})`);
+  if (other)
+    throw new Refusal(
+      'name_taken',
+      `The person ${other.id} already has this e-mail address: change that person, or use another address.`,
+      { person: other.id },
+    );
+}
+
+/** Whoever takes a name that is unique among people takes it after everybody before has theirs. */
+const lockNames = (unit: Unit): Promise<unknown> =>
+  unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('person/names', 0))`);
 
 async function endSessions(unit: Unit, id: Id<'person'>): Promise<void> {
   await unit.sql

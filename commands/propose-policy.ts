@@ -2,9 +2,10 @@
 import type { RequestRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { changePolicy } from './change-policy.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
-import { activatePolicy, activeBundle, storePolicy } from './policies.ts';
+import { activeBundle, storePolicy } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
@@ -41,7 +42,7 @@ export async function proposePolicy(
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   await storePolicy(unit, bundle);
@@ -56,7 +57,7 @@ export async function proposePolicy(
     };
     return { request: await openRequest(unit, asked, judged) };
   }
-  await activatePolicy(unit, bundle.version);
+  await changePolicy(unit, deps, bundle.version);
   return { request: null };
 }
 
@@ -64,10 +65,12 @@ export async function proposePolicy(
 function withSilenced(evaluation: Evaluation, { routes, controls }: Silenced): Evaluation {
   if (evaluation.decision === 'deny' || routes.length === 0) return evaluation;
   const asked = new Set(evaluation.routes.map(({ name }) => name));
+  const silenced = routes.map(({ name }) => `change of the gate ${name}`);
   return {
     ...evaluation,
     decision: 'hold',
-    reasons: [...evaluation.reasons, ...routes.map(({ name }) => `change of the gate ${name}`)],
+    reasons: [...evaluation.reasons, ...silenced],
+    says: [...evaluation.says, ...silenced],
     routes: [...evaluation.routes, ...routes.filter(({ name }) => !asked.has(name))],
     controls: [...new Set([...evaluation.controls, ...controls])],
   };

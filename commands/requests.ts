@@ -13,7 +13,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Evaluation } from './evaluate.ts';
-import { onlyReads, partyOf } from './principal.ts';
+import { mayVote, partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** What a request is about, before anybody is asked. */
@@ -99,16 +99,17 @@ export async function findLiveDuplicate(
 
 /**
  * Until people decide, what will be issued is sealed to the key that was sent last: an agent that lost its key
- * with its process asks again and can open what it is given.
+ * with its process asks again and can open what it is given. Likewise the callback goes where the last call that
+ * named one wants it.
  */
 export async function resealRequest(
   unit: Unit,
   row: RequestRow,
-  sealTo: JsonObject,
+  { sealTo, callbackUrl }: Pick<Asked, 'sealTo' | 'callbackUrl'>,
 ): Promise<RequestRow> {
   const [resealed] = await unit.sql
     .update(request)
-    .set({ sealTo })
+    .set({ sealTo, ...(callbackUrl !== null && { callbackUrl }) })
     .where(and(eq(request.id, row.id), eq(request.state, 'pending')))
     .returning();
   return resealed ?? row;
@@ -136,7 +137,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     evaluation: judged.id,
     policyVersion: judged.evaluation.policyVersion,
     controls,
-    whyHeld: judged.evaluation.reasons.map((rule) => `policy ${rule}`),
+    whyHeld: judged.evaluation.says,
     routes,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
     sealTo: asked.sealTo,
@@ -215,11 +216,11 @@ async function refuseWithoutApprovers(
     .from(person)
     .where(and(eq(person.state, 'active'), arrayOverlaps(person.groups, groups)));
   const barred = barredBy(rule, involved);
-  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && !onlyReads(roles));
+  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && mayVote(roles));
   if (eligible.length < rule.quorum)
     throw new Refusal(
       'no_approver',
-      `The route "${name}" needs ${rule.quorum} from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
+      `The route "${name}" needs ${rule.quorum} with the role approver from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
     );
 }
 
@@ -384,7 +385,8 @@ export async function failRequest(unit: Unit, row: RequestRow, code: string): Pr
 
 /** The 409 for a decision that comes too late, which says what was decided and by whom. */
 export function alreadyDecided(row: RequestRow): Refusal {
-  return new Refusal('already_decided', `This request is already ${row.state}.`, {
+  const why = row.state === 'superseded' ? ': the policy changed since it was opened' : '';
+  return new Refusal('already_decided', `This request is already ${row.state}${why}.`, {
     state: row.state,
     decided_by: row.decidedBy,
   });

@@ -65,6 +65,7 @@ export const EVENTS = {
   'request.denied': { public: ['deciding_vote', 'denied_by', 'disposition'], private: ['reason'] },
   'request.expired': { public: ['expires_at', 'had_approval'], private: [] },
   'request.cancelled': { public: ['by'], private: [] },
+  'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },
