@@ -8,6 +8,7 @@ import { openObserver, type Observer } from '../../activities/observer/observe.t
 import { openService, type Service } from '../../cli/compose.ts';
 import { startPostgres, type EmbeddedPostgres } from '../../cli/embedded/postgres.ts';
 import { prepareDatabases, type EmbeddedUrls } from '../../cli/embedded/sample.ts';
+import { parseJson } from '../../domain/json.ts';
 import { eventually, object, text } from '../support/client.ts';
 import { startService, type TestService } from '../support/service.ts';
 
@@ -87,9 +88,10 @@ async function observed(): Promise<Observed[]> {
   const rows = await service.database.owner.sql<{ leaf: string }[]>`
     select leaf from event where type like '%runtime.observed%' order by id`;
   return rows.map(({ leaf }) => {
-    const detail = object(object(object(JSON.parse(leaf))['data'])['detail']);
+    const detail = object(object(object(parseJson(leaf))['data'])['detail']);
     const { effect, outcome, controls, statements } = detail;
-    const session = String(detail['session_ref']).split('.').at(-1) ?? '';
+    const reference = detail['session_ref'] === null ? '' : text(detail['session_ref']);
+    const session = /[^.]*$/.exec(reference)?.[0] ?? '';
     return { kind: text(detail['kind']), effect, outcome, controls, statements, session };
   });
 }
@@ -99,7 +101,7 @@ async function seenIn(name: string): Promise<string[]> {
   const all = await observed();
   return all
     .filter(({ kind, session }) => kind === 'effect' && session === name)
-    .map(({ effect, outcome, controls }) => `${effect} ${outcome} ${String(controls)}`);
+    .map(({ effect, outcome, controls }) => [effect, outcome, controls].map(String).join(' '));
 }
 
 const WRITE = `UPDATE orders SET state = 'seen' WHERE id = 1`;
