@@ -49,6 +49,7 @@ describe('what a statement does', () => {
   const writes: string[] = [
     "select '/*'; delete from orders; select '*/'",
     "select 'a\\'; delete from orders; --'",
+    "select 'a\\', '; delete from orders; --'",
     'select $$x$$; delete from orders; select $$y$$',
     'select 1 --\n; delete from orders',
     '/* /* */ */ delete from orders',
@@ -149,6 +150,7 @@ describe('what cannot be read', () => {
     'select public.lower(item) from orders',
     'select pg_temp.f()',
     'select "Pay"()',
+    'select U&"pay"()',
     'select distinct on (a) pay(1) from x',
     'select 1 from x with ordinality as a, pay(1)',
     'select a from x where exists (select pay(a))',
