@@ -173,6 +173,7 @@ function send(
   const body = Buffer.from(message.body, 'utf8');
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
   return new Promise((resolve, reject) => {
+    let answered = false;
     const call = request(
       url,
       {
@@ -189,11 +190,23 @@ function send(
         signal: AbortSignal.timeout(message.timeoutMs),
         agent: false,
       },
-      (response) => void readBody(response).then(resolve, reject),
+      (response) => {
+        answered = true;
+        void readBody(response).then(resolve, reject);
+      },
     );
     call.once('error', (error) =>
       reject(new EgressError('unreachable', `The call failed: ${error.message}`)),
     );
+    // A socket that was switched to another protocol is out of the reach of the call's own time limit.
+    call.once('upgrade', (_response, socket) => {
+      socket.destroy();
+      reject(new EgressError('unreachable', 'The answer switched to another protocol.'));
+    });
+    call.once('close', () => {
+      if (!answered)
+        reject(new EgressError('unreachable', 'The connection was closed without an answer.'));
+    });
     call.end(message.method === 'POST' ? body : undefined);
   });
 }
