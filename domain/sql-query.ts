@@ -38,9 +38,8 @@ const RESERVED = new Set(
 
 /** Where the target of a writing keyword stands; null if there is no such keyword here, or it is inert. */
 function targetAt(tokens: readonly Token[], at: number, lastSet: number): number | null {
-  const before = wordAt(tokens, at - 1);
-  // A column of that name, or an action of a foreign key.
-  if (isSymbol(tokens, at - 1, '.') || before === 'on') return null;
+  // A column of that name.
+  if (isSymbol(tokens, at - 1, '.')) return null;
   switch (wordAt(tokens, at)) {
     case 'insert':
     case 'merge':

@@ -1,7 +1,7 @@
 // Checks an exported bundle with nothing but the bundle: no server, no network, no database. What it says can be
 // believed as far as the verifier key can, so bring your own copy of that where it matters.
 import { base64, sha256, utf8, hex } from '../domain/bytes.ts';
-import { addMs } from '../domain/instant.ts';
+import { addMs, fromMs, toMs } from '../domain/instant.ts';
 import {
   canonicalJson,
   JsonError,
@@ -194,6 +194,9 @@ function checkVerdict(
 ): BundleVerdict {
   const control = text(served['control']) ?? '';
   const period = object(served['period']);
+  for (const time of [text(period['from']), text(period['to'])])
+    if (time === null || fromMs(toMs(time)) !== time)
+      throw new BundleError(`the period of the verdict on "${control}" is not one`);
   const asked = {
     control,
     period: { from: text(period['from']) ?? '', to: text(period['to']) ?? '' },

@@ -93,15 +93,15 @@ async function readLog(
   const offset = file.name === from.file ? from.offset : 0;
   const chunk = await readChunk(sql, file.name, offset);
   const clock = { offsets, otherwise: settledBefore };
-  const { lines, bytes, isAll } = linesIn(chunk, database, settledBefore, clock);
+  const { lines, bytes, isSettled } = linesIn(chunk, database, settledBefore, clock);
   const next = { file: file.name, offset: offset + bytes };
   const following = files[at + 1];
   // A file that is no longer written and was read to its end: go on with the next one.
-  if (isAll && following && next.offset >= file.size) {
+  if (isSettled && following && next.offset >= file.size) {
     const begin = { file: following.name, offset: 0 };
     return { lines, next: begin, skewMs, more: true, readUpTo: null };
   }
-  const more = bytes >= CHUNK_BYTES / 2;
+  const more = isSettled && chunk.length === CHUNK_BYTES;
   return { lines, next, skewMs, more, readUpTo: more ? null : settledBefore };
 }
 
@@ -142,7 +142,8 @@ async function readChunk(sql: Sql, file: string, offset: number): Promise<Buffer
 interface ChunkLines {
   lines: LogLine[];
   bytes: number;
-  isAll: boolean;
+  /** Nothing in the chunk was too young to be read. */
+  isSettled: boolean;
 }
 
 /** Whole, settled lines of a chunk, as far as it goes. */
@@ -158,7 +159,7 @@ function linesIn(
     const end = chunk.indexOf(0x0a, bytes);
     if (end < 0) break;
     const line = lineFrom(chunk.toString('utf8', bytes, end), clock);
-    if (line && line.at > settledBefore) return { lines, bytes, isAll: false };
+    if (line && line.at > settledBefore) return { lines, bytes, isSettled: false };
     if (line && line.database === database) lines.push(line);
     bytes = end + 1;
   }
@@ -169,7 +170,7 @@ function linesIn(
     if (line && line.database === database) lines.push(line);
     bytes = chunk.length;
   }
-  return { lines, bytes, isAll: bytes === chunk.length };
+  return { lines, bytes, isSettled: true };
 }
 
 function lineFrom(text: string, clock: LogClock): LogLine | null {

@@ -1,6 +1,6 @@
 // Databases of the embedded server: our own, and a sample target with something in it, so that a new
 // installation can issue its first login within a minute.
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import postgres, { type Sql } from 'postgres';
@@ -99,7 +99,12 @@ async function ensureDatabase(sql: Sql, name: string): Promise<void> {
 async function prepareSample(url: string): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice: () => undefined });
   try {
-    await sql.unsafe(SAMPLE);
+    const mark = `sample ${createHash('sha256').update(SAMPLE).digest('hex')}`;
+    const [known] = await sql`
+      select from pg_database where datname = ${SAMPLE_DATABASE} and shobj_description(oid, 'pg_database') = ${mark}`;
+    // The owner's work is in the log that is observed, so it is done once and not at every start.
+    if (known) return;
+    await sql.unsafe(`${SAMPLE}; COMMENT ON DATABASE ${SAMPLE_DATABASE} IS '${mark}'`);
   } finally {
     await sql.end({ timeout: 2 });
   }

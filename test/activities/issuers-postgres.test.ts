@@ -6,6 +6,7 @@ import type { LeaseToIssue, TargetRef } from '../../commands/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { text } from '../support/client.ts';
+import { freshSample, type SampleTarget } from '../support/sample.ts';
 
 const definition = {
   issuer: 'postgres' as const,
@@ -14,7 +15,8 @@ const definition = {
   application_logins: [],
 };
 const target: TargetRef = { name: 'sample', definition };
-const secrets = (): string => inject('servers').target;
+let sample: SampleTarget;
+const secrets = (): string => sample.target;
 const ours = postgresIssuer(secrets, `countersign ours-${randomUUID()} attempt `);
 const theirs = postgresIssuer(secrets, `countersign theirs-${randomUUID()} attempt `);
 
@@ -23,13 +25,14 @@ let root: Sql;
 const HOSTILE = `x"; DROP TABLE orders; --'$$ ${randomBytes(4).toString('hex')}`;
 
 beforeAll(async () => {
+  sample = await freshSample();
   const url = new URL(inject('servers').admin);
-  url.pathname = '/sample';
+  url.pathname = `/${sample.database}`;
   root = postgres(url.href, { max: 2, onnotice: () => undefined });
   const [quoted] = await root<{ name: string }[]>`select quote_ident(${HOSTILE}) as name`;
   const hostile = quoted?.name ?? '';
   await root.unsafe(`CREATE ROLE ${hostile} NOLOGIN`);
-  await root.unsafe(`GRANT CONNECT ON DATABASE sample TO ${hostile}`);
+  await root.unsafe(`GRANT CONNECT ON DATABASE ${sample.database} TO ${hostile}`);
   await root.unsafe(`GRANT ${hostile} TO countersign_issuer WITH ADMIN OPTION`);
   await root.unsafe(`CREATE SCHEMA ${hostile}`);
   await root.unsafe(`GRANT CREATE, USAGE ON SCHEMA ${hostile} TO ${hostile}`);
@@ -39,6 +42,7 @@ afterAll(async () => {
   await ours.close();
   await theirs.close();
   await root.end({ timeout: 2 });
+  await sample.close();
 });
 
 const inSeconds = (seconds: number): string => new Date(Date.now() + seconds * 1000).toISOString();
@@ -154,7 +158,7 @@ describe('an issued login', () => {
     // What it made stays, and belongs to the issuer now.
     const [kept] = await root<{ owner: string }[]>`
       select tableowner as owner from pg_tables where tablename = ${HOSTILE.slice(0, 63)}`;
-    expect(kept?.owner).toBe('countersign_issuer');
+    expect(kept?.owner).toMatch(/^countersign_estate_/);
     const [orders] = await root<{ there: boolean }[]>`
       select to_regclass('public.orders') is not null as there`;
     expect(orders?.there).toBe(true);
@@ -185,7 +189,7 @@ describe('issuing', () => {
     await expect(ours.issue(held)).rejects.toThrow('name_not_ours');
     expect(await roleIn(held.credential)).toMatchObject({ rolcanlogin: false, said: null });
     const [revoked] = await ours.revoke(target, [held.credential]);
-    expect(revoked).toMatchObject({ gone: false, code: 'not_ours' });
+    expect(revoked).toMatchObject({ gone: false, code: 'name_not_ours' });
     expect(await roleIn(held.credential)).not.toBeNull();
     await root.unsafe(`DROP ROLE ${roleName(held.credential)}`);
   });

@@ -49,6 +49,7 @@ describe('what a statement does', () => {
   const writes: string[] = [
     "select '/*'; delete from orders; select '*/'",
     "select 'a\\'; delete from orders; --'",
+    "select 'a\\', '; delete from orders; --'",
     'select $$x$$; delete from orders; select $$y$$',
     'select 1 --\n; delete from orders',
     '/* /* */ */ delete from orders',
@@ -149,6 +150,7 @@ describe('what cannot be read', () => {
     'select public.lower(item) from orders',
     'select pg_temp.f()',
     'select "Pay"()',
+    'select U&"pay"()',
     'select distinct on (a) pay(1) from x',
     'select 1 from x with ordinality as a, pay(1)',
     'select a from x where exists (select pay(a))',
@@ -213,6 +215,11 @@ describe('what cannot be read', () => {
        AND c.relname OPERATOR(pg_catalog.~) '^(orders)$' COLLATE pg_catalog.default ORDER BY a.attnum`,
     `SELECT result.table_cat, (result.keys).n FROM (SELECT NULL AS table_cat,
        information_schema._pg_expandarray(i.indkey) AS keys FROM pg_catalog.pg_index i) result`,
+    `SELECT t.tgname, pg_catalog.pg_get_triggerdef(t.oid, true), CASE WHEN t.tgparentid != 0 THEN
+       (SELECT u.tgrelid::pg_catalog.regclass FROM pg_catalog.pg_trigger AS u,
+          pg_catalog.pg_partition_ancestors(t.tgrelid) WITH ORDINALITY AS a(relid, depth)
+        WHERE u.tgname = t.tgname AND u.tgrelid = a.relid ORDER BY a.depth LIMIT 1) END AS parent
+     FROM pg_catalog.pg_trigger t WHERE has_table_privilege('x', t.tgrelid, 'select') ORDER BY 1`,
     "SELECT 'countersign-alive 1'",
     'explain select * from orders',
   ];

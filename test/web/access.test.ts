@@ -47,7 +47,7 @@ describe.each(named)('%s', (_name, { method, path, who }) => {
     const answer =
       path === '/sign-out' ? null : await send(method, path, { cookie: nobody.cookie }, fields);
     const isRefused = answer?.status === 403;
-    // Without a role one is no auditor: what is for members is theirs, too.
+    // Whoever is signed in; what the form asks for is refused, or not, by what it names.
     expect(isRefused || who === 'person' || who === 'member').toBe(true);
   });
 });
