@@ -290,7 +290,7 @@ describe('introspection', () => {
 
   it('vouches for nothing that is not ours, and says nothing about why', async () => {
     const forged = await signedWith({ alg: 'ES256', typ: 'at+jwt' });
-    for (const token of ['', 'a', 'a.b.c', forged, `${await cast.agent.token()}x`])
+    for (const token of ['a', 'a.b.c', forged, `${await cast.agent.token()}x`])
       expect(await introspected(token)).toEqual({ active: false });
   });
 

@@ -23,7 +23,8 @@ export function naiveRoot(leaves: readonly Uint8Array[]): Uint8Array {
 /** Reads a checkpoint signed by one Ed25519 verifier key; throws unless all of it is as C2SP says. */
 export function naiveCheckpoint(note: string, vkey: string): { size: number; root: Buffer } {
   const [text = '', signatures = ''] = note.split('\n\n');
-  const [name = '', , material = ''] = vkey.trim().split(/\+(.{8})\+/);
+  // Only the first two plus signs divide: the key itself is base64, and may hold more.
+  const [, name = '', material = ''] = /^([^+]+)\+[0-9a-f]{8}\+(.+)$/.exec(vkey.trim()) ?? [];
   const raw = Buffer.from(material, 'base64').subarray(1);
   const spki = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), raw]);
   const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
