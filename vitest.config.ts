@@ -9,7 +9,14 @@ export default defineConfig({
       ? ['default', ['json', { outputFile: '.vitest-report.json' }]]
       : ['default'],
     projects: [
-      { test: { name: 'domain', include: ['test/domain/**/*.test.ts', 'test/keys/**/*.test.ts'] } },
+      {
+        test: {
+          name: 'domain',
+          include: ['test/domain/**/*.test.ts', 'test/keys/**/*.test.ts'],
+          // Properties run many cases, and a busy machine is no reason to fail them.
+          testTimeout: 60_000,
+        },
+      },
       {
         test: {
           name: 'service',
@@ -24,7 +31,9 @@ export default defineConfig({
           name: 'workflows',
           include: ['test/workflows/**/*.test.ts'],
           globalSetup: ['test/support/time-skipping.ts'],
-          testTimeout: 60_000,
+          // Some things happen in real time, on a machine that does much else.
+          expect: { poll: { timeout: 15_000 } },
+          testTimeout: 90_000,
           hookTimeout: 120_000,
         },
       },

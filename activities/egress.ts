@@ -118,7 +118,10 @@ async function resolve(
       (policy.loopback && isLoopbackName(url.hostname) && isLoopback(address)),
   );
   if (!usable)
-    throw new EgressError('private_address', `${url.hostname} leads to a private address.`);
+    throw new EgressError(
+      'private_address',
+      `The name ${url.hostname} leads to a private address.`,
+    );
   return usable;
 }
 

@@ -80,7 +80,7 @@ const propose = defineRoute({
     },
   },
   refusals: ['policy_invalid', 'denied', 'no_approver'],
-  events: ['evaluation.decided', 'request.opened', 'policy.activated'],
+  events: ['evaluation.decided', 'request.opened', 'policy.activated', 'request.superseded'],
   handle: async ({ call, once, body }, deps) => {
     const bundle = readBundle(body.files);
     return answerOnce(deps, call, once, async (unit) => {

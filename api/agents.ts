@@ -2,20 +2,19 @@
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import {
-  addKey,
   asAgentId,
   beginRetirement,
   findAgent,
   killAgent,
   registerAgent,
   resumeAgent,
-  revokeKey,
   suspendAgent,
 } from '../commands/agents.ts';
+import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { answerOnce, type Answer } from '../commands/once.ts';
+import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
-import type { Unit } from '../commands/unit.ts';
+import { transact, type Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { EventName } from '../domain/event.ts';
@@ -25,7 +24,7 @@ import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
-import { presentAgent, presentKey } from './present.ts';
+import { presentAgent, presentHeld, presentKey } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps, type Route } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -138,13 +137,16 @@ function lifecycleRoute(
       const answer = await answerOnce(deps, call, once, async (unit) =>
         ok(await presentAgent(unit.sql, await step(unit, id, body.reason ?? null))),
       );
-      return answer instanceof Refusal || verb === 'resume' ? answer : settled(deps, id, answer);
+      if (answer instanceof Refusal || answer.replayed || verb === 'resume') return answer;
+      const settled = await whenGone(deps, id, answer);
+      await transact(deps, call, (unit) => settleKey(unit, once, settled));
+      return settled;
     },
   });
 }
 
 /** Stopping is answered when what the agent held is seen gone, or as it stands when that takes too long. */
-async function settled(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
+async function whenGone(deps: ApiDeps, id: string, answer: Answer): Promise<Answer> {
   const read = async (): Promise<JsonObject | null> => {
     const row = await findAgent(deps.db.query, id);
     return row && presentAgent(deps.db.query, row);
@@ -187,17 +189,35 @@ const addAgentKey = defineRoute({
   method: 'post',
   path: '/v1/agents/{id}/keys',
   tag: 'Agents',
-  summary: 'Add a public key beside the others',
+  summary: 'Ask for another public key beside those that people admitted',
   allow: ['admin'],
   body: shape.keyBody,
-  answers: { 201: { description: 'The key', schema: shape.key } },
-  refusals: ['not_found', 'key_in_use', 'weak_key', 'private_key_sent', 'wrong_state'],
-  events: ['agent.key_added'],
+  answers: {
+    201: { description: 'The key, where policy plainly permits it', schema: shape.key },
+    202: {
+      description: 'Held: the request waits for people',
+      schema: shape.heldAction,
+      headers: { Location: 'The path of the request' },
+    },
+  },
+  refusals: [
+    'not_found',
+    'key_in_use',
+    'weak_key',
+    'private_key_sent',
+    'wrong_state',
+    'denied',
+    'no_approver',
+  ],
+  events: ['evaluation.decided', 'request.opened', 'agent.key_added'],
   handle: async ({ call, once, params, body }, deps) => {
     const key = await readPublicKey(asJsonObject(body.key), 'weak_key');
-    return answerOnce(deps, call, once, async (unit) =>
-      created(presentKey(await addKey(unit, params['id'] ?? '', key))),
-    );
+    return answerOnce(deps, call, once, async (unit) => {
+      const asked = await askForKey(unit, deps, params['id'] ?? '', key);
+      if (asked instanceof Refusal) return asked;
+      if ('key' in asked) return created(presentKey(asked.key));
+      return presentHeld(unit.sql, asked.request, deps.publicUrl);
+    });
   },
 });
 

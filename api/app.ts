@@ -1,7 +1,9 @@
 // The HTTP surface: guards in front, the route table behind, one place where errors become answers.
 import { randomUUID } from 'node:crypto';
 import { Hono, type MiddlewareHandler } from 'hono';
+import { z } from 'zod';
 import { faultFields, type Log } from '../commands/log-line.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
@@ -20,7 +22,10 @@ import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
 import {
+  defineRoute,
   mount,
+  ok,
+  patternOf,
   type ApiDeps,
   type App,
   type AppContext,
@@ -29,6 +34,27 @@ import {
 } from './route.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { taskRoutes } from './tasks.ts';
+
+/** The document is made once for each service: it says where that is, and which version. */
+const documents = new WeakMap<ApiDeps, JsonObject>();
+
+function documentOf(deps: ApiDeps): JsonObject {
+  const made = documents.get(deps) ?? openApiDocument(ROUTES, deps.publicUrl, deps.version);
+  documents.set(deps, made);
+  return made;
+}
+
+const describeApi = defineRoute({
+  method: 'get',
+  path: '/openapi.json',
+  tag: 'Operations',
+  summary: 'This document',
+  allow: ['anyone'],
+  answers: { 200: { description: 'OpenAPI 3.1', schema: z.looseObject({ openapi: z.string() }) } },
+  refusals: [],
+  events: [],
+  handle: (_incoming, deps) => Promise.resolve(ok(documentOf(deps))),
+});
 
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
@@ -44,6 +70,7 @@ export const ROUTES: readonly Route[] = [
   ...administrationRoutes,
   ...slackRoutes,
   ...operationRoutes,
+  describeApi,
 ];
 
 export interface AppOptions {
@@ -51,6 +78,8 @@ export interface AppOptions {
   hosts: ReadonlySet<string>;
   log: Log;
   observe: (method: string, route: string, status: number, seconds: number) => void;
+  /** Whether this process takes no more calls; those it took are finished. */
+  isStopping: () => boolean;
 }
 
 export function createApp(deps: ApiDeps, options: AppOptions): App {
@@ -58,19 +87,45 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   app.use(identify(options));
   app.use(securityHeaders(deps.publicUrl.startsWith('https:')));
   app.use(refuseStrangeHosts(options.hosts));
+  app.use(refuseWhileStopping(options.isStopping));
   app.use(async (context, next) => {
     context.set('principal', await authenticate(context, deps));
     await next();
   });
   mount(app, ROUTES, deps);
-  const document = openApiDocument(ROUTES, deps.publicUrl, deps.version);
-  app.get('/openapi.json', (context) => context.json(document));
-  mountConsole(app, CONSOLE, { ...deps, document });
+  mountConsole(app, CONSOLE, { ...deps, document: documentOf(deps) });
   const answer = (context: AppContext, refusal: Refusal): Response | Promise<Response> =>
     wantsPage(context) ? problemPage(context, refusal, deps) : problem(context, refusal);
-  app.notFound((context) => answer(context, new Refusal('not_found', 'There is nothing here.')));
+  const methodsAt = methodsOf([...ROUTES, ...CONSOLE]);
+  app.notFound(async (context) => {
+    const allowed = methodsAt(context.req.path);
+    if (allowed.length === 0) return answer(context, nothingHere());
+    const response = await answer(context, wrongMethod(context.req.method, allowed));
+    response.headers.set('allow', allowed.join(', '));
+    return response;
+  });
   app.onError((error, context) => answer(context, asRefusal(error, context, options.log)));
   return app;
+}
+
+const nothingHere = (): Refusal => new Refusal('not_found', 'There is nothing here.');
+
+const wrongMethod = (method: string, allowed: readonly string[]): Refusal =>
+  new Refusal(
+    'method_not_allowed',
+    `This path does not take ${method}: use ${allowed.join(', ')}.`,
+  );
+
+/** The methods that a path takes, whatever it was called with (RFC 9110 §15.5.6). */
+function methodsOf(routes: readonly Pick<Route, 'method' | 'path'>[]): (path: string) => string[] {
+  const known = routes.map(({ method, path }) => ({ method, pattern: patternOf(path) }));
+  return (path) => {
+    const found = known.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method);
+    const names = found.flatMap((method) =>
+      method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()],
+    );
+    return [...new Set(names)].toSorted();
+  };
 }
 
 const REQUEST_ID = /^[A-Za-z0-9._-]{1,100}$/;
@@ -149,6 +204,22 @@ function refuseStrangeHosts(hosts: ReadonlySet<string>): MiddlewareHandler {
         `This service is not called ${host}: set COUNTERSIGN_PUBLIC_URL if it should be.`,
       );
     await next();
+  };
+}
+
+/** A connection that was kept may bring another call before it is closed. */
+function refuseWhileStopping(isStopping: () => boolean): MiddlewareHandler {
+  return async (context, next) => {
+    if (isStopping()) {
+      context.header('connection', 'close');
+      throw new Refusal(
+        'unavailable',
+        'This server is stopping: repeat the call in a few seconds, with the same Idempotency-Key.',
+      );
+    }
+    await next();
+    // Answers to calls taken before are the last ones on their connections.
+    if (isStopping()) context.header('connection', 'close');
   };
 }
 

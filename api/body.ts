@@ -59,7 +59,7 @@ export async function readJson(request: IncomingBody): Promise<JsonValue> {
 }
 
 /** Text that has no UTF-8 form, or that a database cuts short: half a surrogate pair, or NUL. */
-const isUnstorable = (text: string): boolean => /\p{Surrogate}|\0/u.test(text);
+export const isUnstorable = (text: string): boolean => /\p{Surrogate}|\0/u.test(text);
 
 function refuseUnstorable(value: JsonValue): void {
   if (typeof value === 'string') refuseUnstorableText(value);

@@ -1,7 +1,7 @@
 // Controls and the question whether they are real.
 import { z } from 'zod';
 import { readActiveBundle } from '../commands/policies.ts';
-import { controlsOf, readVerdict } from '../commands/verdicts.ts';
+import { controlsOf, isControlInLog, readVerdict } from '../commands/verdicts.ts';
 import { fromMs, toMs } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { verdictJson } from '../domain/verdict/judge.ts';
@@ -96,13 +96,14 @@ const show = defineRoute({
 });
 
 /** One spelling of each instant, so that the same question gets the same bytes. */
-const canonical = (instant: string | undefined): string | null =>
+export const canonical = (instant: string | undefined): string | null =>
   instant === undefined ? null : fromMs(toMs(instant));
 
+/** A control of today's policy, or one that the log has cases of: renaming a control hides nothing. */
 export async function knownControl(deps: ApiDeps, id: string): Promise<string> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const controls = controlsOf(bundle).map((each) => each.id);
-  if (!controls.includes(id))
+  if (!controls.includes(id) && !(await isControlInLog(deps.db.query, id)))
     throw new Refusal(
       'not_found',
       `There is no control "${id}". There are: ${controls.join(', ') || 'none'}.`,

@@ -51,7 +51,7 @@ const list = defineRoute({
 });
 
 /** Types may be named in full or by their short name. */
-function fullType(type: string): string {
+export function fullType(type: string): string {
   if (Object.hasOwn(EVENTS, type)) return `dev.countersign.${type}.v1`;
   if (type.startsWith('dev.countersign.')) return type;
   throw new Refusal('invalid_request', `There is no event type "${type}": see /docs#events.`);

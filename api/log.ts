@@ -58,6 +58,8 @@ const tile = defineRoute({
   path: '/log/tile/{path}',
   tag: 'Log',
   summary: 'A tile of hashes, or a bundle of entries',
+  description:
+    '`path` is several segments, slashes and all, as c2sp.org/tlog-tiles lays them out: `0/x001/234`, `entries/000.p/17`. A client that writes the slashes as `%2F` finds nothing.',
   allow: ['anyone'],
   answers: { 200: { description: 'The tile', contentType: 'application/octet-stream' } },
   refusals: ['not_found'],

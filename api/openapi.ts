@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import type { RefusalCode } from '../domain/refusal.ts';
-import { STATUS } from './problem.ts';
-import type { AnswerShape, Route } from './route.ts';
+import { RETRY_AFTER_SECONDS, STATUS } from './problem.ts';
+import { takesKey, type AnswerShape, type Route } from './route.ts';
 import * as shape from './schemas.ts';
 
 const PROBLEM = '#/components/schemas/Problem';
@@ -111,7 +111,8 @@ const operationId = ({ method, path }: Route): string =>
 
 function describe(route: Route): string {
   const events = route.events.length > 0 ? ` Events: ${route.events.join(', ')}.` : '';
-  return `For: ${route.allow.join(', ')}.${events}`;
+  const more = route.description === undefined ? '' : `${route.description}\n\n`;
+  return `${more}For: ${route.allow.join(', ')}.${events}`;
 }
 
 function security(route: Route): JsonValue {
@@ -143,15 +144,16 @@ function queryParameters(route: Route, schemaOf: SchemaOf): JsonObject[] {
   }));
 }
 
-function headers({ method, allow }: Route): JsonObject[] {
+function headers(route: Route): JsonObject[] {
   const string = { type: 'string' };
   const once = {
     name: 'Idempotency-Key',
     in: 'header',
     required: false,
+    description: 'Same key and body: one effect, and the same answer for a day',
     schema: { ...string, pattern: '^[\\x21-\\x7e]{1,255}$' },
   };
-  return method === 'get' || allow.includes('anyone') ? [] : [once];
+  return takesKey(route) ? [once] : [];
 }
 
 function requestBody(route: Route, schemaOf: SchemaOf): JsonObject {
@@ -172,23 +174,53 @@ function merged(
     const answer = found[status];
     if (!answer) return [status, refusal] as const;
     const content = { ...contentOf(answer), ...contentOf(refusal) };
+    const carried = { ...headersOf(answer), ...headersOf(refusal) };
     const description = `${text(answer['description'])}; ${text(refusal['description'])}`;
-    return [status, { description, content }] as const;
+    return [status, { description, ...withHeaders(carried), content }] as const;
   });
   return { ...found, ...Object.fromEntries(both) };
 }
 
 const contentOf = ({ content }: JsonObject): JsonObject => asJsonObject(content ?? {});
+const headersOf = ({ headers: carried }: JsonObject): JsonObject => asJsonObject(carried ?? {});
+const withHeaders = (carried: JsonObject): JsonObject =>
+  Object.keys(carried).length > 0 ? { headers: carried } : {};
 const text = (value: JsonValue | undefined): string => (typeof value === 'string' ? value : '');
 
 function answers(route: Route, schemaOf: SchemaOf): Record<string, JsonObject> {
   return Object.fromEntries(
     Object.entries(route.answers).map(([status, answer]) => [
       status,
-      answerObject(answer, schemaOf),
+      {
+        ...answerObject(answer, schemaOf),
+        ...withHeaders(answerHeaders(route, Number(status), answer)),
+      },
     ]),
   );
 }
+
+function answerHeaders(route: Route, status: number, answer: AnswerShape): JsonObject {
+  const replays = takesKey(route) && status < 300;
+  return {
+    ...(replays && { 'Idempotent-Replayed': REPLAYED }),
+    ...Object.fromEntries(
+      Object.entries(answer.headers ?? {}).map(([name, description]) => [
+        name,
+        { description, schema: { type: 'string' } },
+      ]),
+    ),
+  };
+}
+
+const REPLAYED = {
+  description: 'There when this is the stored answer of an earlier call with the same key',
+  schema: { type: 'string', const: 'true' },
+};
+
+const RETRY_AFTER = {
+  description: 'Seconds after which it is worth trying again',
+  schema: { type: 'integer', minimum: 1 },
+};
 
 function answerObject(answer: AnswerShape, schemaOf: SchemaOf): JsonObject {
   if (answer.schema)
@@ -211,9 +243,7 @@ export const generalRefusals = (route: Route): RefusalCode[] => [
   'forbidden',
   'agent_not_active',
   ...(route.body || route.form ? (['too_large'] as const) : []),
-  ...(route.method === 'get' || route.allow.includes('anyone')
-    ? []
-    : (['idempotency_in_progress', 'idempotency_mismatch'] as const)),
+  ...(takesKey(route) ? (['idempotency_in_progress', 'idempotency_mismatch'] as const) : []),
   'unavailable',
   'internal_error',
 ];
@@ -231,8 +261,19 @@ function refusals(route: Route): Record<string, JsonObject> {
       String(status),
       {
         description: [...found].join(', '),
+        ...withHeaders(refusalHeaders(status, [...found])),
         content: { 'application/problem+json': { schema: { $ref: PROBLEM } } },
       },
     ]),
   );
+}
+
+function refusalHeaders(status: number, codes: readonly RefusalCode[]): JsonObject {
+  const retries = codes.some((code) => RETRY_AFTER_SECONDS[code] !== undefined);
+  return {
+    ...(retries && { 'Retry-After': RETRY_AFTER }),
+    ...(status === 401 && {
+      'WWW-Authenticate': { description: 'How to say who calls', schema: { type: 'string' } },
+    }),
+  };
 }

@@ -7,10 +7,12 @@ import { answerOnce } from '../commands/once.ts';
 import {
   asPersonId,
   changePerson,
+  lockPerson,
   invitePerson,
   makeSignInLink,
   signIn,
   signOut,
+  tokenHash,
   type SignInLink,
 } from '../commands/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
@@ -41,8 +43,8 @@ const invite = defineRoute({
   answers: {
     201: { description: 'The person and their sign-in link', schema: shape.invitedPerson },
   },
-  refusals: ['name_taken'],
-  events: ['person.invited'],
+  refusals: ['name_taken', 'slack_user_taken'],
+  events: ['person.invited', 'person.link_made'],
   handle: ({ call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       const row = await invitePerson(unit, body);
@@ -82,7 +84,7 @@ const change = defineRoute({
   allow: ['admin'],
   body: shape.personChange,
   answers: { 200: { description: 'The person as they are now', schema: shape.person } },
-  refusals: ['not_found', 'name_taken'],
+  refusals: ['not_found', 'slack_user_taken'],
   events: ['person.changed'],
   handle: ({ call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) =>
@@ -99,10 +101,10 @@ const newLink = defineRoute({
   body: shape.emptyBody,
   answers: { 201: { description: 'The person and their link', schema: shape.invitedPerson } },
   refusals: ['not_found'],
-  events: ['person.changed'],
+  events: ['person.link_made'],
   handle: ({ call, once, params }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const row = await changePerson(unit, params['id'] ?? '', {});
+      const row = await lockPerson(unit, params['id'] ?? '');
       const link = await makeSignInLink(unit, row.id);
       return created({ ...presentPerson(row), ...linkOf(deps, link) });
     }),
@@ -129,18 +131,28 @@ const open = defineRoute({
   path: '/v1/sessions',
   tag: 'People',
   summary: 'Sign in with the token of a link; the link is used up',
+  description:
+    'With an Idempotency-Key, made at random for this one call, a repeat after a lost answer gets the same session and cookie again.',
+  keyedBy: ({ token }) => `link:${tokenHash(token)}`,
   allow: ['anyone'],
   body: shape.sessionBody,
-  answers: { 201: { description: 'The session; its cookie is set', schema: shape.session } },
+  answers: {
+    201: {
+      description: 'The session; its cookie is set',
+      schema: shape.session,
+      headers: { 'Set-Cookie': 'The cookie of the session' },
+    },
+  },
   refusals: ['link_used', 'link_expired', 'not_found', 'forbidden'],
   events: ['person.signed_in'],
-  handle: async ({ call, body }, deps) => {
-    const opened = await transact(deps, call, (unit) => signIn(unit, body.token));
-    const { expiresAt } = opened.session;
-    return created(sessionBody(opened.person, opened.token, expiresAt), {
-      'set-cookie': sessionCookie(deps, opened.token, expiresAt),
-    });
-  },
+  handle: ({ call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const opened = await signIn(unit, body.token);
+      const { expiresAt } = opened.session;
+      return created(sessionBody(opened.person, opened.token, expiresAt), {
+        'set-cookie': sessionCookie(deps, opened.token, expiresAt),
+      });
+    }),
 });
 
 const show = defineRoute({
@@ -194,18 +206,19 @@ const prove = defineRoute({
   refusals: ['not_found'],
   // Nothing changes until an agent uses the proof, which is then part of task.started.
   events: [],
-  handle: async ({ principal, body }, deps) => {
-    const agent = await findAgent(deps.db.query, body.agent);
-    if (!agent) throw new Refusal('not_found', 'There is no such agent.');
-    const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
-    const token = await deps.tokens.sign(TRIGGER_PROOF, {
-      iss: deps.installation.issuer,
-      sub: asPerson(principal).id,
-      aud: agent.id,
-      exp,
-    });
-    return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
-  },
+  handle: ({ principal, call, once, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const agent = await findAgent(unit.sql, body.agent);
+      if (!agent) throw new Refusal('not_found', 'There is no such agent.');
+      const exp = Math.floor(Date.now() / 1000) + TRIGGER_PROOF_SECONDS;
+      const token = await deps.tokens.sign(TRIGGER_PROOF, {
+        iss: deps.installation.issuer,
+        sub: asPerson(principal).id,
+        aud: agent.id,
+        exp,
+      });
+      return created({ trigger_proof: token, expires_at: new Date(exp * 1000).toISOString() });
+    }),
 });
 
 /** The route table has let only people through. */

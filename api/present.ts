@@ -1,9 +1,11 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
-import { keysOf } from '../commands/agents.ts';
+import { keysOf } from '../commands/agent-keys.ts';
 import { tallyOf } from '../commands/decide.ts';
+import type { Answer } from '../commands/once.ts';
 import { cardOf, votesOn } from '../commands/requests.ts';
 import { aliveUnder } from '../commands/tasks.ts';
+import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type {
   AgentRow,
@@ -155,4 +157,18 @@ async function isCollectable(
     .from(credential)
     .where(eq(credential.id, row.credential));
   return lease?.state === 'active';
+}
+
+/** The answer to something that waits for people: the request, why it waits, and where to look. */
+export async function presentHeld(
+  query: Query | Transaction,
+  row: RequestRow,
+  publicUrl: string,
+): Promise<Answer> {
+  const request = await presentRequest(query, row, publicUrl, await databaseTime(query));
+  return {
+    status: 202,
+    body: { request, denial: { reasons: row.whyHeld } },
+    headers: { location: `/v1/requests/${row.id}` },
+  };
 }

@@ -5,8 +5,8 @@ import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { isAdmin, onlyReads, type Principal } from '../commands/principal.ts';
-import { asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { mayVote, type Principal } from '../commands/principal.ts';
+import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
@@ -62,7 +62,7 @@ const list = defineRoute({
 /** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
 export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
   if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: !onlyReads(principal.roles) };
+  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
   const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
   return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
 }
@@ -136,10 +136,10 @@ const vote = defineRoute({
     'request.expired',
     'permit.issued',
   ],
-  handle: async ({ principal, call, once, params, body }, deps) => {
-    const { id } = await visibleRequest(deps, principal, params['id']);
+  handle: ({ call, once, params, body }, deps) => {
     const ballot: Ballot = {
-      request: id,
+      // Not looked up first: whom a request is hidden from, the one that decides refuses by name, and logs it.
+      request: params['id'] ?? '',
       decision: body.decision,
       shown: body.shown,
       reason: body.reason ?? null,
@@ -229,27 +229,26 @@ const cancel = defineRoute({
   method: 'post',
   path: '/v1/requests/{id}/cancel',
   tag: 'Requests',
-  summary: 'Withdraw a request that nobody has decided',
+  summary: 'Withdraw a request that nobody has decided; only whoever asked can',
   allow: ['agent', 'member', 'service'],
   body: shape.emptyBody,
   answers: { 200: { description: 'The cancelled request', schema: shape.request } },
   refusals: ['not_found', 'already_decided', 'forbidden'],
-  events: ['request.cancelled'],
+  events: ['request.cancelled', 'request.expired'],
   handle: async ({ principal, call, once, params }, deps) => {
     const row = await visibleRequest(deps, principal, params['id']);
     if (!isRequester(principal, row))
       throw new Refusal('forbidden', 'Only whoever asked can withdraw a request.');
     return answerOnce(deps, call, once, async (unit) => {
       const cancelled = await cancelRequest(unit, row.id);
+      if (cancelled instanceof Refusal) return cancelled;
       return ok(await presentRequest(unit.sql, cancelled, deps.publicUrl, unit.at));
     });
   },
 });
 
 function isRequester(principal: Principal | null, row: RequestRow): boolean {
-  if (principal === null) return false;
-  if (principal.kind === row.requester.type && principal.id === row.requester.id) return true;
-  return principal.kind === 'service' && isAdmin(principal);
+  return principal?.kind === row.requester.type && principal.id === row.requester.id;
 }
 
 const remind = defineRoute({
@@ -262,20 +261,19 @@ const remind = defineRoute({
   answers: { 202: { description: 'They are being told', schema: shape.request } },
   refusals: ['not_found', 'too_soon', 'already_decided'],
   events: ['request.reminded'],
-  handle: async ({ principal, params }, deps) => {
-    const row = await visibleRequest(deps, principal, params['id']);
-    if (row.state !== 'pending')
-      throw new Refusal('already_decided', `This request is already ${row.state}.`, {
-        state: row.state,
-        decided_by: row.decidedBy,
-      });
-    if (!(await deps.remindApprovers(row.id)))
-      throw new Refusal(
-        'too_soon',
-        'The approvers were told a moment ago: give them a few minutes.',
-      );
-    const now = await databaseTime(deps.db.query);
-    return accepted(await presentRequest(deps.db.query, row, deps.publicUrl, now));
+  handle: async ({ principal, call, once, params }, deps) => {
+    const { id } = await visibleRequest(deps, principal, params['id']);
+    return answerOnce(deps, call, once, async (unit) => {
+      const row = await findRequest(unit.sql, id);
+      if (!row) throw new Refusal('not_found', 'There is no such request.');
+      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (!(await deps.remindApprovers(row.id)))
+        throw new Refusal(
+          'too_soon',
+          'The approvers were told a moment ago: give them a few minutes.',
+        );
+      return accepted(await presentRequest(unit.sql, row, deps.publicUrl, unit.at));
+    });
   },
 });
 

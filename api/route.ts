@@ -13,6 +13,7 @@ import type { JsonValue } from '../domain/json.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Keyring } from '../keys/keyring.ts';
 import { invalid, readJson, refuseUnstorableText } from './body.ts';
+import { explainIssues } from './explain.ts';
 
 /** Who a route is for. `admin` and `auditor` are people with that role, or the admin token. */
 /** `person` is anybody signed in; `member` only people who may do more than read. */
@@ -54,6 +55,8 @@ export interface AnswerShape {
   contentType?: string;
   /** A type it also comes in, when the caller asks for that. */
   otherType?: string;
+  /** Headers it carries besides those of every answer, and what each says. */
+  headers?: Record<string, string>;
 }
 
 export interface Route<B = unknown, Q = unknown> {
@@ -61,11 +64,15 @@ export interface Route<B = unknown, Q = unknown> {
   path: `/${string}`;
   tag: string;
   summary: string;
+  /** What the summary has no room for; Markdown. */
+  description?: string;
   allow: readonly Who[];
   body?: z.ZodType<B>;
   /** A form that the handler reads itself; here for the documents. */
   form?: z.ZodType;
   query?: z.ZodType<Q>;
+  /** Whose an Idempotency-Key is on a route for callers who have no name yet. */
+  keyedBy?: (body: B) => string;
   answers: Record<number, AnswerShape>;
   refusals: readonly RefusalCode[];
   /** Events this route can cause. A route that changes something and names none does not pass the tests. */
@@ -101,20 +108,30 @@ export function mount(app: App, routes: readonly Route[], deps: ApiDeps): void {
 export const honoPath = (path: string): string =>
   path.replaceAll('{path}', ':path{.+}').replaceAll(/\{(\w+)\}(?!$|\w)|\{(\w+)\}$/g, ':$1$2');
 
+/** The paths that a route takes. */
+export const patternOf = (path: string): RegExp =>
+  new RegExp(
+    `^${path
+      .replaceAll('.', String.raw`\.`)
+      .replaceAll('{path}', '.+')
+      .replaceAll(/\{\w+\}/g, '[^/]+')}$`,
+  );
+
 async function serve(route: Route, context: AppContext, deps: ApiDeps): Promise<Response> {
   const principal = context.get('principal');
   refuseOthers(route, principal);
   for (const part of Object.values(context.req.param())) refuseUnstorableText(part);
   const body = await readBody(route, context);
+  const parsed = route.body ? parse(route.body, body, 'body') : {};
   const incoming: Incoming<unknown, unknown> = {
     principal,
     call: {
       principal: principal ?? { kind: 'service', id: 'anonymous' },
       traceId: context.get('traceId'),
     },
-    once: onceKey(route, context, principal, body),
+    once: onceKey(route, context, callerOf(route, principal, parsed), body),
     params: context.req.param(),
-    body: route.body ? parse(route.body, body, 'body') : {},
+    body: parsed,
     query: route.query ? parse(route.query, queryOf(context), 'query') : noQuery(context),
     waitSeconds: waitSeconds(context.req.header('prefer')),
     context,
@@ -133,7 +150,24 @@ function refuseOthers(route: Route, principal: Principal | null): void {
       'Send a bearer token, or sign in: this needs to know who asks.',
     );
   if (!route.allow.some((who) => isOneOf(principal, who)))
-    throw new Refusal('forbidden', `This is for: ${route.allow.join(', ')}.`);
+    throw new Refusal('forbidden', `This is for ${whoIsMeant(route.allow)}.`);
+}
+
+const WORDS: Record<Who, readonly string[]> = {
+  anyone: ['everybody'],
+  agent: ['agents'],
+  person: ['people who are signed in'],
+  member: ['people who may do more than read'],
+  service: ['the admin token'],
+  admin: ['administrators', 'the admin token'],
+  auditor: ['auditors', 'administrators', 'the admin token'],
+};
+
+/** Everybody whom a route lets through, in words. */
+function whoIsMeant(allow: readonly Who[]): string {
+  const words = [...new Set(allow.flatMap((who) => WORDS[who]))];
+  const last = words.pop() ?? 'nobody';
+  return words.length === 0 ? last : `${words.join(', ')} and ${last}`;
 }
 
 /** Whether a principal is among those a route is for. */
@@ -157,18 +191,27 @@ export function isOneOf(principal: Principal, who: Who): boolean {
 const readBody = async (route: Route, context: AppContext): Promise<JsonValue> =>
   route.body ? readJson(context.req) : {};
 
+/** Whether an Idempotency-Key means something on a route. */
+export const takesKey = (route: Route): boolean =>
+  route.method !== 'get' && (route.keyedBy !== undefined || !route.allow.includes('anyone'));
+
+function callerOf(route: Route, principal: Principal | null, body: unknown): string | null {
+  if (route.keyedBy) return route.keyedBy(body);
+  return principal && keyOf(principal);
+}
+
 function onceKey(
   route: Route,
   context: AppContext,
-  principal: Principal | null,
+  caller: string | null,
   body: JsonValue,
 ): OnceKey | null {
   const key = context.req.header('idempotency-key');
-  if (key === undefined || route.method === 'get' || principal === null) return null;
+  if (key === undefined || !takesKey(route) || caller === null) return null;
   if (!/^[\x21-\x7e]{1,255}$/.test(key))
     throw invalid('An Idempotency-Key has 1 to 255 visible ASCII characters.');
   return {
-    principal: keyOf(principal),
+    principal: caller,
     route: `${route.method} ${context.req.path}`,
     key,
     fingerprint: fingerprintOf(body),
@@ -178,11 +221,13 @@ function onceKey(
 function parse<T>(schema: z.ZodType<T>, value: unknown, place: string): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const errors = parsed.error.issues.map((issue) => ({
-    pointer: `/${issue.path.map((step) => String(step).replaceAll('~', '~0').replaceAll('/', '~1')).join('/')}`,
-    detail: issue.message,
-  }));
-  throw invalid(`The ${place} is not what this takes: ${errors[0]?.detail ?? 'unknown'}.`, errors);
+  const errors = explainIssues(schema, parsed.error.issues, value);
+  const [first] = errors;
+  const says = first ? `${first.name} ${first.detail}` : 'it is something else';
+  throw invalid(
+    `The ${place} is not what this takes: ${says}.`,
+    errors.map(({ pointer, detail }) => ({ pointer, detail })),
+  );
 }
 
 function queryOf(context: AppContext): Record<string, string> {

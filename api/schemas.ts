@@ -158,7 +158,8 @@ export const task = z
 export const credentialBody = z.strictObject({
   role: z.string().max(100),
   seal_to: jwk,
-  ttl_seconds: z.int().min(1).max(86_400).optional(),
+  /** No upper bound here: how long is too long depends on the role, which then says so. */
+  ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
 });
@@ -239,7 +240,8 @@ export const request = z
   })
   .meta({ id: 'Request' });
 
-export const heldCredential = z.object({
+/** What waits for people, and why it does. */
+export const heldAction = z.object({
   request,
   denial: z.object({ reasons: z.array(z.string()) }),
 });

@@ -7,7 +7,6 @@ import { asCredentialId } from '../commands/leases.ts';
 import { answerOnce, type Answer } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
 import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
-import { databaseTime } from '../commands/unit.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';
@@ -15,7 +14,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
-import { presentCredential, presentIssued, presentRequest, presentTask } from './present.ts';
+import { presentCredential, presentHeld, presentIssued, presentTask } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -103,19 +102,24 @@ const show = defineRoute({
     ok(await presentTask(deps.db.query, await visibleTask(deps, principal, params['id']))),
 });
 
+/** What an Idempotency-Key means where the answer also depends on the time of asking. */
+const WAITING =
+  'Ending has one effect per Idempotency-Key, and a repeat has the same answer. With Prefer: wait the answer says how far the end has come by now, so it is never a replay and carries no Idempotent-Replayed.';
+
 const complete = defineRoute({
   method: 'post',
   path: '/v1/tasks/{id}/complete',
   tag: 'Tasks',
   summary:
     'End a task: everything under it is revoked. With Prefer: wait, answered when it is seen gone',
+  description: WAITING,
   allow: ['agent', 'admin'],
   body: shape.emptyBody,
   answers: {
     200: { description: 'Ended, and nothing of it is alive', schema: shape.task },
     202: { description: 'Ending', schema: shape.task },
   },
-  refusals: ['not_found'],
+  refusals: ['not_found', 'wrong_state'],
   events: ['task.ending', 'task.completed', 'credential.revoke_intended', 'credential.revoked'],
   handle: (incoming, deps) => finish(incoming, deps, 'completed', null),
 });
@@ -125,13 +129,14 @@ const fail = defineRoute({
   path: '/v1/tasks/{id}/fail',
   tag: 'Tasks',
   summary: 'End a task that failed: everything under it is revoked',
+  description: WAITING,
   allow: ['agent', 'admin'],
   body: shape.failBody,
   answers: {
     200: { description: 'Ended, and nothing of it is alive', schema: shape.task },
     202: { description: 'Ending', schema: shape.task },
   },
-  refusals: ['not_found'],
+  refusals: ['not_found', 'wrong_state'],
   events: ['task.ending', 'task.failed', 'credential.revoke_intended', 'credential.revoked'],
   handle: (incoming, deps) => finish(incoming, deps, 'failed', incoming.body.reason),
 });
@@ -146,15 +151,23 @@ async function finish(
   const { id } = await visibleTask(deps, principal, params['id']);
   const answer = await answerOnce(deps, call, once, async (unit) => {
     const row = await endTask(unit, id, outcome, reason);
-    return accepted(await presentTask(unit.sql, row));
+    return wasEndedOtherwise(row, outcome) ?? accepted(await presentTask(unit.sql, row));
   });
   if (answer instanceof Refusal || waitSeconds === 0) return answer;
   const read = async (): Promise<TaskRow | null> => findTask(deps.db.query, id);
   const isOver = (row: TaskRow | null): boolean => row !== null && isFinal('task', row.state);
   const row = await waitUntil(deps.changes, id, waitSeconds, read, isOver);
   if (!row) throw new Refusal('not_found', 'There is no such task.');
-  const body = await presentTask(deps.db.query, row);
-  return { ...answer, status: isOver(row) ? 200 : 202, body };
+  // Waiting asks what came of it since, so the answer is of now even when the effect was of an earlier call.
+  return { status: isOver(row) ? 200 : 202, body: await presentTask(deps.db.query, row) };
+}
+
+/** Saying the same again changes nothing; saying the opposite of what an agent said before is refused. */
+function wasEndedOtherwise(row: TaskRow, outcome: 'completed' | 'failed'): Refusal | null {
+  const said = row.outcome === 'completed' || row.outcome === 'failed' ? row.outcome : outcome;
+  if (said === outcome) return null;
+  const message = `This task already ${said}: it cannot be said to have ${outcome} as well.`;
+  return new Refusal('wrong_state', message, { state: row.state });
 }
 
 const credentials = defineRoute({
@@ -197,11 +210,17 @@ const ask = defineRoute({
   path: '/v1/tasks/{id}/credentials',
   tag: 'Credentials',
   summary: 'Ask for a credential: issued at once, or held until people agree',
+  description:
+    'The same action asked for again under the same task is the same request while that is pending or approved. Until people decide, the newest `seal_to` and the newest `callback` replace the earlier ones.',
   allow: ['agent'],
   body: shape.credentialBody,
   answers: {
     201: { description: 'Issued; sealed opens with your key', schema: shape.issuedCredential },
-    202: { description: 'Held: the request waits for people', schema: shape.heldCredential },
+    202: {
+      description: 'Held: the request waits for people',
+      schema: shape.heldAction,
+      headers: { Location: 'The path of the request' },
+    },
   },
   refusals: [
     'not_found',
@@ -235,13 +254,7 @@ const ask = defineRoute({
     };
     return requestCredential(deps, call, once, order, {
       issued: (row) => created(presentIssued(row)),
-      held: async (tx, row) => {
-        const request = await presentRequest(tx, row, deps.publicUrl, await databaseTime(tx));
-        return accepted(
-          { request, denial: { reasons: row.whyHeld } },
-          { location: `/v1/requests/${row.id}` },
-        );
-      },
+      held: (tx, row) => presentHeld(tx, row, deps.publicUrl),
     });
   },
 });

@@ -4,9 +4,9 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { canonicalJson, parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { openCheckpoint, parseVerifierKey } from '../domain/note.ts';
 import { decodeEntries, tilePath, tileWidth, TILE_WIDTH } from '../domain/tile.ts';
-import { object, objects, text } from '../domain/verdict/facts.ts';
+import { controlsIn, object, objects, text, type Leaf } from '../domain/verdict/facts.ts';
 import { verifyEd25519 } from '../keys/ed25519.ts';
-import { BUNDLE_FORMAT, verifyBundle } from '../sdk/verify.ts';
+import { BUNDLE_FORMAT, verifyBundle, type BundleVerdict } from '../sdk/verify.ts';
 import { UsageError } from './exit.ts';
 
 /** How the exporter reaches the server. */
@@ -33,15 +33,31 @@ export async function exportBundle(
   if (!checkpoint)
     throw new UsageError('the server’s checkpoint does not verify with its own key.');
   const lines: JsonValue[] = [{ bundle: { format: BUNDLE_FORMAT, vkey, checkpoint: note } }];
-  for await (const leaf of readLeaves(source, checkpoint.size)) lines.push({ leaf });
-  const controls = await readControls(source);
+  const leaves: Leaf[] = [];
+  for await (const leaf of readLeaves(source, checkpoint.size)) {
+    leaves.push({ index: leaves.length, event: object(parseJson(leaf)) });
+    lines.push({ leaf });
+  }
+  // Also what policy knows no more: a control that was renamed keeps its history.
+  const controls = [
+    ...new Set([...(await readControls(source)), ...controlsIn(leaves)]),
+  ].toSorted();
   for (const control of controls)
     lines.push({ verdict: await readVerdict(source, control, checkpoint.size, options) });
   const body = lines.map((line) => `${canonicalJson(line)}\n`).join('');
   const sha256 = createHash('sha256').update(body).digest('hex');
-  await writeFile(options.out, `${body}${canonicalJson({ sha256 })}\n`);
+  await writeOut(options.out, `${body}${canonicalJson({ sha256 })}\n`);
   return { size: checkpoint.size, controls };
 }
+
+/** A place that cannot be written to is a slip of whoever named it. */
+const writeOut = (file: string, content: string): Promise<void> =>
+  writeFile(file, content).catch((error: unknown) => {
+    const code = error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+    throw new UsageError(
+      `${file} cannot be written (${code}): name a file in a folder that is there.`,
+    );
+  });
 
 async function* readLeaves(source: Source, size: number): AsyncGenerator<string> {
   for (let index = 0; index * TILE_WIDTH < size; index += 1) {
@@ -69,7 +85,9 @@ async function readVerdict(
     ...(from && { from }),
     ...(to && { to }),
   });
-  return parsed(await source.read(`/v1/controls/${control}/verdict?${query.toString()}`));
+  return parsed(
+    await source.read(`/v1/controls/${encodeURIComponent(control)}/verdict?${query.toString()}`),
+  );
 }
 
 const parsed = (body: Buffer): JsonObject => object(parseJson(body.toString('utf8')));
@@ -84,13 +102,16 @@ export async function verifyFile(
   file: string,
   options: VerifyOptions,
 ): Promise<{ ok: boolean; lines: string[] }> {
-  const read = (name: string): Promise<string> =>
-    readFile(name, 'utf8').catch(() => {
+  const read = (name: string): Promise<Buffer> =>
+    readFile(name).catch(() => {
       throw new UsageError(`${name} cannot be read.`);
     });
-  const result = verifyBundle(await read(file), {
+  const bundle = textOf(await read(file));
+  if (bundle === null) return { ok: false, lines: ['does not verify: it is not UTF-8'] };
+  const result = verifyBundle(bundle, {
     key: options.key === undefined ? undefined : await keyFrom(options.key),
-    earlier: options.earlier === undefined ? undefined : await read(options.earlier),
+    earlier:
+      options.earlier === undefined ? undefined : (textOf(await read(options.earlier)) ?? ''),
   });
   if (!result.ok) return { ok: false, lines: [`does not verify: ${result.problem}`] };
   return {
@@ -100,12 +121,32 @@ export async function verifyFile(
       result.keyGiven
         ? 'the key is the one you brought'
         : 'the key is the one in the bundle: compare it with a copy you got elsewhere (--key)',
-      ...result.verdicts.map(
-        ({ control, verdict, simulated }) =>
-          `${control}: ${verdict}${simulated ? ' (simulated)' : ''}, computed again from the leaves`,
-      ),
+      ...result.verdicts.flatMap(verdictLines),
     ],
   };
+}
+
+function verdictLines({
+  control,
+  verdict,
+  simulated,
+  period,
+  throughout,
+}: BundleVerdict): string[] {
+  const played = simulated ? ' (simulated)' : '';
+  return [
+    `${control}: ${verdict}${played}, computed again from the leaves of ${period.from} to ${period.to}`,
+    ...(throughout === verdict ? [] : [`${control}: ${throughout} over the whole log`]),
+  ];
+}
+
+/** Bytes that are not UTF-8 are no text: read as U+FFFD, a changed byte could pass for the one that was there. */
+function textOf(bytes: Buffer): string | null {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    return null;
+  }
 }
 
 /** A verifier key, or a file that holds one. */

@@ -1,7 +1,7 @@
 // The API process.
 import { createHash } from 'node:crypto';
 import { serve as listen } from '@hono/node-server';
-import { WorkflowUpdateFailedError } from '@temporalio/client';
+import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { replyEphemeral } from '../activities/slack/client.ts';
 import { createApp } from '../api/app.ts';
 import type { ApiDeps } from '../api/route.ts';
@@ -43,30 +43,55 @@ export async function serve(config: Config): Promise<Running> {
         return true;
       } catch (error) {
         if (error instanceof WorkflowUpdateFailedError) return false;
+        // Its workflow is only just starting, and will tell the approvers, or it was decided a moment ago.
+        if (error instanceof WorkflowNotFoundError) return false;
         throw error;
       }
     },
     readiness: readinessOf(service.db, client),
     metrics: metrics.text,
   };
-  const app = createApp(deps, { hosts, log: service.log, observe: metrics.observe });
+  let stopping = false;
+  const app = createApp(deps, {
+    hosts,
+    log: service.log,
+    observe: metrics.observe,
+    isStopping: () => stopping,
+  });
   const server = await bind(app.fetch, config);
   service.log('listening', { url: config.publicUrl });
   return {
     failed: new Promise<never>(() => undefined),
     close: async () => {
-      await new Promise<void>((resolve) => {
-        server.close(() => resolve());
-        // Long polls would keep the server open for a minute: they are cut, and their callers ask again.
-        setTimeout(() => {
-          if ('closeAllConnections' in server) server.closeAllConnections();
-        }, 2_000).unref();
-      });
+      stopping = true;
+      // Long polls answer with what they last saw, and their callers ask again.
+      changes.finish();
+      await drained(server);
       await changes.close();
       await client.connection.close();
       await service.close();
     },
   };
+}
+
+/** A call that is not finished by then is cut; its Idempotency-Key tells its caller what became of it. */
+const DRAIN_MS = 5_000;
+
+/** Takes no more connections, and waits for the calls that are under way. */
+function drained(server: ReturnType<typeof listen>): Promise<void> {
+  return new Promise((resolve) => {
+    const deadline = Date.now() + DRAIN_MS;
+    const closing = setInterval(() => {
+      if (!('closeAllConnections' in server)) return;
+      // A kept connection falls idle when its last call is answered.
+      if (Date.now() < deadline) server.closeIdleConnections();
+      else server.closeAllConnections();
+    }, 100);
+    server.close(() => {
+      clearInterval(closing);
+      resolve();
+    });
+  });
 }
 
 function bind(

@@ -3,7 +3,7 @@
 import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { constants, openSync, readFileSync } from 'node:fs';
-import { access, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -123,15 +123,44 @@ async function prepareState(config: Config): Promise<void> {
 
 const pidFileOf = (config: Config): string => path.join(config.state, 'start.pid');
 
+/** Takes the state folder for this process, or says which one holds it. Of two that come together one gets it. */
 async function refuseSecondStart(config: Config): Promise<void> {
   const file = pidFileOf(config);
-  const pid = Number(await readFile(file, 'utf8').catch(() => ''));
-  const isRunning = pid > 1 && pid !== process.pid && isAlive(pid);
-  if (isRunning && (await commandLine(pid)).includes('countersign'))
-    throw new StartError(
-      `Countersign is already running on ${config.state} (process ${pid}): stop it first, or set COUNTERSIGN_STATE.`,
-    );
-  await writeFile(file, `${process.pid}\n`);
+  const own = `${file}.${process.pid}`;
+  await writeFile(own, `${process.pid}\n`);
+  try {
+    // A link appears whole or not at all, and never in the place of another.
+    while (!(await isLinked(own, file))) {
+      const held = await readFile(file, 'utf8').catch(() => '');
+      const pid = Number(held);
+      const isRunning = pid > 1 && pid !== process.pid && isAlive(pid);
+      if (isRunning && (await commandLine(pid)).includes('countersign'))
+        throw new StartError(
+          `Countersign is already running on ${config.state} (process ${pid}): stop it first, or set COUNTERSIGN_STATE.`,
+        );
+      await removeStale(file, held);
+    }
+  } finally {
+    await rm(own, { force: true });
+  }
+}
+
+const isLinked = (own: string, file: string): Promise<boolean> =>
+  link(own, file).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+      throw error;
+    },
+  );
+
+/** Removes what a killed start left, unless another start has put its own there meanwhile. */
+async function removeStale(file: string, held: string): Promise<void> {
+  const aside = `${file}.stale.${process.pid}`;
+  await rename(file, aside).catch(() => undefined);
+  const moved = await readFile(aside, 'utf8').catch(() => held);
+  if (moved !== held) await isLinked(aside, file);
+  await rm(aside, { force: true });
 }
 
 async function embeddedPostgres(

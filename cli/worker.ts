@@ -1,7 +1,7 @@
 // The worker process: workflows and their activities, and the loops that keep the record going.
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -43,7 +43,7 @@ export async function work(config: Config): Promise<Running> {
   const client = lazyClient(config, service.keys, address);
   const state: WorkerState = { worker: null, stopping: false };
   const sequencer = await startSequencer(service);
-  const loops = [sequencer, ...(await startLoops(service, client, state))];
+  const loops = await startLoops(service, client, state);
   await wakeTargets(service);
   const running = keepWorking(service, address, state);
   return {
@@ -54,8 +54,9 @@ export async function work(config: Config): Promise<Running> {
     close: async () => {
       state.stopping = true;
       if (state.worker?.getState() === 'RUNNING') state.worker.shutdown();
-      await running.catch(() => undefined);
-      await Promise.all(loops.map((loop) => loop.stop()));
+      await Promise.all([running.catch(() => undefined), ...loops.map((loop) => loop.stop())]);
+      // Last, so that it still takes the events of what was finished meanwhile.
+      await sequencer.stop();
       await client.connection.close();
       await service.close();
     },
@@ -125,11 +126,19 @@ async function workOnce(
     });
     state.worker = worker;
     service.log('working', { count: 1 });
-    await worker.run();
+    const ended = worker.run();
+    // Told to stop while it was being made: nobody else would tell it.
+    if (state.stopping) worker.shutdown();
+    await ended;
   } finally {
     await connection.close().catch(() => undefined);
   }
 }
+
+/** A Temporal that accepts calls and does not answer them must not hold up a loop, nor our end. */
+const CALL_MS_MAX = 5_000;
+const withDeadline = <T>(client: Client, call: () => Promise<T>): Promise<T> =>
+  client.withDeadline(Date.now() + CALL_MS_MAX, call);
 
 const asLoop = (id: string): Call => ({ principal: { kind: 'workflow', id }, traceId: null });
 
@@ -143,7 +152,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       log,
       everyMs: 2_000,
       listen: { db, channel: CHANNELS.wake },
-      round: async () => (await relayOnce(db, client)) > 0,
+      round: async () => (await withDeadline(client, () => relayOnce(db, client))) > 0,
     }),
     startLoop({
       name: 'heartbeat',
@@ -153,7 +162,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         // A worker that cannot reach Temporal could revoke nothing, so it does not count as one.
         const due = Date.now() - lastBeat >= HEARTBEAT_MS;
         if (!due || state.worker?.getState() !== 'RUNNING') return false;
-        await client.connection.workflowService.getSystemInfo({});
+        await withDeadline(client, () => client.connection.workflowService.getSystemInfo({}));
         await transact(deps, asLoop('heartbeat'), (unit) => recordHeartbeat(unit, id));
         lastBeat = Date.now();
         return false;
@@ -207,7 +216,7 @@ async function startSequencer(service: Service): Promise<Loop> {
     key: keys.log,
     crashPoint: crashPoints(config),
   };
-  let known = await readFile(file, 'utf8').catch(() => null);
+  let known = await readKept(file);
   const loop = await startLoop({
     name: 'sequencer',
     log,
@@ -237,8 +246,22 @@ async function startSequencer(service: Service): Promise<Loop> {
 
 /** The newest checkpoint, where a restored database cannot take it back. */
 async function keepOutside(file: string, checkpoint: string): Promise<void> {
-  await writeFile(`${file}.new`, checkpoint);
+  const draft = await open(`${file}.new`, 'w');
+  await draft.writeFile(checkpoint);
+  // Without this a power cut could leave a file of that name with nothing in it.
+  await draft.sync();
+  await draft.close();
   await rename(`${file}.new`, file);
+}
+
+/** What was kept; null only where nothing ever was. A copy that cannot be read is no reason to go on without. */
+async function readKept(file: string): Promise<string | null> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null;
+    throw error;
+  }
 }
 
 /** Every target of the policy gets its reaper, whether anything is due or not. */

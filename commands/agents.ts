@@ -1,7 +1,7 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
 import { and, eq, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { AgentRow, KeyRow, RequestRow } from '../db/rows.ts';
+import type { AgentRow, RequestRow } from '../db/rows.ts';
 import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
@@ -9,6 +9,7 @@ import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { agentSpiffeId, parseTrustDomain } from '../domain/spiffe-id.ts';
 import type { PublicKey } from '../keys/public-key.ts';
+import { refuseTakenKeys, rotationDueAfter, storeKeys } from './agent-keys.ts';
 import type { Deps } from './deps.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
@@ -27,8 +28,7 @@ export interface Registration {
   keys: PublicKey[];
 }
 
-/** How long a key and an admission are good before somebody should look again. */
-const ROTATION_DAYS = 90;
+/** How long an admission is good before somebody should look again. */
 const REVIEW_DAYS = 180;
 
 const daysAfter = (at: string, days: number): string =>
@@ -40,7 +40,8 @@ export async function registerAgent(
   deps: Deps,
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
-  await refuseTaken(unit, registration);
+  await refuseTakenName(unit, registration.name);
+  await refuseTakenKeys(unit, registration.keys);
   const registrar = partyOf(unit.call.principal);
   const row: AgentRow = {
     id: newId('agent'),
@@ -61,7 +62,7 @@ export async function registerAgent(
     reviewDueAt: null,
   };
   await unit.sql.insert(agent).values(row);
-  await unit.sql.insert(agentKey).values(registration.keys.map((key) => keyRow(unit, row.id, key)));
+  await storeKeys(unit, row.id, registration.keys);
   unit.emit('agent.requested', {
     subject: row.id,
     agent: row.id,
@@ -118,7 +119,7 @@ async function askAdmission(
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   }
@@ -136,22 +137,13 @@ const about = <D>(row: AgentRow, detail: D) => ({
   private: {},
 });
 
-async function refuseTaken(unit: Unit, { name, keys }: Registration): Promise<void> {
+async function refuseTakenName(unit: Unit, name: string): Promise<void> {
   const [named] = await unit.sql.select({ id: agent.id }).from(agent).where(eq(agent.name, name));
   if (named)
     throw new Refusal(
       'name_taken',
       `An agent is or was called "${name}", and a name is never given twice: choose another.`,
     );
-  const prints = keys.map((key) => key.thumbprint);
-  if (new Set(prints).size < prints.length)
-    throw new Refusal('key_in_use', 'The same key was sent twice.');
-  const [used] = await unit.sql
-    .select({ id: agentKey.id })
-    .from(agentKey)
-    .where(inArray(agentKey.thumbprint, prints));
-  if (used)
-    throw new Refusal('key_in_use', 'This key already belongs to an agent: make one for each.');
 }
 
 async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
@@ -164,15 +156,6 @@ async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
   return row.id;
 }
 
-const keyRow = (unit: Unit, id: Id<'agent'>, key: PublicKey): KeyRow => ({
-  id: newId('key'),
-  agent: id,
-  thumbprint: key.thumbprint,
-  jwk: key.jwk,
-  state: 'active',
-  createdAt: unit.at,
-});
-
 /** Lets in the agent that an approved request is about. */
 export async function admitAgent(unit: Unit, request: RequestRow): Promise<void> {
   const row = await lockAgent(unit, request.agent ?? '');
@@ -183,7 +166,7 @@ async function admit(unit: Unit, row: AgentRow, request: RequestRow | null): Pro
   const change = {
     spiffeId: agentSpiffeId(parseTrustDomain(unit.installation.trustDomain), row.name),
     admittedAt: unit.at,
-    rotationDueAt: daysAfter(unit.at, ROTATION_DAYS),
+    rotationDueAt: rotationDueAfter(unit.at),
     reviewDueAt: daysAfter(unit.at, REVIEW_DAYS),
   };
   await moveAgent(unit, row, 'active', change);
@@ -347,39 +330,6 @@ const byWhom = (unit: Unit) => {
   return { type, id };
 };
 
-/** Adds a key beside the others, so that an agent can move to it without a gap. */
-export async function addKey(unit: Unit, id: string, key: PublicKey): Promise<KeyRow> {
-  const row = await lockAgent(unit, id);
-  if (row.state === 'retired' || row.state === 'rejected')
-    throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
-  await refuseTaken(unit, { ...row, name: '', keys: [key] });
-  const added = keyRow(unit, row.id, key);
-  await unit.sql.insert(agentKey).values(added);
-  await unit.sql
-    .update(agent)
-    .set({ rotationDueAt: daysAfter(unit.at, ROTATION_DAYS) })
-    .where(eq(agent.id, row.id));
-  unit.emit('agent.key_added', about(row, { key: added.id, thumbprint: added.thumbprint }));
-  return added;
-}
-
-/** Takes a key away. The last one stays: an agent without keys is one to suspend. */
-export async function revokeKey(unit: Unit, id: string, keyId: string): Promise<KeyRow> {
-  const row = await lockAgent(unit, id);
-  const keys = await unit.sql.select().from(agentKey).where(eq(agentKey.agent, row.id));
-  const key = keys.find((each) => each.id === keyId);
-  if (!key) throw new Refusal('not_found', 'This agent has no such key.');
-  if (key.state === 'revoked') return key;
-  if (!keys.some((each) => each.state === 'active' && each.id !== keyId))
-    throw new Refusal(
-      'wrong_state',
-      'This is the last key: add another first, or suspend the agent.',
-    );
-  await unit.sql.update(agentKey).set({ state: 'revoked' }).where(eq(agentKey.id, key.id));
-  unit.emit('agent.key_revoked', about(row, { key: key.id, thumbprint: key.thumbprint }));
-  return { ...key, state: 'revoked' };
-}
-
 export async function findAgent(query: Query | Transaction, id: string): Promise<AgentRow | null> {
   const [row] = await query
     .select()
@@ -387,6 +337,3 @@ export async function findAgent(query: Query | Transaction, id: string): Promise
     .where(eq(agent.id, asAgentId(id)));
   return row ?? null;
 }
-
-export const keysOf = (query: Query | Transaction, id: Id<'agent'>): Promise<KeyRow[]> =>
-  query.select().from(agentKey).where(eq(agentKey.agent, id)).orderBy(agentKey.id);

@@ -5,11 +5,16 @@ import { CHANNELS } from './unit.ts';
 export interface Changes {
   /** Resolves when this id changes, or after the time is over. */
   next(id: string, ms: number): Promise<void>;
+  /** Whether nobody should wait for anything any more. */
+  isOver(): boolean;
+  /** Ends all waiting: who waits gets the last reading now, and asks another replica. */
+  finish(): void;
   close(): Promise<void>;
 }
 
 export async function openChanges(db: Database): Promise<Changes> {
   const waiting = new Map<string, Set<() => void>>();
+  let over = false;
   const notify = (id: string): void => {
     for (const wake of waiting.get(id) ?? []) wake();
   };
@@ -32,6 +37,11 @@ export async function openChanges(db: Database): Promise<Changes> {
         const timer = setTimeout(done, ms);
         wakers.add(done);
       }),
+    isOver: () => over,
+    finish: () => {
+      over = true;
+      wakeAll();
+    },
     close: () => subscription.unlisten(),
   };
 }
@@ -53,7 +63,7 @@ export async function waitUntil<T>(
     const left = deadline - Date.now();
     const changed = changes.next(id, Math.max(0, Math.min(left, LOOK_MS)));
     const value = await read();
-    if (isDone(value) || left <= 0) return value;
+    if (isDone(value) || left <= 0 || changes.isOver()) return value;
     await changed;
   }
 }

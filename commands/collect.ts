@@ -72,12 +72,22 @@ async function settled<P extends Plan>(unit: Unit, once: OnceKey | null, plan: P
 
 const refused = (refusal: Refusal) => ({ kind: 'refused' as const, refusal });
 
-const notYet = (): Plan & { kind: 'refused' } =>
+/** Approved, and not made: either it is about to be, or the target did not let us when last tried. */
+const notYet = (row: RequestRow): Plan & { kind: 'refused' } =>
   refused(
-    new Refusal(
-      'owner_not_ready',
-      'This was approved and is being issued: collect it again in a second.',
-    ),
+    row.failure !== null
+      ? targetDown(row, row.failure)
+      : new Refusal(
+          'owner_not_ready',
+          'This was approved and is being issued: collect it again in a second.',
+        ),
+  );
+
+const targetDown = (row: RequestRow, code: string): Refusal =>
+  new Refusal(
+    'target_unavailable',
+    `This was approved, and its target could not issue it when last tried (${code}): it is tried again until ${row.approvedUntil ?? row.expiresAt}.`,
+    { target_code: code },
   );
 
 async function planCollection(
@@ -93,7 +103,7 @@ async function planCollection(
   const lease = await issuedFor(unit, row);
   const refusal = await whyNotCollectable(unit, deps, row, lease, collection);
   if (refusal) return refused(refusal);
-  if (lease?.state !== 'active') return notYet();
+  if (lease?.state !== 'active') return notYet(row);
   const key = collection.sealTo ?? (await readPublicKey(row.sealTo ?? {}, 'seal_key_invalid'));
   if (lease.sealed !== null && key.thumbprint === lease.sealThumbprint)
     return handOver(unit, row, lease, answer);
@@ -127,7 +137,7 @@ async function finishReseal(
     )
     .returning();
   // Another call brought another key meanwhile, and what it had made is what counts.
-  if (!resealed) return notYet();
+  if (!resealed) return notYet(row);
   unit.emit('credential.resealed', {
     ...aboutCredential(resealed),
     detail: {
@@ -182,6 +192,12 @@ async function whyNotCollectable(
   const lapsed = (): Promise<Refusal> =>
     refuseUse(unit, row, 'approval_lapsed', 'The approval was not used in time: ask again.');
   if (row.state === 'expired' && row.approvedUntil !== null) return lapsed();
+  if (row.state === 'superseded')
+    return new Refusal(
+      'not_approved',
+      'This request is superseded, since the policy changed while it was open: ask again.',
+      { state: row.state },
+    );
   if (row.state !== 'approved')
     return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
   const now = await unit.readClock();

@@ -128,7 +128,13 @@ async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Prom
   const { agent, owner, ask, action, evaluation } = held;
   const duplicate = await findLiveDuplicate(unit, owner.id, actionDigest(action));
   if (duplicate)
-    return answers.held(unit.sql, await resealRequest(unit, duplicate, ask.sealTo.jwk));
+    return answers.held(
+      unit.sql,
+      await resealRequest(unit, duplicate, {
+        sealTo: ask.sealTo.jwk,
+        callbackUrl: ask.callbackUrl,
+      }),
+    );
   const asked: Asked = {
     action,
     agent,
@@ -148,7 +154,7 @@ async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Prom
 
 const deniedBy = ({ id, evaluation }: Judged): Refusal =>
   new Refusal('denied', 'Policy does not allow this.', {
-    evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.reasons },
+    evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
   });
 
 async function settled(unit: Unit, once: OnceKey | null, answer: Answer): Promise<Plan> {

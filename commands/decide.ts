@@ -18,7 +18,7 @@ import {
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import { onlyReads, type PersonPrincipal, type Principal } from './principal.ts';
+import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -52,7 +52,8 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   if (principal.kind !== 'person') {
     const row = await findRequest(unit.sql, ballot.request);
     if (!row) throw new Refusal('not_found', 'There is no such request.');
-    return refuse(unit, row, ballot, 'human_required', 'Only a signed-in person can decide.');
+    const message = principal.kind === 'slack' ? unbound(principal.id) : ONLY_PEOPLE;
+    return refuse(unit, row, ballot, 'human_required', message);
   }
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
@@ -63,9 +64,15 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   return castVote(unit, row, voter, principal, ballot);
 }
 
+const ONLY_PEOPLE = 'Only a signed-in person can decide.';
+
+const unbound = (user: string): string =>
+  `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
+
 const CODE_MESSAGES = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
-  not_eligible: 'You are not among the approvers of this request.',
+  not_eligible:
+    'You are not among the approvers of this request: that takes the role approver and a group of its route.',
 } as const;
 
 async function whyRefused(
@@ -82,13 +89,7 @@ async function whyRefused(
   const cast = { channel: ballot.channel, strength: principal.strength };
   const mine = routesFor(voter, row.routes, row.involved, elapsed);
   if (!mine.some((route) => isTakenBy(route, cast)))
-    return refuse(
-      unit,
-      row,
-      ballot,
-      'stronger_auth_required',
-      'This request needs a stronger proof that you are here: open it on the web and sign in again.',
-    );
+    return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
   const [earlier] = await unit.sql
@@ -108,12 +109,21 @@ async function whyRefused(
   return null;
 }
 
+/** A vote that came another way than its route takes, or with less proof of presence than it wants. */
+function whyNotTaken(routes: readonly FrozenRoute[], channel: Channel): string {
+  const taken = [...new Set(routes.flatMap(({ rule }) => rule.channels))];
+  if (taken.includes(channel))
+    return 'This request needs a stronger proof that you are here: open it on the web and sign in again.';
+  return `Votes on this request are taken by ${taken.join(' or ')} only, and this one came by ${channel}.`;
+}
+
 async function whyTooLate(
   unit: Unit,
   row: RequestRow,
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
+  if (row.state === 'expired' && row.approvedUntil !== null) return lapsed(unit, row, ballot);
   if (row.state === 'expired') return expired(unit, row, ballot);
   if (row.state !== 'pending') {
     const refusal = alreadyDecided(row);
@@ -122,6 +132,18 @@ async function whyTooLate(
   }
   if (now < row.expiresAt) return null;
   return expired(unit, await expireLocked(unit, row), ballot);
+}
+
+/** It was decided, and what was decided is over: no vote came too late. */
+async function lapsed(unit: Unit, row: RequestRow, ballot: Ballot): Promise<Refusal> {
+  emitRefused(unit, row, ballot, 'already_decided');
+  const by = row.decidedBy;
+  const [who] = by === null ? [] : await unit.sql.select().from(person).where(eq(person.id, by));
+  return new Refusal(
+    'already_decided',
+    `This request was approved by ${who?.name ?? 'its approvers'}, and the approval lapsed unused.`,
+    { state: row.state, decided_by: by },
+  );
 }
 
 const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
@@ -287,11 +309,11 @@ async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Vot
   return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
 }
 
-/** Auditors change nothing, so a group never makes one an approver. */
+/** A group alone makes nobody an approver: it says of what, and the role says whether. */
 const asVoter = (who: PersonRow): Voter => ({
   id: who.id,
   groups: who.groups,
-  active: who.state === 'active' && !onlyReads(who.roles),
+  active: who.state === 'active' && mayVote(who.roles),
 });
 
 const elapsedSeconds = (row: RequestRow, at: string): number =>

@@ -24,6 +24,8 @@ export interface Evaluation {
   policyVersion: Digest;
   /** The rules that decided, or why none could. */
   reasons: string[];
+  /** The same for people: a rule by its title, where it has one. */
+  says: string[];
   /** Routes that must all approve; empty unless held. */
   routes: FrozenRoute[];
   controls: string[];
@@ -78,6 +80,7 @@ function permitted(bundle: PolicyBundle, rules: Rule[]): Evaluation {
       decision: 'permit',
       policyVersion: bundle.version,
       reasons: rules.map((rule) => rule.id),
+      says: rules.map(titleOf),
       routes: [],
       controls: [],
       risk,
@@ -86,16 +89,23 @@ function permitted(bundle: PolicyBundle, rules: Rule[]): Evaluation {
     decision: 'hold',
     policyVersion: bundle.version,
     reasons: gates.map((rule) => rule.id),
+    says: gates.map(titleOf),
     routes: [...new Map(routes.map((route) => [route.name, route])).values()],
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
     risk,
   };
 }
 
+const titleOf = ({ id, title }: Rule): string => title ?? `policy ${id}`;
+
 const denied = (bundle: PolicyBundle, reasons: string[]): Evaluation => ({
   decision: 'deny',
   policyVersion: bundle.version,
   reasons,
+  says: reasons.map((reason) => {
+    const rule = bundle.rules.get(reason);
+    return rule ? titleOf(rule) : reason;
+  }),
   routes: [],
   controls: [],
   risk: null,

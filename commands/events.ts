@@ -1,11 +1,12 @@
 // Reading the record: events by what they are about, with what their reader may see of their private parts.
-import { and, asc, eq, gt, inArray, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, inArray, lt, type SQL } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { event, eventPrivate, logEntry, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 
 export interface EventFilter {
+  id?: string | undefined;
   task?: string | undefined;
   request?: string | undefined;
   agent?: string | undefined;
@@ -14,6 +15,8 @@ export interface EventFilter {
   /** Only events under tasks of this agent. */
   tasksOf?: Id<'agent'> | undefined;
   after: string | null;
+  /** Newest first; `after` then goes on to older ones. */
+  newestFirst?: boolean;
   limit: number;
 }
 
@@ -35,7 +38,7 @@ export async function readEvents(
     .from(event)
     .leftJoin(logEntry, eq(logEntry.event, event.id))
     .where(and(...conditions(query, filter)))
-    .orderBy(asc(event.id))
+    .orderBy(filter.newestFirst ? desc(event.id) : asc(event.id))
     .limit(filter.limit);
   const secrets = disclose
     ? await privateOf(
@@ -53,12 +56,15 @@ export async function readEvents(
 
 function conditions(query: Query, filter: EventFilter): (SQL | undefined)[] {
   return [
+    filter.id === undefined ? undefined : eq(event.id, filter.id as Id<'event'>),
     filter.task === undefined ? undefined : eq(event.task, filter.task),
     filter.request === undefined ? undefined : eq(event.request, filter.request),
     filter.agent === undefined ? undefined : eq(event.agent, filter.agent),
     filter.type === undefined ? undefined : eq(event.type, filter.type),
     filter.control === undefined ? undefined : eq(event.control, filter.control),
-    filter.after === null ? undefined : gt(event.id, filter.after as Id<'event'>),
+    filter.after === null
+      ? undefined
+      : (filter.newestFirst ? lt : gt)(event.id, filter.after as Id<'event'>),
     filter.tasksOf === undefined
       ? undefined
       : inArray(

@@ -1,15 +1,20 @@
 // Carrying out what was approved. Called by the request's workflow, as often as it takes.
+import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
+import { request } from '../db/schema/index.ts';
 import type { Digest } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
+import { addApprovedKey } from './change-keys.ts';
+import { changePolicy } from './change-policy.ts';
 import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { issueLease } from './issue.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
+import { isLogTaking } from './log-health.ts';
 import { redeemPermit } from './permits.ts';
-import { activeBundle, activatePolicy } from './policies.ts';
+import { activeBundle } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
 import { lockActiveAgent } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
@@ -26,14 +31,18 @@ export type Fulfilment =
 export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise<Fulfilment> {
   const row = await findRequest(deps.db.query, id);
   if (row?.state !== 'approved') return { outcome: 'done' };
+  // An approval is no way around the log: it is carried out once events are numbered again (I6).
+  if (!(await isLogTaking(deps.db.query))) return { outcome: 'later', code: 'log_unavailable' };
   switch (row.action.action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);
     case 'agent:admit':
       return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));
+    case 'agent:add_key':
+      return fulfilAtOnce(deps, call, id, (unit, locked) => addApprovedKey(unit, locked));
     case 'policy:activate':
       return fulfilAtOnce(deps, call, id, (unit, locked) =>
-        activatePolicy(unit, locked.action.resource.id as Digest, aboutRequest(locked)),
+        changePolicy(unit, deps, locked.action.resource.id as Digest, aboutRequest(locked)),
       );
     default:
       return fail(deps, call, id, 'unknown_action');
@@ -45,7 +54,7 @@ async function fulfilAtOnce(
   deps: Deps,
   call: Call,
   id: string,
-  effect: (unit: Unit, row: RequestRow) => Promise<void>,
+  effect: (unit: Unit, row: RequestRow) => Promise<Refusal | null | void>,
 ): Promise<Fulfilment> {
   return transact(deps, call, async (unit): Promise<Fulfilment> => {
     const row = await lockRequest(unit, id);
@@ -56,7 +65,11 @@ async function fulfilAtOnce(
       if (row.action.action === 'agent:admit') await rejectAgent(unit, row, redeemed.code);
       return { outcome: 'failed', code: redeemed.code };
     }
-    await effect(unit, row);
+    const refused = await effect(unit, row);
+    if (refused) {
+      await failRequest(unit, row, refused.code);
+      return { outcome: 'failed', code: refused.code };
+    }
     await moveRequest(unit, row, 'consumed');
     unit.emit('receipt.recorded', {
       subject: row.id,
@@ -75,6 +88,23 @@ async function fulfilAtOnce(
   });
 }
 
+/** What the last try came to, for whoever collects meanwhile; a lasting failure overwrites it. */
+async function noteFailure(
+  deps: Deps,
+  call: Call,
+  row: RequestRow,
+  { code, members }: Refusal,
+): Promise<void> {
+  const { target_code: said } = members;
+  const failure = typeof said === 'string' ? said : code;
+  await transact(deps, call, (unit) =>
+    unit.sql
+      .update(request)
+      .set({ failure })
+      .where(and(eq(request.id, row.id), eq(request.state, 'approved'))),
+  );
+}
+
 type LeasePlan = { lease: CredentialRow; sealTo: RequestRow['sealTo'] } | Fulfilment;
 
 async function fulfilCredential(deps: Deps, call: Call, row: RequestRow): Promise<Fulfilment> {
@@ -90,6 +120,7 @@ async function fulfilCredential(deps: Deps, call: Call, row: RequestRow): Promis
   });
   if (!(answer instanceof Refusal)) return { outcome: 'done' };
   if (answer.code === 'policy_changed') return fail(deps, call, row.id, answer.code);
+  await noteFailure(deps, call, row, answer);
   return { outcome: 'later', code: answer.code };
 }
 

@@ -62,6 +62,7 @@ export function whyNotMade(lease: CredentialRow, error: unknown): Refusal {
   return new Refusal(
     'target_unavailable',
     `The target ${lease.target} could not issue this now (${code}): try again in a few seconds.`,
+    { target_code: code },
   );
 }
 

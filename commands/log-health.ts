@@ -14,8 +14,13 @@ export async function pendingAgeSeconds(query: Query | Transaction): Promise<num
   return row?.age ? Math.max(0, Number(row.age)) : 0;
 }
 
+/** Whether what happens now will be in the log soon. */
+export async function isLogTaking(query: Query | Transaction): Promise<boolean> {
+  return (await pendingAgeSeconds(query)) <= PENDING_MAX_SECONDS;
+}
+
 export async function refuseWithoutLog(query: Query | Transaction): Promise<void> {
-  if (!((await pendingAgeSeconds(query)) <= PENDING_MAX_SECONDS))
+  if (!(await isLogTaking(query)))
     throw new Refusal(
       'log_unavailable',
       'The log is not taking events, so nothing is issued: try again when /readyz says sequencer ok.',

@@ -1,6 +1,6 @@
 // People: invited by an administrator, let in by a link that works once, known afterwards by a session.
 import { createHash, randomBytes } from 'node:crypto';
-import { and, arrayContains, eq, isNull } from 'drizzle-orm';
+import { and, arrayContains, eq, isNull, sql } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import type { PersonRow, SessionRow } from '../db/rows.ts';
 import { person, session, signInLink, type PersonRole } from '../db/schema/index.ts';
@@ -45,6 +45,7 @@ export async function invitePerson(unit: Unit, invitation: Invitation): Promise<
     createdAt: unit.at,
   };
   await refuseTakenSlackUser(unit, row);
+  await refuseTakenEmail(unit, row);
   await unit.sql.insert(person).values(row);
   unit.emit('person.invited', {
     subject: row.id,
@@ -63,18 +64,24 @@ export interface PersonChange {
   state?: 'active' | 'deactivated' | undefined;
 }
 
+/** A person, held as they are until the transaction ends. */
+export async function lockPerson(unit: Unit, id: string): Promise<PersonRow> {
+  const [row] = await unit.sql
+    .select()
+    .from(person)
+    .where(eq(person.id, asPersonId(id)))
+    .for('update');
+  if (!row) throw new Refusal('not_found', 'There is no such person.');
+  return row;
+}
+
 /** Changes what a person may do. Votes not yet counted are judged by what is true then, not when cast. */
 export async function changePerson(
   unit: Unit,
   id: string,
   change: PersonChange,
 ): Promise<PersonRow> {
-  const [before] = await unit.sql
-    .select()
-    .from(person)
-    .where(eq(person.id, asPersonId(id)))
-    .for('update');
-  if (!before) throw new Refusal('not_found', 'There is no such person.');
+  const before = await lockPerson(unit, id);
   const row: PersonRow = {
     ...before,
     roles: change.roles ?? before.roles,
@@ -91,6 +98,7 @@ export async function changePerson(
       roles: row.roles,
       groups: row.groups,
       state: row.state,
+      slack_changed: row.slackUserId !== before.slackUserId,
       changed_by: asJson(partyOf(unit.call.principal)),
     },
     private: { name: row.name, email: row.email, slack_user_id: row.slackUserId },
@@ -101,13 +109,37 @@ export async function changePerson(
 /** Two people behind one Slack user could both vote with one click. */
 async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
   if (row.slackUserId === null) return;
+  await lockNames(unit);
   const [other] = await unit.sql
     .select({ id: person.id })
     .from(person)
     .where(eq(person.slackUserId, row.slackUserId));
   if (other && other.id !== row.id)
-    throw new Refusal('name_taken', 'Another person already has this Slack user.');
+    throw new Refusal(
+      'slack_user_taken',
+      `Another person already has the Slack user ${row.slackUserId}: take it from them first.`,
+    );
 }
+
+/** Two people behind one address would be one human who counts twice. */
+async function refuseTakenEmail(unit: Unit, row: PersonRow): Promise<void> {
+  if (row.email === null) return;
+  await lockNames(unit);
+  const [other] = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(sql`lower(${person.email}) = lower(${row.email})`);
+  if (other)
+    throw new Refusal(
+      'name_taken',
+      `The person ${other.id} already has this e-mail address: change that person, or use another address.`,
+      { person: other.id },
+    );
+}
+
+/** Whoever takes a name that is unique among people takes it after everybody before has theirs. */
+const lockNames = (unit: Unit): Promise<unknown> =>
+  unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('person/names', 0))`);
 
 async function endSessions(unit: Unit, id: Id<'person'>): Promise<void> {
   await unit.sql
@@ -127,6 +159,12 @@ export async function makeSignInLink(unit: Unit, id: Id<'person'>): Promise<Sign
   await unit.sql
     .insert(signInLink)
     .values({ tokenHash: tokenHash(token), person: id, createdAt: unit.at, expiresAt });
+  // Whoever makes a link could use it: the log says who that was.
+  unit.emit('person.link_made', {
+    subject: id,
+    detail: { made_by: asJson(partyOf(unit.call.principal)), expires_at: expiresAt },
+    private: {},
+  });
   return { token, expiresAt };
 }
 

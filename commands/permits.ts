@@ -8,6 +8,7 @@ import { canMove, type PermitState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { activeBundle } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { aboutRequest } from './requests.ts';
 import type { Unit } from './unit.ts';
@@ -41,7 +42,7 @@ export async function redeemPermit(
   }
   if (actionDigest(row.action) !== held.digest)
     return voidPermit(unit, row, held, 'digest_mismatch', 'The action is not the one approved.');
-  if (!(await isStillApproved(unit, deps, row)))
+  if (!(await isApprovedToday(unit, deps, row)))
     return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
   // A redeemed permit whose lease was abandoned may be used again: one login at a time is what it allows.
   if (held.state === 'redeemed') return held;
@@ -63,16 +64,23 @@ export async function voidUnlessApproved(
   deps: Deps,
   row: RequestRow,
 ): Promise<Refusal | null> {
-  if (await isStillApproved(unit, deps, row)) return null;
+  if (await isApprovedToday(unit, deps, row)) return null;
   const held = await lockPermit(unit, row.id);
   return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
 }
 
 const POLICY_CHANGED = 'The policy changed since this was approved: ask again.';
 
-/** Whether today's policy would let this approval through: no denial, and no route or rule it did not pass. */
-async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> {
-  const bundle = await activeBundle(unit, deps.policies, 'share');
+const isApprovedToday = async (unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> =>
+  isStillApproved(unit, await activeBundle(unit, deps.policies, 'share'), row);
+
+/** Whether a policy lets the approval of a request through: no denial, and no route or rule it does not pass. */
+export async function isStillApproved(
+  unit: Unit,
+  bundle: PolicyBundle,
+  row: RequestRow,
+): Promise<boolean> {
+  if (replacesAnother(row, bundle.version)) return false;
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
   return today.routes.every((route) =>
@@ -81,6 +89,10 @@ async function isStillApproved(unit: Unit, deps: Deps, row: RequestRow): Promise
     ),
   );
 }
+
+/** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */
+const replacesAnother = ({ action }: RequestRow, active: string): boolean =>
+  action.action === 'policy:activate' && action.parameters['replaces'] !== active;
 
 async function voidPermit(
   unit: Unit,

@@ -142,6 +142,8 @@ export interface Rule {
   route: string | null;
   control: string | null;
   risk: string | null;
+  /** What people are told when this rule decides. */
+  title: string | null;
   mode: 'observe' | 'warn' | 'hold';
 }
 
@@ -225,7 +227,7 @@ function parseCedar(
     for (const source of parts.policies) {
       const parsed = policyToJson(source);
       if (parsed.type === 'failure') continue;
-      const line = lineOf(text, text.indexOf(source.trim().split('\n')[0] ?? ''));
+      const line = lineOf(text, text.indexOf(source.trim()));
       const rule = readRule(parsed.json, file, line, problems);
       if (!rule) continue;
       if (rules.has(rule.id))
@@ -275,7 +277,7 @@ function readRule(
       complain(`@${annotation} is not an annotation; allowed: ${ANNOTATIONS.join(', ')}`);
     else if (!value) complain(`@${annotation} has no value`);
   }
-  const { id, approval = null, control = null, risk = null, mode = 'hold' } = said;
+  const { id, approval = null, control = null, risk = null, title = null, mode = 'hold' } = said;
   if (!id) {
     complain('every policy needs an @id("…")');
     return null;
@@ -292,6 +294,7 @@ function readRule(
     route: approval,
     control: approval === null ? null : (control ?? approval),
     risk,
+    title,
     mode: known ?? 'hold',
   };
 }

@@ -20,6 +20,20 @@ export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
   });
 }
 
+/** What a bundle says when an agent that nothing is known of asks for a role. */
+export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
+  evaluate(
+    bundle,
+    questionOf(bundle, {
+      name: role,
+      action: 'credential:request',
+      resource: role,
+      agent: {},
+      expect: 'permit',
+      routes: [],
+    }),
+  );
+
 const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
   placeOf({ 'tests.yaml': files['tests.yaml'] ?? '' }, name);
 
@@ -53,7 +67,7 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       owner: { __entity: person },
     },
   );
-  if (test.action === 'agent:admit')
+  if (test.action === 'agent:admit' || test.action === 'agent:add_key')
     return { principal: person, action: test.action, resource: agent, context: {}, entities };
   if (test.action === 'policy:activate') {
     const resource = add({ type: 'Policy', id: 'test-policy' }, {});

@@ -24,13 +24,25 @@ export interface ServicePrincipal {
   id: string;
 }
 
+/** Somebody in Slack whom no administrator has bound to a person here. */
+export interface SlackPrincipal {
+  kind: 'slack';
+  /** Their Slack user id. */
+  id: string;
+}
+
 /** Our own workflows and loops, acting on what people and policy already decided. */
 export interface WorkflowPrincipal {
   kind: 'workflow';
   id: string;
 }
 
-export type Principal = PersonPrincipal | AgentPrincipal | ServicePrincipal | WorkflowPrincipal;
+export type Principal =
+  | PersonPrincipal
+  | AgentPrincipal
+  | ServicePrincipal
+  | SlackPrincipal
+  | WorkflowPrincipal;
 
 export const partyOf = (principal: Principal): Party => ({
   type: principal.kind,
@@ -47,6 +59,10 @@ export const isAdmin = (principal: Principal): boolean =>
 /** Whoever is an auditor and nothing else reads everything and changes nothing. */
 export const onlyReads = (roles: readonly PersonRole[]): boolean =>
   roles.length > 0 && roles.every((role) => role === 'auditor');
+
+/** Whether somebody with these roles may decide at all; on which requests, their groups say. */
+export const mayVote = (roles: readonly PersonRole[]): boolean =>
+  roles.includes('approver') || roles.includes('admin');
 
 /** People who may do more than read. */
 export const isMember = (principal: Principal): boolean =>

@@ -2,12 +2,15 @@
 import type { RequestRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { changePolicy } from './change-policy.ts';
 import type { Deps } from './deps.ts';
-import { activatePolicy, activeBundle, storePolicy } from './policies.ts';
+import type { Evaluation } from './evaluate.ts';
+import { activeBundle, storePolicy } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
 import { openRequest, recordEvaluation, type Asked } from './requests.ts';
+import { silencedBy, type Silenced } from './silenced.ts';
 import type { Unit } from './unit.ts';
 
 /** The request that waits for people; null when the policy is active without one. */
@@ -29,14 +32,17 @@ export async function proposePolicy(
     destination: null,
     context: { changed_files: changedFiles(current.files, bundle.files) },
   };
-  const evaluation = await evaluateAction(unit.sql, current, action);
+  const evaluation = withSilenced(
+    await evaluateAction(unit.sql, current, action),
+    silencedBy(current, bundle),
+  );
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
     return new Refusal('denied', 'The active policy does not let itself be replaced this way.', {
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
-        reasons: evaluation.reasons,
+        reasons: evaluation.says,
       },
     });
   await storePolicy(unit, bundle);
@@ -51,8 +57,23 @@ export async function proposePolicy(
     };
     return { request: await openRequest(unit, asked, judged) };
   }
-  await activatePolicy(unit, bundle.version);
+  await changePolicy(unit, deps, bundle.version);
   return { request: null };
+}
+
+/** Whose gate would fall silent has to agree as well, even where policy lets itself be replaced by fewer. */
+function withSilenced(evaluation: Evaluation, { routes, controls }: Silenced): Evaluation {
+  if (evaluation.decision === 'deny' || routes.length === 0) return evaluation;
+  const asked = new Set(evaluation.routes.map(({ name }) => name));
+  const silenced = routes.map(({ name }) => `change of the gate ${name}`);
+  return {
+    ...evaluation,
+    decision: 'hold',
+    reasons: [...evaluation.reasons, ...silenced],
+    says: [...evaluation.says, ...silenced],
+    routes: [...evaluation.routes, ...routes.filter(({ name }) => !asked.has(name))],
+    controls: [...new Set([...evaluation.controls, ...controls])],
+  };
 }
 
 function changedFiles(before: Record<string, string>, after: Record<string, string>): string[] {

@@ -1,6 +1,6 @@
 // Requests that wait for people: opened once per live action, closed by a decision, a clock or their requester.
 import { randomBytes } from 'node:crypto';
-import { and, arrayOverlaps, eq, inArray, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { person, request, vote } from '../db/schema/index.ts';
@@ -13,7 +13,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Evaluation } from './evaluate.ts';
-import { onlyReads, partyOf } from './principal.ts';
+import { mayVote, partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** What a request is about, before anybody is asked. */
@@ -74,10 +74,10 @@ function taskOf(action: Action): Id<'task'> | null {
   return typeof task === 'string' ? (task as Id<'task'>) : null;
 }
 
-/** The live request for the same action under the same task, if there is one. */
+/** The live request for the same action under the same task, or under none, if there is one. */
 export async function findLiveDuplicate(
   unit: Unit,
-  task: Id<'task'>,
+  task: Id<'task'> | null,
   digest: Digest,
 ): Promise<RequestRow | null> {
   // Asked twice at the same moment: the second waits here until the first has opened its request, and finds it.
@@ -89,7 +89,7 @@ export async function findLiveDuplicate(
     .from(request)
     .where(
       and(
-        eq(request.task, task),
+        task === null ? isNull(request.task) : eq(request.task, task),
         eq(request.digest, digest),
         inArray(request.state, ['pending', 'approved']),
       ),
@@ -99,16 +99,17 @@ export async function findLiveDuplicate(
 
 /**
  * Until people decide, what will be issued is sealed to the key that was sent last: an agent that lost its key
- * with its process asks again and can open what it is given.
+ * with its process asks again and can open what it is given. Likewise the callback goes where the last call that
+ * named one wants it.
  */
 export async function resealRequest(
   unit: Unit,
   row: RequestRow,
-  sealTo: JsonObject,
+  { sealTo, callbackUrl }: Pick<Asked, 'sealTo' | 'callbackUrl'>,
 ): Promise<RequestRow> {
   const [resealed] = await unit.sql
     .update(request)
-    .set({ sealTo })
+    .set({ sealTo, ...(callbackUrl !== null && { callbackUrl }) })
     .where(and(eq(request.id, row.id), eq(request.state, 'pending')))
     .returning();
   return resealed ?? row;
@@ -136,7 +137,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     evaluation: judged.id,
     policyVersion: judged.evaluation.policyVersion,
     controls,
-    whyHeld: judged.evaluation.reasons.map((rule) => `policy ${rule}`),
+    whyHeld: judged.evaluation.says,
     routes,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
     sealTo: asked.sealTo,
@@ -215,11 +216,11 @@ async function refuseWithoutApprovers(
     .from(person)
     .where(and(eq(person.state, 'active'), arrayOverlaps(person.groups, groups)));
   const barred = barredBy(rule, involved);
-  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && !onlyReads(roles));
+  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && mayVote(roles));
   if (eligible.length < rule.quorum)
     throw new Refusal(
       'no_approver',
-      `The route "${name}" needs ${rule.quorum} from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
+      `The route "${name}" needs ${rule.quorum} with the role approver from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
     );
 }
 
@@ -305,11 +306,15 @@ export async function moveRequest(
   return moved;
 }
 
-export async function cancelRequest(unit: Unit, id: string): Promise<RequestRow> {
+/** Withdraws a request. A returned refusal is an outcome: the expiry it found is kept. */
+export async function cancelRequest(unit: Unit, id: string): Promise<RequestRow | Refusal> {
   const row = await lockRequest(unit, id);
-  if (row.state === 'cancelled') return row;
+  const now = await unit.readClock();
+  // Nobody withdraws what ran out of time: that stays an expiry.
+  if (row.state === 'pending' && isDue(row, now))
+    return alreadyDecided(await expireLocked(unit, row));
   if (row.state !== 'pending') throw alreadyDecided(row);
-  const moved = await moveRequest(unit, row, 'cancelled', { decidedAt: await unit.readClock() });
+  const moved = await moveRequest(unit, row, 'cancelled', { decidedAt: now });
   const { type, id: by } = partyOf(unit.call.principal);
   unit.emit('request.cancelled', {
     ...aboutRequest(row),
@@ -323,10 +328,13 @@ export async function cancelRequest(unit: Unit, id: string): Promise<RequestRow>
 export async function expireRequest(unit: Unit, id: string): Promise<RequestRow> {
   const row = await lockRequest(unit, id);
   const now = await unit.readClock();
-  const due = row.state === 'approved' ? row.approvedUntil : row.expiresAt;
-  if ((row.state !== 'pending' && row.state !== 'approved') || due === null || now < due)
-    return row;
-  return expireLocked(unit, row);
+  return isDue(row, now) ? expireLocked(unit, row) : row;
+}
+
+/** Whether the time of a request that is still open has passed. */
+function isDue(row: RequestRow, now: string): boolean {
+  if (row.state === 'pending') return !(now < row.expiresAt);
+  return row.state === 'approved' && row.approvedUntil !== null && !(now < row.approvedUntil);
 }
 
 /** An expiry is recorded as an expiry, never as anybody's decision (I6). */
@@ -342,7 +350,7 @@ export async function expireLocked(unit: Unit, row: RequestRow): Promise<Request
   return moved;
 }
 
-/** Ends the requests of a task that is ending. */
+/** Ends the requests of a task that is ending. What ran out with its task expired, and nobody cancelled it (I6). */
 export async function closeRequestsOf(unit: Unit, task: Id<'task'>): Promise<void> {
   const rows = await unit.sql
     .select()
@@ -350,8 +358,11 @@ export async function closeRequestsOf(unit: Unit, task: Id<'task'>): Promise<voi
     .where(and(eq(request.task, task), inArray(request.state, ['pending', 'approved'])))
     .orderBy(request.id)
     .for('update');
+  const now = await unit.readClock();
   for (const row of rows) {
-    if (row.state === 'pending') {
+    if (isDue(row, now)) {
+      await expireLocked(unit, row);
+    } else if (row.state === 'pending') {
       await moveRequest(unit, row, 'cancelled', { decidedAt: unit.at });
       unit.emit('request.cancelled', {
         ...aboutRequest(row),
@@ -374,7 +385,8 @@ export async function failRequest(unit: Unit, row: RequestRow, code: string): Pr
 
 /** The 409 for a decision that comes too late, which says what was decided and by whom. */
 export function alreadyDecided(row: RequestRow): Refusal {
-  return new Refusal('already_decided', `This request is already ${row.state}.`, {
+  const why = row.state === 'superseded' ? ': the policy changed since it was opened' : '';
+  return new Refusal('already_decided', `This request is already ${row.state}${why}.`, {
     state: row.state,
     decided_by: row.decidedBy,
   });

@@ -5,14 +5,21 @@ import type { Database, Transaction } from '../db/client.ts';
 import { event, logEntry, logHead, logPending, logTile } from '../db/schema/index.ts';
 import { sameBytes, utf8 } from '../domain/bytes.ts';
 import type { Id } from '../domain/id.ts';
-import { EMPTY_ROOT, leafHash, type Hash } from '../domain/merkle.ts';
+import { EMPTY_ROOT, leafHash, rangeHash, type Hash } from '../domain/merkle.ts';
 import {
   openCheckpoint,
   parseVerifierKey,
   formatVerifierKey,
   signCheckpoint,
 } from '../domain/note.ts';
-import { appendLeaves, decodeTile, edgeRoot, encodeTile, TILE_WIDTH } from '../domain/tile.ts';
+import {
+  appendLeaves,
+  decodeTile,
+  edgeRoot,
+  encodeTile,
+  nodeReader,
+  TILE_WIDTH,
+} from '../domain/tile.ts';
 import { verifyEd25519, type Ed25519Key } from '../keys/ed25519.ts';
 import { databaseTime } from './unit.ts';
 
@@ -27,7 +34,7 @@ export interface SequencerDeps {
 export class LogError extends Error {}
 
 /** Events taken in one transaction, so that a backlog never makes one that runs for minutes. */
-const BATCH_MAX = 2_000;
+export const BATCH_MAX = 2_000;
 /** A checkpoint this old is signed again even if nothing happened, so that silence can be told from death. */
 const HEARTBEAT_MS = 60_000;
 
@@ -42,7 +49,7 @@ export interface Sequenced {
 export async function sequenceOnce(deps: SequencerDeps, behind: string | null): Promise<Sequenced> {
   return deps.db.query.transaction(async (tx) => {
     const head = await lockHead(tx, deps);
-    refuseRollback(deps, head, behind);
+    await refuseRollback(tx, deps, head, behind);
     const pending = await tx
       .select({ event: logPending.event, sequence: logPending.sequence })
       .from(logPending)
@@ -83,17 +90,36 @@ async function lockHead(tx: Transaction, deps: SequencerDeps): Promise<Head> {
 const sign = (deps: SequencerDeps, size: number, root: Hash): string =>
   signCheckpoint({ origin: deps.logOrigin, size, root }, deps.key.publicKey, deps.key.sign);
 
-/** A database restored from before the newest checkpoint would fork the log: it is not continued. */
-function refuseRollback(deps: SequencerDeps, head: Head, behind: string | null): void {
-  if (behind === null) return;
+/**
+ * A database restored from before the newest checkpoint would fork the log: it is not continued, not even
+ * once others made it longer than it was.
+ */
+async function refuseRollback(
+  tx: Transaction,
+  deps: SequencerDeps,
+  head: Head,
+  behind: string | null,
+): Promise<void> {
+  if (behind === null || behind === head.checkpoint) return;
   const key = parseVerifierKey(formatVerifierKey(deps.logOrigin, deps.key.publicKey));
   const known = key && openCheckpoint(behind, key, verifyEd25519);
   if (!known) throw new LogError('the checkpoint kept outside the database does not verify');
-  const forked = known.size === head.size && !sameBytes(known.root, head.root);
-  if (known.size > head.size || forked)
+  const isShorter = known.size > head.size;
+  const forked = !isShorter && !sameBytes(known.root, await rootAt(tx, head, known.size));
+  if (isShorter || forked)
     throw new LogError(
       `the log in the database has ${head.size} entries and was seen with ${known.size}${forked ? ' and another root' : ''}: it was rolled back; restore the newer database`,
     );
+}
+
+/** The root that the log in the database had when it was this long. */
+async function rootAt(tx: Transaction, head: Head, size: number): Promise<Hash> {
+  if (size === head.size) return head.root;
+  if (size === 0) return EMPTY_ROOT;
+  const read = nodeReader(head.size, ({ level, index, width }) =>
+    readTile(tx, level, index, width),
+  );
+  return rangeHash({ from: 0, to: size }, read);
 }
 
 async function append(

@@ -38,7 +38,8 @@ export async function startTask(
   agentId: Id<'agent'>,
   start: TaskStart,
 ): Promise<TaskRow> {
-  await lockActiveAgent(unit, agentId);
+  // Not shared: its row is changed below, and two who share it would each wait for the other to let go.
+  await lockActiveAgent(unit, agentId, 'no key update');
   const bundle = await activeBundle(unit, deps.policies);
   const triggeredBy = await knownPerson(unit, start.triggered_by);
   const proven = await isTriggerProven(unit, deps, agentId, start);
@@ -76,8 +77,12 @@ export async function startTask(
 }
 
 /** The agent, held in its state until the transaction ends: suspending it waits, and then sees our work. */
-export async function lockActiveAgent(unit: Unit, id: Id<'agent'>): Promise<AgentRow> {
-  const [row] = await unit.sql.select().from(agent).where(eq(agent.id, id)).for('share');
+export async function lockActiveAgent(
+  unit: Unit,
+  id: Id<'agent'>,
+  strength: 'share' | 'no key update' = 'share',
+): Promise<AgentRow> {
+  const [row] = await unit.sql.select().from(agent).where(eq(agent.id, id)).for(strength);
   if (!row) throw new Refusal('not_found', 'There is no such agent.');
   if (row.state !== 'active' || row.retiring)
     throw new Refusal(

@@ -1,5 +1,5 @@
 // Verdicts as served: the leaves up to a size of the log, judged by the same function that an auditor runs offline.
-import { and, asc, eq, lt, sql } from 'drizzle-orm';
+import { and, asc, eq, inArray, lt, sql } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { event, logEntry } from '../db/schema/index.ts';
 import { base64 } from '../domain/bytes.ts';
@@ -56,6 +56,21 @@ export async function readVerdict(query: Query, asked: VerdictAsked): Promise<Ve
   const leaves = await readLeaves(query, log.size);
   const period = periodOf(asked, leaves);
   return judge(leaves, { control: asked.control, period, log });
+}
+
+/** Whether the log speaks of a control, though today's policy may know it no more. */
+export async function isControlInLog(query: Query, control: string): Promise<boolean> {
+  const found = await query
+    .select({ id: event.id })
+    .from(event)
+    .where(
+      and(
+        inArray(event.type, [eventType('request.opened'), eventType('runtime.observed')]),
+        sql`${event.leaf}::jsonb #> '{data,detail,controls}' @> ${JSON.stringify([control])}::jsonb`,
+      ),
+    )
+    .limit(1);
+  return found.length > 0;
 }
 
 async function logAt(query: Query, size: number | null): Promise<{ size: number; root: string }> {

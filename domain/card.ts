@@ -91,6 +91,7 @@ function titleOf(action: Action, names: CardNames): string {
   const what = oneLine(action.resource.id);
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
+  if (action.action === 'agent:add_key') return `Give ${who} another key`;
   if (action.action === 'policy:activate') return 'Activate a policy';
   return `${who}: ${oneLine(action.action)} ${what}`;
 }

@@ -27,9 +27,10 @@ export const EVENTS = {
     private: ['name', 'email', 'slack_user_id'],
   },
   'person.changed': {
-    public: ['roles', 'groups', 'state', 'changed_by'],
+    public: ['roles', 'groups', 'state', 'slack_changed', 'changed_by'],
     private: ['name', 'email', 'slack_user_id'],
   },
+  'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
   'person.signed_in': { public: ['method'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
@@ -64,6 +65,7 @@ export const EVENTS = {
   'request.denied': { public: ['deciding_vote', 'denied_by', 'disposition'], private: ['reason'] },
   'request.expired': { public: ['expires_at', 'had_approval'], private: [] },
   'request.cancelled': { public: ['by'], private: [] },
+  'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },

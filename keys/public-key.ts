@@ -29,10 +29,8 @@ export async function readPublicKey(
   try {
     const canonical = createPublicKey({ key, format: 'jwk' }).export({ format: 'jwk' });
     if (canonical.x !== x || canonical.y !== y) throw new RangeError('not the canonical form');
-  } catch (cause) {
-    throw new Refusal(weak, 'The coordinates x and y are not a point on the curve P-256.', {
-      cause: cause instanceof Error ? cause.message : String(cause),
-    });
+  } catch {
+    throw new Refusal(weak, 'The coordinates x and y are not a point on the curve P-256.');
   }
   return { jwk: key, thumbprint: await calculateJwkThumbprint(key) };
 }

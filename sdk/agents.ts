@@ -3,7 +3,7 @@ import type { PublicJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
-import type { Agent, AgentKind, Page, RegisteredKey } from './types.ts';
+import type { Agent, AgentKind, HeldAction, Page, RegisteredKey } from './types.ts';
 
 /** An agent to register. */
 export interface AgentOrder {
@@ -48,9 +48,13 @@ export const agentCalls = (transport: Transport) => ({
   retire: (id: string, reason?: string, options?: CallOptions) =>
     transport.post<Agent>(path`/v1/agents/${id}/retire`, { ...options, body: { reason } }),
 
-  /** Adds a public key beside the others, as the first step of changing keys. */
+  /**
+   * Asks for another public key beside the others, as the first step of changing keys. People agreed to the keys the
+   * agent came with, so they are asked again: wait for the request of the answer. Where policy plainly permits it, the
+   * answer is the key.
+   */
   addKey: (id: string, key: PublicJwk, options?: CallOptions) =>
-    transport.post<RegisteredKey>(path`/v1/agents/${id}/keys`, {
+    transport.post<RegisteredKey | HeldAction>(path`/v1/agents/${id}/keys`, {
       ...options,
       body: { key: asBody(key) },
     }),

@@ -5,7 +5,7 @@ import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import { openSealed } from './seal.ts';
 import type { CallOptions, Transport } from './transport.ts';
-import type { AccessRequest, Credential, Evaluation, Material, Page } from './types.ts';
+import type { AccessRequest, Credential, Evaluation, HeldAction, Material, Page } from './types.ts';
 
 /** A role to be given under a task. */
 export interface CredentialOrder {
@@ -47,7 +47,7 @@ export type CredentialOutcome = Issued | Held | Denied;
 
 /** As the server sends it: with the secret sealed, or with the request that waits. */
 type SealedCredential = Credential & { sealed: string };
-type Reply = SealedCredential | { request: AccessRequest; denial: { reasons: string[] } };
+type Reply = SealedCredential | HeldAction;
 
 export const credentialCalls = (transport: Transport) => ({
   /** Asks for a role under a task: given at once, held until people agree, or denied. */

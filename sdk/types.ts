@@ -23,6 +23,12 @@ export interface RegisteredKey {
   state: 'active' | 'revoked';
 }
 
+/** What waits for people, and why it does. */
+export interface HeldAction {
+  request: AccessRequest;
+  denial: { reasons: string[] };
+}
+
 /** A registered agent. */
 export interface Agent {
   id: string;

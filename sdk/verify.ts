@@ -1,6 +1,7 @@
 // Checks an exported bundle with nothing but the bundle: no server, no network, no database. What it says can be
 // believed as far as the verifier key can, so bring your own copy of that where it matters.
 import { base64, sha256, utf8, hex } from '../domain/bytes.ts';
+import { addMs, fromMs, toMs } from '../domain/instant.ts';
 import {
   canonicalJson,
   JsonError,
@@ -16,7 +17,7 @@ import {
   type VerifierKey,
 } from '../domain/note.ts';
 import { appendLeaves, type Edge } from '../domain/tile.ts';
-import { object, text, type Leaf } from '../domain/verdict/facts.ts';
+import { controlsIn, object, text, type Leaf } from '../domain/verdict/facts.ts';
 import { judge, verdictJson } from '../domain/verdict/judge.ts';
 import { verifyEd25519 } from '../keys/ed25519.ts';
 
@@ -26,6 +27,9 @@ export interface BundleVerdict {
   control: string;
   verdict: string;
   simulated: boolean;
+  period: { from: string; to: string };
+  /** The verdict over the whole log, which the choice of a period cannot better. */
+  throughout: string;
 }
 
 export type BundleCheck =
@@ -65,7 +69,7 @@ export function verifyBundle(bundle: string, options: CheckOptions = {}): Bundle
 function check(bundle: string, options: CheckOptions): BundleCheck {
   const lines = readLines(bundle);
   const header = member(lines[0], 'bundle');
-  if (header['format'] !== BUNDLE_FORMAT)
+  if (header['format'] !== BUNDLE_FORMAT || !hasOnly(header, ['format', 'vkey', 'checkpoint']))
     throw new BundleError('this is not a bundle of a known format');
   const key = trustedKey(text(header['vkey']) ?? '', options.key);
   const checkpoint = opened(text(header['checkpoint']) ?? '', key, 'the checkpoint');
@@ -78,6 +82,13 @@ function check(bundle: string, options: CheckOptions): BundleCheck {
   const verdicts = verdictLines.map((line) =>
     checkVerdict(member(line, 'verdict'), leaves, checkpoint),
   );
+  const missing = controlsIn(leaves).find(
+    (control) => !verdicts.some((each) => each.control === control),
+  );
+  if (missing !== undefined)
+    throw new BundleError(
+      `the bundle leaves out the verdict on "${missing}", which its leaves speak of`,
+    );
   return {
     ok: true,
     origin: checkpoint.origin,
@@ -108,10 +119,14 @@ function readLines(bundle: string): JsonObject[] {
 }
 
 function member(line: JsonObject | undefined, name: string): JsonObject {
-  if (line === undefined || !Object.hasOwn(line, name))
+  if (line === undefined || !hasOnly(line, [name]))
     throw new BundleError(`where "${name}" should be there is something else`);
   return object(line[name]);
 }
+
+/** What is not checked must not be there: a reader would take it for checked. */
+const hasOnly = (object: JsonObject, names: readonly string[]): boolean =>
+  Object.keys(object).length === names.length && names.every((name) => Object.hasOwn(object, name));
 
 function trustedKey(own: string, given: string | undefined): VerifierKey {
   if (given !== undefined && given.trim() !== own)
@@ -134,7 +149,7 @@ interface ReadLeaf extends Leaf {
 function readLeaves(lines: readonly JsonObject[]): ReadLeaf[] {
   return lines.map((line, index) => {
     const leaf = text(line['leaf']);
-    if (leaf === null || Object.keys(line).length !== 1)
+    if (leaf === null || !hasOnly(line, ['leaf']))
       throw new BundleError(`the line of leaf ${index} holds something else`);
     const event: JsonValue = parseJson(leaf);
     if (canonicalJson(event) !== leaf)
@@ -179,6 +194,9 @@ function checkVerdict(
 ): BundleVerdict {
   const control = text(served['control']) ?? '';
   const period = object(served['period']);
+  for (const time of [text(period['from']), text(period['to'])])
+    if (time === null || fromMs(toMs(time)) !== time)
+      throw new BundleError(`the period of the verdict on "${control}" is not one`);
   const asked = {
     control,
     period: { from: text(period['from']) ?? '', to: text(period['to']) ?? '' },
@@ -187,5 +205,21 @@ function checkVerdict(
   const again = judge(leaves, asked);
   if (canonicalJson(verdictJson(again)) !== canonicalJson(served))
     throw new BundleError(`the verdict on "${control}" is not what the leaves say`);
-  return { control, verdict: again.verdict, simulated: again.simulated };
+  const whole = judge(leaves, { ...asked, period: wholeOf(leaves) });
+  return {
+    control,
+    verdict: again.verdict,
+    simulated: again.simulated,
+    period: asked.period,
+    throughout: whole.verdict,
+  };
+}
+
+/** From the first leaf to just after the last. */
+function wholeOf(leaves: readonly Leaf[]): { from: string; to: string } {
+  const times = leaves.map(({ event }) => text(event['time']) ?? '');
+  const [first] = times.toSorted();
+  const last = times.toSorted().at(-1);
+  if (first === undefined || last === undefined) throw new BundleError('the log is empty');
+  return { from: first, to: addMs(last, 1) };
 }

@@ -22,7 +22,7 @@ import {
 import { RequestTable, type RequestSummary } from './requests.tsx';
 import type { Shell } from './shell.ts';
 
-export interface TaskLine {
+interface TaskLine {
   id: string;
   purpose: string;
   state: string;
@@ -165,7 +165,7 @@ const Keys = ({ shell, view }: { shell: Shell; view: AgentView }): Html => (
             id="new-key"
             name="key"
             label="Public key (JWK)"
-            hint="Both keys work until one is taken away."
+            hint="People agreed to the keys it has, so they are asked about another. Both work until one is taken away."
             required
             rows={4}
             mono

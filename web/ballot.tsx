@@ -1,4 +1,5 @@
 // The two forms that decide a request, or why there are none.
+import { visible } from '../domain/card.ts';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
 import type { Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
@@ -19,7 +20,7 @@ export const Ballots = ({
     return (
       <Panel title="Your decision" id="decide">
         <p class="strong">{standing.title}</p>
-        <p>{standing.says}</p>
+        <p>{visible(standing.says)}</p>
       </Panel>
     );
   return (

@@ -1,5 +1,6 @@
 // Labelled inputs: each has a label of its own, and its hint is announced with it.
 import type { Child } from 'hono/jsx';
+import { visible } from '../domain/card.ts';
 import { Field, type Html } from './parts.tsx';
 
 interface Common {
@@ -84,7 +85,7 @@ export const SelectField = ({
     <select id={id} name={name} aria-describedby={described(id, hint)}>
       {options.map((option) => (
         <option value={option.value} selected={option.value === value}>
-          {option.label}
+          {visible(option.label)}
         </option>
       ))}
     </select>

@@ -1,5 +1,6 @@
 // The frame of every page: head, navigation, who is signed in.
 import type { Child } from 'hono/jsx';
+import { visible } from '../domain/card.ts';
 import { Untrusted, type Html } from './parts.tsx';
 import type { Shell } from './shell.ts';
 
@@ -125,7 +126,7 @@ export const Page = ({
       <meta charset="utf-8" />
       <meta name="viewport" content="width=device-width, initial-scale=1" />
       <meta name="color-scheme" content="light dark" />
-      <title>{`${title} · Countersign`}</title>
+      <title>{`${visible(title)} · Countersign`}</title>
       <link rel="icon" href={shell.assets.icon} type="image/svg+xml" />
       <link rel="stylesheet" href={shell.assets.style} />
       <script src={shell.assets.script} defer></script>
@@ -145,11 +146,11 @@ export const Page = ({
         <div class="page-head">
           {back ? (
             <p class="back">
-              <a href={back.href}>← {back.label}</a>
+              <a href={back.href}>← {visible(back.label)}</a>
             </p>
           ) : null}
-          <h1>{heading ?? title}</h1>
-          {lead ? <p class="lead">{lead}</p> : null}
+          <h1>{heading ?? visible(title)}</h1>
+          {lead ? <p class="lead">{typeof lead === 'string' ? visible(lead) : lead}</p> : null}
         </div>
         {children}
       </main>

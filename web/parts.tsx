@@ -91,7 +91,12 @@ export function spanText(seconds: number): string {
 /** An instant, with how far away it is. Scripts may show it in the reader's own time zone. */
 export function Time({ at, now, bare }: { at: string; now: string; bare?: boolean }): Html {
   const seconds = (toMs(at) - toMs(now)) / 1000;
-  const distance = seconds > 0 ? `in ${spanText(seconds)}` : `${spanText(seconds)} ago`;
+  const distance =
+    Math.abs(seconds) < 1
+      ? 'just now'
+      : seconds > 0
+        ? `in ${spanText(seconds)}`
+        : `${spanText(seconds)} ago`;
   return (
     <span class="time">
       <time dateTime={at}>{dateText(at)}</time>
@@ -170,7 +175,7 @@ export const Notice = ({
   children?: Child;
 }): Html => (
   <div class={`notice notice-${tone}`} role={tone === 'bad' ? 'alert' : 'status'}>
-    <p class="notice-title">{title}</p>
+    <p class="notice-title">{visible(title)}</p>
     {children}
   </div>
 );
@@ -304,7 +309,7 @@ export const Problem = ({ said }: { said: Said | null }): Html | null =>
       {said.details.length === 0 ? null : (
         <ul>
           {said.details.map((detail) => (
-            <li>{detail}</li>
+            <li>{visible(detail)}</li>
           ))}
         </ul>
       )}

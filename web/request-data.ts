@@ -13,7 +13,7 @@ export interface RouteView {
   barred: string[];
 }
 
-export interface VoteView {
+interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;

@@ -1,5 +1,6 @@
 // The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
 import type { Child } from 'hono/jsx';
+import { visible } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import { Ballots } from './ballot.tsx';
 import { Page } from './layout.tsx';
@@ -37,7 +38,7 @@ export const RequestPage = ({
   >
     {refused ? (
       <Notice tone="bad" title={refused.says}>
-        <p>{refused.advice}</p>
+        <p>{visible(refused.advice)}</p>
       </Notice>
     ) : null}
     <Status view={view} now={shell.now} />
@@ -62,15 +63,18 @@ export const RequestPage = ({
         </ul>
       </Notice>
     ) : null}
-    <div class="split">
+    <div class="split split-three">
       <div>
         <WhatRuns view={view} />
         <WhyHeld view={view} />
-        <Evidence view={view} now={shell.now} />
       </div>
       <div class="split-side">
         <Ballots shell={shell} view={view} refused={refused} />
         <Votes view={view} now={shell.now} />
+      </div>
+      <div>
+        <ExactAction view={view} />
+        <Evidence view={view} now={shell.now} />
       </div>
     </div>
   </Page>
@@ -89,7 +93,10 @@ const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
         </p>
         <p class="quiet">
           Runs out <Time at={view.expiresAt} now={now} bare />. Running out is not a denial: it is
-          recorded as an expiry.
+          recorded as an expiry.{' '}
+          <a class="to-decision" href="#decide">
+            Go to the decision
+          </a>
         </p>
       </div>
     );
@@ -133,8 +140,14 @@ const LABELS: Record<string, string> = {
   'Context purpose': 'Purpose of the task',
   'Context task': 'Task',
   'Context triggered_by': 'Set off by',
-  'Context triggered_by_proof': 'Proof of that',
+  'Context triggered_by_proof': 'Proof of who did',
 };
+
+/** Labels say where a line of the action stands; these are the ones with a plainer name. */
+function labelOf(label: string, view: RequestView): string {
+  if (view.card.action['action'] === 'agent:admit' && label === 'Context purpose') return 'Purpose';
+  return LABELS[label] ?? label;
+}
 
 function cardText(label: string, text: string): Child {
   if (label.endsWith('_seconds') && /^\d+$/.test(text))
@@ -147,7 +160,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
     <Facts
       facts={[
         ...view.card.lines.map(({ label, text, claimed }) => ({
-          label: LABELS[label] ?? label,
+          label: labelOf(label, view),
           value: (
             <>
               {cardText(label, text)}
@@ -155,7 +168,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
             </>
           ),
         })),
-        view.role && { label: 'What the role gives', value: roleText(view.role) },
+        view.role && { label: 'What the role gives', value: visible(roleText(view.role)) },
         view.task && {
           label: 'Behind the task',
           value: (
@@ -170,13 +183,17 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
           : { label: 'Registry', value: <a href={`/agents/${view.agent}`}>see the agent</a> },
       ]}
     />
-    <h3>The exact action</h3>
+  </Panel>
+);
+
+const ExactAction = ({ view }: { view: RequestView }): Html => (
+  <Panel title="The exact action">
     <pre tabindex={0} aria-label="The action as JSON">
       <Untrusted text={view.action} />
     </pre>
     <p class="note">
-      Its digest is <Code text={view.card.digest} />. Only an action with this digest can run on
-      your approval, once.
+      Its digest is <Code text={view.card.digest} />. Only an action with this digest can run on an
+      approval, once.
     </p>
   </Panel>
 );
@@ -198,6 +215,8 @@ function grain(view: RequestView): string {
       return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
+    case 'agent:add_key':
+      return 'Whoever holds this key can sign in as the agent from then on, beside the keys it has.';
     case 'policy:activate':
       return 'You replace the rules that everything else here is decided by.';
     default:

@@ -1,7 +1,7 @@
 // What every page needs to know about its reader and where it is.
 
 /** The person who is signed in, as the frame around a page shows them. */
-export interface Reader {
+interface Reader {
   id: string;
   name: string;
   roles: readonly string[];

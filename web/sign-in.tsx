@@ -1,4 +1,5 @@
 // Signing in: a link is looked at by GET, and used up only by the button.
+import { visible } from '../domain/card.ts';
 import { Page } from './layout.tsx';
 import { Field, Notice, type Html } from './parts.tsx';
 import type { Shell } from './shell.ts';
@@ -17,7 +18,7 @@ export const SignInPage = ({
     <div class="narrow">
       {refusal === null ? null : (
         <Notice tone="bad" title="That did not work">
-          <p>{refusal}</p>
+          <p>{visible(refusal)}</p>
         </Notice>
       )}
       <section class="panel">

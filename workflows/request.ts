@@ -40,6 +40,9 @@ export const request: RequestWorkflow = async (id) => {
   return ended;
 };
 
+/** A new run begins without messages under way, or a little later. */
+const CARDS_WAIT_MS = 5_000;
+
 /** Until people, the clock or the requester end it. */
 async function waitForDecision(
   id: string,
@@ -61,9 +64,9 @@ async function waitForDecision(
     }
     if (isPast(view.expiresAt)) await act.expireRequest(id);
     view = (await act.lookAtRequest(id)) ?? view;
+    const isLong = view.state === 'pending' && workflowInfo().continueAsNewSuggested;
     // A card that cannot be delivered now must not keep the clock waiting.
-    const canCut = view.state === 'pending' && cards.isEmpty();
-    if (canCut && workflowInfo().continueAsNewSuggested) {
+    if (isLong && (await condition(cards.isEmpty, CARDS_WAIT_MS))) {
       await condition(allHandlersFinished);
       await continueAsNew<RequestWorkflow>(id);
     }
@@ -119,7 +122,7 @@ function acceptReminders(id: string, cards: PostOffice): { close: () => void } {
 interface PostOffice {
   send(message: () => Promise<void>): void;
   delivered(): Promise<void>;
-  isEmpty(): boolean;
+  isEmpty: () => boolean;
 }
 
 /** Messages go out one after the other beside the work; one that cannot be delivered is given up in the end. */

@@ -80,6 +80,8 @@ function connectTarget(url: string): Sql {
       application_name: 'countersign issuer',
       statement_timeout: STATEMENT_TIMEOUT_MS,
       lock_timeout: STATEMENT_TIMEOUT_MS,
+      // A login half made by a process that hangs is nobody's to wait for.
+      idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     },
   });
 }
@@ -97,7 +99,6 @@ async function issueLogin(
   const password = randomBytes(32).toString('base64url');
   try {
     await sql.begin(async (tx) => {
-      await tx`select pg_advisory_xact_lock(${lockKey(lease.credential)}::bigint)`;
       await setParameters(tx, {
         role: username,
         mark,
@@ -137,8 +138,9 @@ async function setParameters(
 
 /**
  * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
- * held up on the way can never make a login nobody waits for. Repeating it replaces the password. A role of the
- * same name that is not ours is refused, not taken over.
+ * held up on the way can never make a login nobody waits for; asked again at the end, because making the role may
+ * have waited for the reaper. Repeating it replaces the password. A role of the same name that is not ours is
+ * refused, not taken over. No lock is taken that a login of this target could take too.
  */
 const CREATE_LOGIN = `
 DO $$
@@ -174,39 +176,39 @@ BEGIN
   EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
     current_setting('countersign.verifier'), current_setting('countersign.valid_until'),
     current_setting('countersign.connections')::int);
+  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
+    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
+  END IF;
 END $$`;
 
-/** NOLOGIN, end sessions by usesysid, see none, reassign what it owned, drop it, see it gone. */
+/** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it, see it gone. */
 async function revokeLogins(
   sql: Sql,
   mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
-  const there = await sql<{ name: string; oid: string; ours: boolean }[]>`
-    select rolname as name, oid::text as oid,
-      starts_with(coalesce(shobj_description(oid, 'pg_authid'), ''), ${mark}) as ours
-    from pg_roles where rolname = any(${[...names.keys()]})`;
-  const found = there.filter(({ ours }) => ours);
-  // It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
-  const failures = new Map<string, string>(
-    there.filter(({ ours }) => !ours).map(({ name }) => [name, 'not_ours']),
-  );
-  for (const { name } of found)
-    await attempt(failures, name, () => runBlock(sql, name, names.get(name), CLOSE_LOGIN));
-  const ended = await endSessions(
+  const failures = new Map<string, string>();
+  for (const name of names.keys())
+    await attempt(failures, name, () => runBlock(sql, { role: name, mark }, CLOSE_LOGIN));
+  const found = await sql<{ name: string; oid: string }[]>`
+    select rolname as name, oid::text as oid from pg_roles
+    where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
+  const { ended, remaining } = await endSessions(
     sql,
     found.map(({ oid }) => oid),
   );
-  for (const { name } of found)
-    if (!failures.has(name))
-      await attempt(failures, name, () => runBlock(sql, name, names.get(name), DROP_LOGIN));
+  for (const { name, oid } of found)
+    if (remaining.has(oid)) failures.set(name, 'sessions_remain');
+    else if (!failures.has(name))
+      await attempt(failures, name, () => runBlock(sql, { role: name, mark }, DROP_LOGIN));
   const left = await sql<{ name: string }[]>`
     select rolname as name from pg_roles where rolname = any(${[...names.keys()]})`;
-  const remaining = new Set(left.map(({ name }) => name));
+  const there = new Set(left.map(({ name }) => name));
   return [...names].map(([name, credential]) => {
-    if (remaining.has(name))
-      return { credential, gone: false, code: failures.get(name) ?? 'still_there' };
+    const code = failures.get(name);
+    if (there.has(name) || code !== undefined)
+      return { credential, gone: false, code: code ?? 'still_there' };
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return { credential, gone: true, sessionsEnded: ended.get(oid) ?? 0 };
   });
@@ -226,31 +228,65 @@ async function attempt(
 
 async function runBlock(
   sql: Sql,
-  role: string,
-  credential: Id<'credential'> | undefined,
+  parameters: Record<string, string>,
   block: string,
 ): Promise<void> {
   await sql.begin(async (tx) => {
-    if (credential) await tx`select pg_advisory_xact_lock(${lockKey(credential)}::bigint)`;
-    await setParameters(tx, { role });
+    await setParameters(tx, parameters);
     await tx.unsafe(block);
   });
 }
 
+/**
+ * Where there is no such role, its name is taken and given back: that waits for whoever is just making it, which a
+ * look at the catalog would not see, and cannot be held up by anybody who may not make roles.
+ */
 const CLOSE_LOGIN = `
-DO $$ BEGIN
-  IF to_regrole(quote_ident(current_setting('countersign.role'))) IS NOT NULL THEN
-    EXECUTE format('ALTER ROLE %I NOLOGIN', current_setting('countersign.role'));
+DO $$
+DECLARE
+  login text := current_setting('countersign.role');
+  mark text := current_setting('countersign.mark');
+BEGIN
+  IF to_regrole(quote_ident(login)) IS NULL THEN
+    BEGIN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', login);
+      EXECUTE format('DROP ROLE %I', login);
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN
+      NULL;
+    END;
+  END IF;
+  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
+    -- It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
+    IF NOT starts_with(coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), ''), mark) THEN
+      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
+    END IF;
+    EXECUTE format('ALTER ROLE %I NOLOGIN', login);
   END IF;
 END $$`;
 
+/**
+ * What a login made is kept, under a role that may do nothing: code it left behind must never run with the rights of
+ * the issuer. What it was granted goes.
+ */
 const DROP_LOGIN = `
 DO $$
-DECLARE login text := current_setting('countersign.role');
+DECLARE
+  login text := current_setting('countersign.role');
+  estate text := 'countersign_estate_' || left(encode(sha256(convert_to(current_setting('countersign.mark'), 'UTF8')), 'hex'), 12);
 BEGIN
   IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    -- What it made is kept, under the issuer; what it was granted goes.
-    EXECUTE format('REASSIGN OWNED BY %I TO CURRENT_USER', login);
+    IF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
+               AND refobjid = to_regrole(quote_ident(login)) AND deptype = 'o') THEN
+      IF to_regrole(quote_ident(estate)) IS NULL THEN
+        IF current_setting('server_version_num')::int >= 160000 THEN
+          PERFORM set_config('createrole_self_grant', 'set, inherit', true);
+        END IF;
+        EXECUTE format('CREATE ROLE %I NOLOGIN', estate);
+      END IF;
+      -- Whoever takes something over must be allowed to make such things where it stands; gone with the login.
+      EXECUTE format('GRANT %I TO %I', login, estate);
+      EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
+    END IF;
     EXECUTE format('DROP OWNED BY %I', login);
     EXECUTE format('DROP ROLE %I', login);
   END IF;
@@ -264,19 +300,28 @@ export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
 /** How often a terminated session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
 
-/** Ends the sessions of these roles and waits until none is left. By id: a name is NULL once its role is gone. */
-async function endSessions(sql: Sql, oids: readonly string[]): Promise<Map<string, number>> {
+interface Ended {
+  /** Sessions that were ended, by role. */
+  ended: Map<string, number>;
+  /** Roles that still have one. */
+  remaining: Set<string>;
+}
+
+/** Ends the sessions of these roles and looks until none is left. By id: a name is NULL once its role is gone. */
+async function endSessions(sql: Sql, oids: readonly string[]): Promise<Ended> {
   const ended = new Map<string, number>();
-  if (oids.length === 0) return ended;
+  if (oids.length === 0) return { ended, remaining: new Set() };
+  let remaining = new Set<string>();
   for (let check = 0; check < SESSION_CHECKS_MAX; check += 1) {
     const open = await sql<{ oid: string; pid: number; told: boolean }[]>`
       select usesysid::text as oid, pid, pg_terminate_backend(pid) as told
       from pg_stat_activity where usesysid::text = any(${[...oids]})`;
-    if (open.length === 0) return ended;
+    remaining = new Set(open.map(({ oid }) => oid));
+    if (open.length === 0) break;
     if (check === 0) for (const { oid } of open) ended.set(oid, (ended.get(oid) ?? 0) + 1);
     await sleep(25);
   }
-  throw new TargetError('sessions_remain');
+  return { ended, remaining };
 }
 
 async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
@@ -294,11 +339,6 @@ function scramVerifier(password: string): string {
   const storedKey = createHash('sha256').update(hmac('Client Key')).digest('base64');
   const serverKey = hmac('Server Key').toString('base64');
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
-}
-
-/** A lock id for one lease, the same for whoever issues and whoever reaps it. */
-function lockKey(credential: Id<'credential'>): string {
-  return createHash('sha256').update(credential).digest().readBigInt64BE(0).toString();
 }
 
 const OWN_CODES: Record<string, string> = {

@@ -102,7 +102,7 @@ function stateLine({ row, votes, names }: FaceSource): string {
     case 'failed':
       return `Approved by ${who('approve')}, and could not be carried out`;
     case 'superseded':
-      return 'Superseded by another request';
+      return 'Closed: the policy changed since it was opened';
   }
 }
 

@@ -1,6 +1,6 @@
 // Loads what the pages about agents and tasks show.
 import { and, desc, eq, inArray, lt } from 'drizzle-orm';
-import { keysOf } from '../../commands/agents.ts';
+import { keysOf } from '../../commands/agent-keys.ts';
 import { isAdmin, mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { aliveUnder } from '../../commands/tasks.ts';
 import type { Query } from '../../db/client.ts';

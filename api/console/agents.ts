@@ -1,15 +1,14 @@
 // Agents, their tasks and credentials. Each form runs the command that the API runs.
 import {
-  addKey,
   asAgentId,
   beginRetirement,
   findAgent,
   killAgent,
   registerAgent,
   resumeAgent,
-  revokeKey,
   suspendAgent,
 } from '../../commands/agents.ts';
+import { askForKey, revokeKey } from '../../commands/change-keys.ts';
 import { revokeCredential } from '../../commands/credentials.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { endTask } from '../../commands/tasks.ts';
@@ -79,7 +78,7 @@ async function showAgents(
 const register: ConsoleRoute = {
   method: 'post',
   path: '/agents',
-  who: 'person',
+  who: 'member',
   handle: async (visit, deps) => {
     const answer = await attempt(async () => {
       const key = keyFrom(visit);
@@ -140,10 +139,11 @@ async function showAgent(
   );
 }
 
-/** A form on the page of an agent: it runs, and the page shows what came of it. */
-const agentForm = (
+/** A form on the page of an agent: it runs, and the page it leads to shows what came of it. */
+const agentForm = <T>(
   path: `/${string}`,
-  work: (unit: Unit, id: string, visit: Visit) => Promise<unknown>,
+  work: (unit: Unit, id: string, visit: Visit, deps: ConsoleDeps) => Promise<T | Refusal>,
+  next: (done: T, id: string) => string = (_done, id) => `/agents/${id}`,
 ): ConsoleRoute => ({
   method: 'post',
   path,
@@ -151,12 +151,9 @@ const agentForm = (
   handle: async (visit, deps) => {
     const id = visit.params['id'] ?? '';
     const done = await attempt(() =>
-      transact(deps, visit.call, async (unit) => {
-        await work(unit, id, visit);
-        return null;
-      }),
+      transact(deps, visit.call, (unit) => work(unit, id, visit, deps)),
     );
-    return done instanceof Refusal ? showAgent(visit, deps, done) : redirect(`/agents/${id}`);
+    return done instanceof Refusal ? showAgent(visit, deps, done) : redirect(next(done, id));
   },
 });
 
@@ -177,8 +174,11 @@ const takeKey = agentForm('/agents/{id}/keys/{key}/revoke', (unit, id, visit) =>
   revokeKey(unit, id, visit.params['key'] ?? ''),
 );
 
-const giveKey = agentForm('/agents/{id}/keys', async (unit, id, visit) =>
-  addKey(unit, id, await readPublicKey(keyFrom(visit), 'weak_key')),
+const giveKey = agentForm(
+  '/agents/{id}/keys',
+  async (unit, id, visit, deps) =>
+    askForKey(unit, deps, id, await readPublicKey(keyFrom(visit), 'weak_key')),
+  (done, id) => ('request' in done ? `/requests/${done.request.id}` : `/agents/${id}`),
 );
 
 const showTask: ConsoleRoute = {
@@ -223,7 +223,7 @@ const ending = (verb: 'complete' | 'fail', outcome: 'completed' | 'failed'): Con
 const revoke: ConsoleRoute = {
   method: 'post',
   path: '/credentials/{id}/revoke',
-  who: 'person',
+  who: 'member',
   handle: async (visit, deps) => {
     const lease = await visibleCredential(deps, visit.person, visit.params['id']);
     await refuseStrangers(deps, visit.person, lease.agent);

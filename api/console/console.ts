@@ -35,7 +35,7 @@ export interface Visit {
 export interface ConsoleRoute {
   method: 'get' | 'post';
   path: `/${string}`;
-  who: Extract<Who, 'anyone' | 'person' | 'admin' | 'auditor'>;
+  who: Extract<Who, 'anyone' | 'person' | 'member' | 'admin' | 'auditor'>;
   handle: (visit: Visit, deps: ConsoleDeps) => Promise<Response>;
 }
 

@@ -3,8 +3,12 @@ import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
+import { controlPages } from './controls.ts';
+import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
+import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
+import { reviewPages } from './reviews.ts';
 import { signInPages } from './sign-in.ts';
 
 const assets: ConsoleRoute = {
@@ -24,4 +28,8 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...requestPages,
   ...agentPages,
   ...peoplePages,
+  ...controlPages,
+  ...reviewPages,
+  ...logPages,
+  ...referencePages,
 ];

@@ -1,7 +1,13 @@
 // People, for administrators and auditors.
 import { asc, eq } from 'drizzle-orm';
 import { answerOnce } from '../../commands/once.ts';
-import { asPersonId, changePerson, invitePerson, makeSignInLink } from '../../commands/people.ts';
+import {
+  asPersonId,
+  changePerson,
+  invitePerson,
+  lockPerson,
+  makeSignInLink,
+} from '../../commands/people.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import { isAdmin } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
@@ -188,7 +194,7 @@ const newLink: ConsoleRoute = {
   handle: async (visit, deps) => {
     const { id } = await knownPerson(visit, deps);
     const link = await transact(deps, visit.call, async (unit) => {
-      const row = await changePerson(unit, id, {});
+      const row = await lockPerson(unit, id);
       const made = await makeSignInLink(unit, row.id);
       return {
         name: row.name,

@@ -6,7 +6,8 @@ import type { ApiDeps, AppContext } from '../route.ts';
 import { ASSETS } from './assets.ts';
 import { page, shellFor } from './console.ts';
 
-const MACHINES = /^\/(?:v1|oauth2|access|\.well-known|slack|log\/|mcp|spiffe)/;
+const MACHINES =
+  /^\/(?:v1|oauth2|access|\.well-known|slack|mcp|spiffe|log\/(?:checkpoint|vkey|tile|proof|leaf))/;
 
 /** Whether the caller is somebody looking at pages. */
 export const wantsPage = (context: AppContext): boolean =>

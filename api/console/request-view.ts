@@ -24,11 +24,7 @@ import type { ConsoleDeps } from './console.ts';
 import { personNames } from './names.ts';
 
 /** A request as lists show it. */
-export async function summaryOf(
-  query: Query,
-  row: RequestRow,
-  now: string,
-): Promise<RequestSummary> {
+async function summaryOf(query: Query, row: RequestRow, now: string): Promise<RequestSummary> {
   const tally = await tallyOf(query, row, now);
   const { purpose } = row.action.context;
   return {
@@ -114,7 +110,8 @@ async function routesOf(query: Query, row: RequestRow, now: string): Promise<Rou
   }));
 }
 
-const barredWords = ({ independence }: RouteRule): string[] => [
+/** Who may not decide on a route, whatever groups they are in. */
+export const barredWords = ({ independence }: RouteRule): string[] => [
   'whoever asked',
   ...(independence.owner === 'barred' ? ['the owner of the agent'] : []),
   ...(independence.triggerer === 'barred' ? ['whoever set off the task'] : []),

@@ -11,6 +11,7 @@ import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { agentOf } from '../auth.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
+import { OAuthError, refuseOAuth } from './token.ts';
 
 export async function introspect(context: AppContext, deps: ApiDeps): Promise<Response> {
   const principal = context.get('principal');
@@ -22,9 +23,21 @@ export async function introspect(context: AppContext, deps: ApiDeps): Promise<Re
   if (principal.kind === 'person')
     throw new Refusal('forbidden', 'Introspection is for agents and services.');
   context.header('cache-control', 'no-store');
-  const token = (await readForm(context.req)).get('token') ?? '';
+  let token: string;
+  try {
+    token = readToken(await readForm(context.req));
+  } catch (error) {
+    return refuseOAuth(context, error);
+  }
   const claims = await deps.tokens.verify(token, ACCESS_TOKEN, deps.installation.issuer, null);
   return context.json(claims ? await stateOf(claims, deps) : { active: false });
+}
+
+/** RFC 7662 §2.1: the one parameter that has to be there. */
+function readToken(form: ReadonlyMap<string, string>): string {
+  const token = form.get('token');
+  if (!token) throw new OAuthError('invalid_request', 'Send the token to look at as token=….');
+  return token;
 }
 
 async function stateOf(claims: JWTPayload, deps: ApiDeps): Promise<JsonObject> {

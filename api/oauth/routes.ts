@@ -47,6 +47,7 @@ const introspection = defineRoute({
   form: z.object({ token: z.string() }),
   answers: {
     200: { description: 'Its state', schema: z.looseObject({ active: z.boolean() }) },
+    400: { description: 'invalid_request', schema: oauthError },
   },
   refusals: [],
   // It notes when a credential was last seen in use, which reviews read; nothing else changes.

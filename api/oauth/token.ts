@@ -1,13 +1,15 @@
 // The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
 import { randomUUID } from 'node:crypto';
 import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
+import { keysOf } from '../../commands/agent-keys.ts';
 import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
-import { findAgent, keysOf } from '../../commands/agents.ts';
+import { findAgent } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
+import { isId } from '../../domain/id.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
-import { readForm } from '../body.ts';
+import { isUnstorable, readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
@@ -19,7 +21,7 @@ const TOKEN_SECONDS = 900;
 const SCOPE = 'agent';
 
 /** RFC 6749 §5.2: this endpoint has its own shape of error. */
-class OAuthError extends Error {
+export class OAuthError extends Error {
   readonly code: 'invalid_client' | 'invalid_request' | 'unsupported_grant_type';
   constructor(code: OAuthError['code'], description: string) {
     super(description);
@@ -40,11 +42,12 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
     const assertion = form.get('client_assertion') ?? '';
     return context.json(await exchange(assertion, form.get('client_id'), deps, context));
   } catch (error) {
-    return refuse(context, error);
+    return refuseOAuth(context, error);
   }
 }
 
-function refuse(context: AppContext, error: unknown): Response {
+/** An error in the shape of RFC 6749 §5.2; anything that has none is thrown on. */
+export function refuseOAuth(context: AppContext, error: unknown): Response {
   if (error instanceof OAuthError)
     return context.json(
       { error: error.code, error_description: error.message },
@@ -110,7 +113,10 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   } catch {
     throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
   }
-  const agent = subject === undefined ? null : await findAgent(deps.db.query, subject);
+  const agent =
+    subject !== undefined && isId('agent', subject)
+      ? await findAgent(deps.db.query, subject)
+      : null;
   if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
   if (agent.state !== 'active' || agent.retiring)
     throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
@@ -132,8 +138,10 @@ async function verifyAssertion(
       tokenEndpoint(deps.publicUrl),
     ]);
     if (!payload) continue;
-    const { jti, exp } = payload;
-    if (typeof jti !== 'string' || jti === '' || jti.length > 200)
+    const { jti, exp, iat } = payload;
+    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
+      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
+    if (typeof jti !== 'string' || jti === '' || jti.length > 200 || isUnstorable(jti))
       throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
     if (
       typeof exp !== 'number' ||

@@ -92,10 +92,13 @@ async function handleClick(
     void deps.replyInSlack(click.response_url, `Nothing changed: ${refusal.message}`);
 }
 
-/** The person an administrator bound to this Slack user; else a stranger, who can decide nothing. */
+/**
+ * The person an administrator bound to this Slack user; else a stranger, who can decide nothing. Whether that person
+ * still may is asked where every vote is.
+ */
 async function whoClicked(slackUser: string, deps: ApiDeps): Promise<Principal> {
   const [row] = await deps.db.query.select().from(person).where(eq(person.slackUserId, slackUser));
-  if (!row || row.state !== 'active') return { kind: 'service', id: `slack:${slackUser}` };
+  if (!row) return { kind: 'slack', id: slackUser };
   return {
     kind: 'person',
     id: row.id,

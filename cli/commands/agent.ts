@@ -44,7 +44,7 @@ export function agentCommands(program: Command, terminal: Terminal): void {
       printAgent(terminal, flags, await (await asEither(terminal, flags)).agents.get(id)),
   );
   stopCommands(agent, terminal);
-  resultCommand(agent, 'add-key <id>', 'add a key beside the others')
+  resultCommand(agent, 'add-key <id>', 'ask for a key beside the others')
     .requiredOption('--key <file>', 'the new key; only the public part is sent')
     .action((id: string, flags: OutputFlags & { key: string }) => addKey(terminal, id, flags));
   resultCommand(agent, 'remove-key <id> <key-id>', 'take a key away; the last one stays').action(
@@ -184,5 +184,9 @@ async function addKey(
   const { parsePublicKey } = await import('../../sdk/index.ts');
   const key = parsePublicKey(await readKeyFile(flags.key));
   const added = await (await asAutomation(terminal)).agents.addKey(id, key);
-  printResult(terminal, flags, added, () => facts(Object.entries(added)));
+  printResult(terminal, flags, added, () =>
+    'request' in added
+      ? `${added.request.id} waits for people: ${added.request.url}`
+      : facts(Object.entries(added)),
+  );
 }

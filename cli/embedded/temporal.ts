@@ -27,6 +27,8 @@ export interface TemporalOptions {
   port?: number;
   /** Forgets everything when it ends; for tests. */
   inMemory?: boolean;
+  /** More settings of the server, each `name=value`. */
+  settings?: string[];
 }
 
 /**
@@ -57,7 +59,10 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
       ...['--log-level', 'error'],
       ...options.namespaces.flatMap((name) => ['--namespace', name]),
       ...SEARCH_ATTRIBUTES.flatMap((name) => ['--search-attribute', `${name}=Keyword`]),
-      ...DYNAMIC_CONFIG.flatMap((value) => ['--dynamic-config-value', value]),
+      ...[...DYNAMIC_CONFIG, ...(options.settings ?? [])].flatMap((value) => [
+        '--dynamic-config-value',
+        value,
+      ]),
     ],
     logFile: path.join(options.folder, 'temporal.log'),
     pidFile,

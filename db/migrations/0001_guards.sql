@@ -12,23 +12,33 @@ BEGIN
   RETURN digits;
 END $$;
 --> statement-breakpoint
+-- An event is never changed, not even by the owner of the table.
+CREATE FUNCTION countersign_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'the % table is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
+END $$;
+--> statement-breakpoint
 -- Makes the monthly partitions from last month to a year ahead. The service may call it, and nothing else.
 CREATE FUNCTION countersign_ensure_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE
-  month timestamptz;
+  -- In UTC and without a zone: months added to an instant would be months of the session's own calendar.
+  month timestamp;
+  first timestamp := date_trunc('month', now() AT TIME ZONE 'UTC');
   made integer := 0;
   partition text;
 BEGIN
   PERFORM pg_advisory_xact_lock(hashtext('countersign partitions'));
-  FOR month IN SELECT generate_series(
-    date_trunc('month', now(), 'UTC') - interval '1 month', date_trunc('month', now(), 'UTC') + interval '12 months', interval '1 month')
+  FOR month IN SELECT generate_series(first - interval '1 month', first + interval '12 months', interval '1 month')
   LOOP
-    partition := 'event_' || to_char(month AT TIME ZONE 'UTC', 'YYYY_MM');
+    partition := 'event_' || to_char(month, 'YYYY_MM');
     IF to_regclass(quote_ident(partition)) IS NULL THEN
       EXECUTE format('CREATE TABLE %I PARTITION OF event FOR VALUES FROM (%L) TO (%L)', partition,
-        'evt_' || countersign_time_digits(month),
-        'evt_' || countersign_time_digits(date_trunc('month', month + interval '32 days', 'UTC')));
+        'evt_' || countersign_time_digits(month AT TIME ZONE 'UTC'),
+        'evt_' || countersign_time_digits((month + interval '1 month') AT TIME ZONE 'UTC'));
+      -- Triggers for rows come with the parent; those for TRUNCATE do not.
+      EXECUTE format('CREATE TRIGGER event_no_truncate BEFORE TRUNCATE ON %I
+        FOR EACH STATEMENT EXECUTE FUNCTION countersign_append_only()', partition);
       made := made + 1;
     END IF;
   END LOOP;
@@ -36,12 +46,6 @@ BEGIN
 END $$;
 --> statement-breakpoint
 SELECT countersign_ensure_partitions();
---> statement-breakpoint
--- An event is never changed, not even by the owner of the table.
-CREATE FUNCTION countersign_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  RAISE EXCEPTION 'the % table is append-only', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';
-END $$;
 --> statement-breakpoint
 CREATE TRIGGER event_append_only BEFORE UPDATE OR DELETE ON event
   FOR EACH ROW EXECUTE FUNCTION countersign_append_only();

@@ -1,5 +1,6 @@
 // People and how they prove who they are. Whoever can write here can make approvers: `person` is as
 // sensitive as the policy itself, and every change to it is an event.
+import { sql } from 'drizzle-orm';
 import { index, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { Party } from '../../domain/action.ts';
 import { id, instant } from './columns.ts';
@@ -20,7 +21,13 @@ export const person = pgTable(
     invitedBy: jsonb('invited_by').$type<Party>().notNull(),
     createdAt: instant('created_at').notNull(),
   },
-  (table) => [uniqueIndex('person_slack').on(table.slackUserId)],
+  (table) => [
+    uniqueIndex('person_slack').on(table.slackUserId),
+    // One address is one human, however it is spelt.
+    uniqueIndex('person_email')
+      .on(sql`lower(${table.email})`)
+      .where(sql`${table.email} is not null`),
+  ],
 );
 
 /** A one-time link. Only the hash of its token is kept, so a reader of this table cannot sign in. */

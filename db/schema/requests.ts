@@ -39,7 +39,7 @@ export const request = pgTable(
     decidedBy: id('person')('decided_by'),
     approvedUntil: instant('approved_until'),
     denial: jsonb().$type<{ reason: string | null; disposition: 'revise' | 'stop' }>(),
-    /** Why an approved request could not be carried out. */
+    /** Why an approved request could not be carried out, for good or when last tried. */
     failure: text(),
     credential: id('credential')(),
   },

@@ -50,15 +50,40 @@ export interface Facts {
   sensors: Map<string, string[]>;
   /** Logins that reach past the control, as last counted, by target. */
   standing: Map<string, { count: number; fact: Fact }>;
-  /** Leases by id, with the request they carry out. */
-  leases: Map<string, { request: string | null; ended: string | null }>;
+  /** Leases by id. */
+  leases: Map<string, Lease>;
+  /** Every case of the control by its request, whenever it was opened. */
+  known: ReadonlyMap<string, Case>;
   activations: Fact[];
   roster: Roster;
 }
 
-/** Who was in which group, when: from the leaves, not from anybody's word at the time of voting. */
+/** A credential as the log knows it. */
+export interface Lease {
+  /** The request it carries out. */
+  request: string | null;
+  /** From here on it should do nothing: its expiry, or the decision to revoke it. */
+  until: string | null;
+  /** When its target was seen to know it no more. */
+  ended: string | null;
+}
+
+/** Who was in which group, and through whose hands they came in: from the leaves, not from anybody's word. */
 export interface Roster {
   groupsAt(person: string, index: number): string[] | null;
+  /** Who invited this person, made them a sign-in link or bound their Slack user, up to here. */
+  letInBy(person: string, index: number): string[];
+}
+
+/** Every control that the leaves speak of. */
+export function controlsIn(leaves: Iterable<Leaf>): string[] {
+  const controls = new Set<string>();
+  for (const leaf of leaves) {
+    const fact = factOf(leaf);
+    if (fact?.name === 'request.opened' || fact?.name === 'runtime.observed')
+      for (const control of texts(fact.detail['controls'])) controls.add(control);
+  }
+  return [...controls].toSorted();
 }
 
 export function text(value: JsonValue | undefined): string | null {
@@ -89,11 +114,12 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     sensors: new Map(),
     standing: new Map(),
     leases: new Map(),
+    known: new Map(),
     activations: [],
-    roster: { groupsAt: () => null },
+    roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
-  const roster = new Map<string, { index: number; groups: string[] }[]>();
+  const roster: RosterEntries = { groups: new Map(), doors: new Map() };
   for (const leaf of leaves) {
     const fact = factOf(leaf);
     if (!fact) continue;
@@ -102,9 +128,26 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     addElsewhere(facts, roster, fact, control);
   }
   facts.cases = [...cases.values()];
-  facts.roster = { groupsAt: (person, index) => groupsAt(roster.get(person), index) };
+  facts.known = cases;
+  facts.roster = {
+    groupsAt: (person, index) => before(roster.groups.get(person), index).at(-1)?.groups ?? null,
+    letInBy: (person, index) => before(roster.doors.get(person), index).map(({ by }) => by),
+  };
   return facts;
 }
+
+interface RosterEntries {
+  groups: Map<string, { index: number; groups: string[] }[]>;
+  /** Ways in, with who made them. */
+  doors: Map<string, { index: number; by: string }[]>;
+}
+
+const before = <T extends { index: number }>(entries: readonly T[] | undefined, index: number) =>
+  (entries ?? []).filter((entry) => entry.index < index);
+
+const push = <T>(lists: Map<string, T[]>, key: string, entry: T): void => {
+  lists.set(key, [...(lists.get(key) ?? []), entry]);
+};
 
 function factOf({ index, event }: Leaf): Fact | null {
   const name = eventName(text(event['type']) ?? '');
@@ -141,27 +184,22 @@ function addToCase(found: Case | undefined, fact: Fact): void {
   if (CLOSING.includes(fact.name)) found.closed ??= fact;
 }
 
-function addElsewhere(
-  facts: Facts,
-  roster: Map<string, { index: number; groups: string[] }[]>,
-  fact: Fact,
-  control: string,
-): void {
-  const { detail } = fact;
+function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: string): void {
   switch (fact.name) {
     case 'policy.activated':
       facts.activations.push(fact);
       break;
     case 'person.invited':
     case 'person.changed':
+    case 'person.link_made':
       addToRoster(roster, fact);
       break;
     case 'credential.intended':
-      facts.leases.set(text(detail['credential']) ?? '', { request: fact.request, ended: null });
-      break;
+    case 'credential.issued':
+    case 'credential.revoke_intended':
     case 'credential.revoked':
     case 'credential.abandoned':
-      endLease(facts, fact);
+      addToLease(facts.leases, fact);
       break;
     case 'runtime.observed':
       addObservation(facts, fact, control);
@@ -170,26 +208,41 @@ function addElsewhere(
   }
 }
 
-function addToRoster(roster: Map<string, { index: number; groups: string[] }[]>, fact: Fact): void {
-  const person = fact.subject;
-  const left = fact.detail['state'] === 'deactivated';
-  const known = roster.get(person) ?? [];
-  known.push({ index: fact.index, groups: left ? [] : texts(fact.detail['groups']) });
-  roster.set(person, known);
+function addToRoster(roster: RosterEntries, fact: Fact): void {
+  const { subject: person, index, detail } = fact;
+  if (fact.name !== 'person.link_made') {
+    const left = detail['state'] === 'deactivated';
+    push(roster.groups, person, { index, groups: left ? [] : texts(detail['groups']) });
+  }
+  const by = text(object(doorOf(fact))['id']);
+  if (by !== null) push(roster.doors, person, { index, by });
 }
 
-function groupsAt(
-  known: readonly { index: number; groups: string[] }[] | undefined,
-  index: number,
-): string[] | null {
-  return known?.findLast((entry) => entry.index < index)?.groups ?? null;
+/** Who made a way in: by inviting, by a new link, or by saying which Slack user somebody is. */
+function doorOf({ name, detail }: Fact): JsonValue | undefined {
+  if (name === 'person.invited') return detail['invited_by'];
+  if (name === 'person.link_made') return detail['made_by'];
+  return detail['slack_changed'] === true ? detail['changed_by'] : undefined;
 }
 
-function endLease(facts: Facts, fact: Fact): void {
+function addToLease(leases: Map<string, Lease>, fact: Fact): void {
   const id = text(fact.detail['credential']) ?? '';
-  const lease = facts.leases.get(id);
-  if (lease) lease.ended = fact.time;
+  const lease = leases.get(id) ?? { request: fact.request, until: null, ended: null };
+  leases.set(id, lease);
+  switch (fact.name) {
+    case 'credential.intended':
+    case 'credential.issued':
+      lease.until = text(fact.detail['expires_at']) ?? lease.until;
+      break;
+    case 'credential.revoke_intended':
+      lease.until = earlier(lease.until, fact.time);
+      break;
+    default:
+      lease.ended = fact.time;
+  }
 }
+
+const earlier = (a: string | null, b: string): string => (a !== null && a < b ? a : b);
 
 function addObservation(facts: Facts, fact: Fact, control: string): void {
   const { detail } = fact;

@@ -16,7 +16,7 @@ export interface Asked {
 export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
   const all = within(gather(leaves, asked.control), asked.period);
   const simulated = all.cases.length > 0 && all.cases.every((found) => found.simulated);
-  const facts = simulated ? all : withoutSimulated(all);
+  const facts = simulated ? all : withoutPlayed(all);
   const findings = operationFindings(facts);
   const layers = {
     design: layerOf(designTests(facts, asked.period)),
@@ -55,17 +55,23 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
   };
 }
 
-/** What was played does not count beside what was real, for or against. */
-function withoutSimulated(facts: Facts): Facts {
-  const played = new Set(
-    facts.cases.filter((found) => found.simulated).map(({ request }) => request),
+/**
+ * What was played is no evidence for a control beside what was real. A violation is one whoever committed it: else
+ * calling an agent a demo would hide what it does.
+ */
+function withoutPlayed(facts: Facts): Facts {
+  const violated = new Set(
+    operationFindings(facts).flatMap(({ exceptions }) =>
+      exceptions.map((each) => each.case.request),
+    ),
   );
+  const kept = ({ simulated, request }: Case): boolean => !simulated || violated.has(request);
   return {
     ...facts,
-    cases: facts.cases.filter((found) => !found.simulated),
+    cases: facts.cases.filter(kept),
     effects: facts.effects.filter((effect) => {
-      const request = facts.leases.get(effect.credential ?? '')?.request ?? null;
-      return request === null || !played.has(request);
+      const found = facts.known.get(facts.leases.get(effect.credential ?? '')?.request ?? '');
+      return found === undefined || kept(found);
     }),
   };
 }
@@ -158,7 +164,7 @@ function needed(
     unknownIn('completeness') > 0 &&
       `Unclear effects: ${unknownIn('completeness')} too close to their approval, or by statements that cannot be read; synchronise the clocks, and take such statements away.`,
     unknownIn('independence') > 0 &&
-      `Unclear triggers: ${unknownIn('independence')} votes on tasks whose human is only claimed; send a trigger_proof.`,
+      `Unclear independence: ${unknownIn('independence')} votes on tasks whose human is only claimed (send a trigger_proof), or by people whose way in somebody involved made (let another administrator invite and link them).`,
     unknownIn('eligibility') > 0 &&
       `Unclear roster: ${unknownIn('eligibility')} votes by people whose groups are not in the log.`,
     `Canaries: ${RULE.canaries_min} seeded requests that should be refused, caught with a lower bound of ${RULE.canaries_lower_bound}, over ${RULE.approvers_min} approvers (${approvers.size} voted so far).`,

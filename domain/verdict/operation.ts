@@ -11,7 +11,9 @@ import {
   type Effect,
   type Fact,
   type Facts,
+  type Lease,
 } from './facts.ts';
+import { RULE } from './rule.ts';
 import type { VerdictCase } from './types.ts';
 
 /** How a violation came about: what repeats by the same mechanism is not an accident. */
@@ -174,7 +176,8 @@ interface Judged {
 
 function judgeEffect(facts: Facts, effect: Effect): Judged {
   const lease = facts.leases.get(effect.credential ?? '');
-  const found = facts.cases.find((each) => each.request === lease?.request) ?? null;
+  // Whenever it was opened: an effect in this period may rest on an approval from before it.
+  const found = facts.known.get(lease?.request ?? '') ?? null;
   const judged = (fault: string | null, doubt: string | null = null): Judged => ({
     found,
     fault,
@@ -192,10 +195,27 @@ function judgeEffect(facts: Facts, effect: Effect): Judged {
     return judged(`a ${effect.effect} before its approval`);
   if (addMs(effect.at, -effect.skewMs) < approved.time)
     return judged(null, 'too close to its approval to say which came first');
-  if (lease.ended !== null && addMs(effect.at, -effect.skewMs) > lease.ended)
-    return judged(`a ${effect.effect} after its credential was seen gone`);
-  return judged(null);
+  return judged(faultAfter(effect, lease), doubtAfter(effect, lease));
 }
+
+/** Ending a login takes a moment; what runs later than that ran without leave. */
+const GRACE_MS = RULE.revocation_seconds * 1000;
+
+function faultAfter(effect: Effect, { until, ended }: Lease): string | null {
+  const earliest = addMs(effect.at, -effect.skewMs);
+  if (ended !== null && earliest > ended)
+    return `a ${effect.effect} after its credential was seen gone`;
+  if (until !== null && earliest > addMs(until, GRACE_MS))
+    return `a ${effect.effect} after its credential had expired or was to be revoked`;
+  return null;
+}
+
+const doubtAfter = (effect: Effect, lease: Lease): string | null =>
+  faultAfter(effect, lease) === null &&
+  lease.until !== null &&
+  addMs(effect.at, effect.skewMs) > lease.until
+    ? 'while its credential was being ended'
+    : null;
 
 const REFUSED = ['request.denied', 'request.expired', 'request.cancelled'] as const;
 
@@ -289,34 +309,18 @@ const groupsAsked = (route: JsonObject): string[] => [
 ];
 
 /** Nobody decided on what they asked for, own or set off. */
-function independence({ cases }: Facts): Finding {
+function independence({ cases, roster }: Facts): Finding {
   const votes = cases.flatMap((found) => found.votes.map((vote) => ({ found, vote })));
-  const notes = { owners: 0, invited: 0 };
   const unknown: VerdictCase[] = [];
   const exceptions = votes.flatMap(({ found, vote }) => {
     const person = text(vote.detail['person']) ?? '';
-    const {
-      requester,
-      owners,
-      triggered_by: triggeredBy,
-      triggered_by_proof: proof,
-    } = found.opened.detail;
-    const barred = objects(found.opened.detail['routes']).flatMap((route) =>
-      texts(route['barred']),
-    );
-    if (barred.includes(person) || object(requester)['id'] === person || triggeredBy === person) {
+    if (decidedForThemselves(found, person)) {
       const says = 'decided by somebody it was for';
       return [exceptionIn(found, 'independence', wasUsed(found), says, [vote])];
     }
-    if (texts(owners).includes(person)) notes.owners += 1;
-    if (object(vote.detail['invited_by'])['id'] === object(requester)['id']) notes.invited += 1;
-    // A human whom the agent merely names may be the voter's other self, or nobody at all.
-    if (proof === 'claimed')
-      unknown.push({
-        request: found.request,
-        events: [found.opened.id, vote.id],
-        says: 'who set this off is only claimed',
-      });
+    const doubt = whyDependent(found, roster.letInBy(person, vote.index));
+    if (doubt !== null)
+      unknown.push({ request: found.request, events: [found.opened.id, vote.id], says: doubt });
     return [];
   });
   const sure = votes.length - exceptions.length - unknown.length;
@@ -328,15 +332,60 @@ function independence({ cases }: Facts): Finding {
     threshold: NONE,
     says: [
       `${sure} of ${votes.length} votes came from somebody else than whom it was for`,
-      ...(notes.owners > 0
-        ? [`${notes.owners} from the owner of the agent, as the route allows`]
-        : []),
-      ...(notes.invited > 0
-        ? [`${notes.invited} from people whom the requester itself invited`]
-        : []),
+      ...noted(votes, 'from the owner of the agent, as the route allows', ({ found, vote }) =>
+        texts(found.opened.detail['owners']).includes(text(vote.detail['person']) ?? ''),
+      ),
+      ...noted(votes, 'on tasks that name no human', ({ found }) => {
+        const { action, triggered_by_proof: proof } = found.opened.detail;
+        return action === 'credential:request' && proof === 'none';
+      }),
+      ...noted(
+        votes,
+        'on what was asked for with the admin token, whose human is not known',
+        ({ found }) => object(found.opened.detail['requester'])['type'] === 'service',
+      ),
     ].join('; '),
   };
 }
+
+interface CastVote {
+  found: Case;
+  vote: Fact;
+}
+
+function noted(
+  votes: readonly CastVote[],
+  says: string,
+  holds: (each: CastVote) => boolean,
+): string[] {
+  const count = votes.filter(holds).length;
+  return count > 0 ? [`${count} ${says}`] : [];
+}
+
+function decidedForThemselves(found: Case, person: string): boolean {
+  const { requester, triggered_by: triggeredBy, routes } = found.opened.detail;
+  const barred = objects(routes).flatMap((route) => texts(route['barred']));
+  return barred.includes(person) || object(requester)['id'] === person || triggeredBy === person;
+}
+
+/** Why it cannot be told that a vote was somebody else's; null where nothing speaks against it. */
+function whyDependent(found: Case, letInBy: readonly string[]): string | null {
+  const {
+    requester,
+    owners,
+    triggered_by: triggeredBy,
+    triggered_by_proof: proof,
+  } = found.opened.detail;
+  // A human whom the agent merely names may be the voter's other self, or nobody at all.
+  if (proof === 'claimed') return 'who set this off is only claimed';
+  const involved = [text(object(requester)['id']), ...texts(owners), text(triggeredBy)];
+  // Whoever makes a way in for somebody could have gone in themselves.
+  return letInBy.some((by) => isPerson(by) && involved.includes(by))
+    ? 'somebody it was for made the voter’s way in'
+    : null;
+}
+
+const isPerson = (id: string): boolean => id.startsWith('psn_');
 
 /** Time running out is nobody's yes. */
 function expiryNotApproval({ cases }: Facts): Finding {

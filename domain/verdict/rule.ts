@@ -15,6 +15,8 @@ export const RULE = {
   approvers_min: 3,
   planted_effects_min: 59,
   sensor_silence_seconds: 900,
+  /** How long ending a credential may take before what still runs under it counts as unapproved. */
+  revocation_seconds: 10,
 } as const;
 
 export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', RULE);

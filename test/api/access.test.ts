@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROUTES } from '../../api/app.ts';
+import { CONSOLE } from '../../api/console/index.ts';
 import type { Route, Who } from '../../api/route.ts';
 import { EVENTS } from '../../domain/event.ts';
 import { startCast, type Cast } from '../support/cast.ts';
@@ -141,6 +142,24 @@ describe('an auditor', () => {
         'post /v1/requests/{id}/votes',
       ]),
     );
+  });
+
+  it('gets no form of the console past its door, but to sign in and out', async () => {
+    const auditor = await person(cast.service, 'Aude', ['data-owners'], { roles: ['auditor'] });
+    const forms = CONSOLE.filter(({ method }) => method === 'post');
+    const open: string[] = [];
+    for (const { path } of forms.filter(({ path }) => !path.startsWith('/sign-'))) {
+      const response = await fetch(cast.service.url + path.replaceAll(/\{\w+\}/g, 'nothing'), {
+        method: 'POST',
+        redirect: 'manual',
+        headers: { cookie: auditor.cookie },
+        body: new URLSearchParams({ csrf_token: auditor.csrf }),
+      });
+      if (response.status !== 403) open.push(path);
+    }
+    expect(forms.length).toBeGreaterThan(8);
+    // The form with which people vote ends at the one function that decides, as above.
+    expect(open).toEqual(['/requests/{id}']);
   });
 
   it('is no approver, whatever group they are in', async () => {

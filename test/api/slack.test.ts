@@ -85,6 +85,13 @@ describe('a card in Slack', () => {
     expect(await stateOf(id)).toBe('pending');
     expect(await refusals(id)).toEqual(['human_required', 'self_approval']);
     await eventually(() => Promise.resolve(slack.replies.length >= 2), 'two ephemeral replies');
+    const told = JSON.stringify(slack.replies);
+    expect(told).toContain('U0STRANGER: an administrator has to set it as the slack_user_id');
+    const events = await admin(service).call('GET', `/v1/events?request=${id}&type=vote.refused`);
+    const [stranger] = list(events.body['data']).map((event) => object(event['data']));
+    expect(stranger?.['human']).toBeNull();
+    expect(stranger?.['actor_chain']).toEqual([{ type: 'slack', id: 'U0STRANGER' }]);
+    expect(stranger?.['detail']).toMatchObject({ principal: 'slack', person: null });
     expect(await slack.click(message, 'deny', 'U0ADA')).toBe(200);
     expect(await stateOf(id)).toBe('denied');
   });

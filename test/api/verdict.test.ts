@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { exportBundle, verifyFile } from '../../cli/audit.ts';
 import { canonicalJson } from '../../domain/json.ts';
 import type { VerdictTest } from '../../domain/verdict/types.ts';
@@ -104,7 +104,7 @@ describe('the verdict as served', () => {
   });
 
   it('sees a bypass by a raw login, and calls it decorative once it repeats', async () => {
-    const { legacy } = inject('servers');
+    const { legacy } = service.sample;
     await run(legacy, `update payouts set state = 'paid' where id = 1`);
     await eventually(
       async () => (await testOf('payouts-write', 'completeness')).exceptions === 1,
@@ -123,7 +123,7 @@ describe('the verdict as served', () => {
   });
 
   it('does not count what the target refused or did not carry out', async () => {
-    const { legacy } = inject('servers');
+    const { legacy } = service.sample;
     const before = await testOf('payouts-write', 'completeness');
     await run(legacy, 'delete from payouts where id = 3').catch(() => undefined);
     await run(legacy, `update payouts set cents = 'x' where id = 3`).catch(() => undefined);
@@ -204,6 +204,7 @@ describe('I9 an exported bundle', () => {
       lines.filter((_line, at) => at !== 5),
       [...lines.slice(0, 3), lines[4] ?? '', lines[3] ?? '', ...lines.slice(5)],
       [...lines.slice(0, 4), lines[3] ?? '', ...lines.slice(4)],
+      lines.filter((line) => !line.includes('"verdict":"decorative"')),
     ].filter((changed) => changed.join() !== lines.join());
     expect(tampered.length).toBeGreaterThan(3);
     for (const changed of tampered) expect(verifyBundle(mended(changed)).ok).toBe(false);
@@ -226,6 +227,20 @@ describe('I9 an exported bundle', () => {
     const newest = await (await fetch(`${service.url}/log/checkpoint`)).text();
     const rolledBack = verifyBundle(bundle, { earlier: newest });
     expect(rolledBack.ok).toBe(false);
+  });
+
+  it('says what the whole log comes to, whatever period it was written for', async () => {
+    const clean = path.join(folder, 'clean.bundle');
+    await exportBundle(source(), {
+      out: clean,
+      from: new Date().toISOString(),
+      to: '2999-01-01T00:00:00Z',
+    });
+    const { ok, lines } = await verifyFile(clean, {});
+    expect(ok).toBe(true);
+    const said = lines.filter((line) => line.startsWith('payouts-write: '));
+    expect(said[0]).toMatch(/^payouts-write: insufficient_evidence, .* leaves of 20/);
+    expect(said[1]).toBe('payouts-write: decorative over the whole log');
   });
 
   it('carries no secret and no private value', async () => {

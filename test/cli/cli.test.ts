@@ -98,7 +98,10 @@ describe('exit codes of a request', () => {
       ['credential', 'collect', request, '--seal-key', 'seal.json'],
       agent,
     );
-    expect(JSON.parse(collected.stdout)).toMatchObject({ kind: 'postgres', database: 'sample' });
+    expect(JSON.parse(collected.stdout)).toMatchObject({
+      kind: 'postgres',
+      database: service.sample.database,
+    });
   });
 
   it('5 when a person denied it', async () => {
@@ -388,7 +391,7 @@ describe('policy', () => {
     });
     const { code, stdout } = await line.run(['policy', 'check', folder]);
     expect(code).toBe(1);
-    expect(stdout).toMatch(/main\.cedar:52: policy "extra" asks the route "nobody"/);
+    expect(stdout).toMatch(/main\.cedar:60: policy "extra" asks the route "nobody"/);
     await writeFile(path.join(folder, 'route.yaml'), 'misspelt: true\n');
     const misspelt = await line.run(['policy', 'check', folder]);
     expect(misspelt.stdout).toContain('route.yaml: a policy bundle has no file of this name');

@@ -58,6 +58,13 @@ describe('the tables keep what the product promises', () => {
     }
   });
 
+  it('I3: a task ends only by way of ending, while what it holds is taken away', () => {
+    for (const state of statesOf('task')) {
+      expect(canMove('task', 'running', state)).toBe(state === 'ending');
+      expect(canMove('task', 'ending', state)).toBe(isFinal('task', state));
+    }
+  });
+
   it('I2: a permit is redeemed at most once, and an approval is consumed at most once', () => {
     const after = statesOf('permit').filter((to) => canMove('permit', 'redeemed', to));
     expect(after).toEqual(['voided']);

@@ -103,6 +103,11 @@ describe('our proofs, for every tree of up to 64 leaves', () => {
         expect(verifyConsistency(older, newer, a, b, proof)).toBe(true);
         expect(verifyConsistency(older, newer, b, a, proof)).toBe(older === newer);
         expect(verifyConsistency(older, newer, a, b, [...proof, a])).toBe(false);
+        // Either root replaced by that of another tree, the other one being right.
+        expect(verifyConsistency(older, newer, leafHash(a), b, proof)).toBe(false);
+        expect(verifyConsistency(older, newer, a, leafHash(b), proof)).toBe(
+          older === 0 && newer > 0,
+        );
         const shorter = verifyConsistency(older, newer, a, b, proof.slice(1));
         expect(shorter).toBe(proof.length === 0);
       }

@@ -107,6 +107,28 @@ describe('each operation test catches its violation', () => {
   });
 });
 
+describe('I4: independence', () => {
+  it('cannot be told of a voter whose account or link somebody made whom it was for', () => {
+    const invited = newLog().person('psn_sock', ['data-owners'], 'psn_owner');
+    invited.approved({ voter: 'psn_sock' });
+    const linked = newLog().link('psn_ada', 'psn_owner');
+    linked.approved();
+    for (const log of [invited, linked])
+      expect(testIn(log.judge(), 'independence')).toMatchObject({
+        state: 'insufficient_data',
+        exceptions: 0,
+        cases: [{ says: 'somebody it was for made the voter’s way in' }],
+      });
+  });
+
+  it('does not suffer from links made by others, or later', () => {
+    const log = newLog().link('psn_ada', 'psn_other');
+    log.approved();
+    log.link('psn_ada', 'psn_owner');
+    expect(testIn(log.judge(), 'independence').state).toBe('effective');
+  });
+});
+
 describe('completeness', () => {
   it('an effect by a login that no approval led to is a bypass', () => {
     const log = newLog();
@@ -122,6 +144,39 @@ describe('completeness', () => {
     log.revoked(credential);
     log.wrote(credential);
     expect(testIn(log.judge(), 'completeness').exceptions).toBe(2);
+  });
+
+  it('I3: an effect long after its credential was to be revoked is a bypass, gone or not', () => {
+    const log = newLog();
+    const credential = log.approved();
+    log.wrote(credential);
+    log.revoking(credential);
+    log.wrote(credential);
+    log.wrote(credential);
+    expect(testIn(log.judge(), 'completeness')).toMatchObject({ population: 3, exceptions: 1 });
+  });
+
+  it('an effect while its credential is being ended is unclear', () => {
+    const log = newLog();
+    const credential = log.approved();
+    log.revoking(credential);
+    log.wrote(credential);
+    const test = testIn(log.judge(), 'completeness');
+    expect([test.exceptions, test.cases.map(({ says }) => says)]).toEqual([
+      0,
+      ['while its credential was being ended'],
+    ]);
+  });
+
+  it('an effect is judged by its approval, though that is older than the period', () => {
+    const log = newLog();
+    const credential = log.approved();
+    const from = log.now;
+    log.wrote(credential);
+    log.wrote(credential);
+    const verdict = log.judge('orders-write', from);
+    expect(testIn(verdict, 'completeness')).toMatchObject({ population: 2, exceptions: 0 });
+    expect(verdict.verdict).toBe('insufficient_evidence');
   });
 
   it('an effect within the clocks’ skew of its approval is unclear, not a bypass', () => {
@@ -227,15 +282,24 @@ describe('simulated cases', () => {
     expect(log.judge().simulated).toBe(true);
   });
 
-  it('beside real ones count neither for nor against', () => {
+  it('beside real ones count for nothing', () => {
     const log = newLog();
     log.approved();
-    const played = log.approved({ simulated: true, flaw: 'other action' });
+    const played = log.approved({ simulated: true });
     log.wrote(played);
     const verdict = log.judge();
     expect(verdict.simulated).toBe(false);
     expect(testIn(verdict, 'binding')).toMatchObject({ population: 1, exceptions: 0 });
     expect(testIn(verdict, 'completeness').population).toBe(0);
+  });
+
+  it('beside real ones count against the control all the same: a demo hides nothing', () => {
+    const log = newLog();
+    log.approved();
+    for (const _ of [1, 2]) log.wrote(log.approved({ simulated: true, flaw: 'other action' }));
+    const verdict = log.judge();
+    expect(testIn(verdict, 'binding').exceptions).toBe(2);
+    expect(verdict.verdict).toBe('decorative');
   });
 
   it('do not hide a bypass, which nobody can mark as played', () => {

@@ -58,11 +58,13 @@ describe('the payload codec', () => {
     for (const payload of [
       plain('approved'),
       { ...plain('approved'), metadata: {} },
+      { ...encoded, metadata: plain('x').metadata ?? null },
       { data: new Uint8Array([1]) },
-      { metadata: encoded?.metadata ?? null },
       {},
     ])
-      await expect(async () => codec.decode([payload])).rejects.toThrow(Error);
+      await expect(async () => codec.decode([payload])).rejects.toThrow('is not encrypted');
+    const empty = { metadata: encoded?.metadata ?? null };
+    await expect(async () => codec.decode([empty])).rejects.toThrow(Error);
   });
 
   it('refuses what another key encrypted', async () => {

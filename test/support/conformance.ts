@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { ROUTES } from '../../api/app.ts';
 import { generalRefusals } from '../../api/openapi.ts';
 import { STATUS } from '../../api/problem.ts';
-import type { AnswerShape, Route } from '../../api/route.ts';
+import { patternOf, type AnswerShape, type Route } from '../../api/route.ts';
 import * as shape from '../../api/schemas.ts';
 
 /** What there is to hold against the table. */
@@ -18,12 +18,7 @@ export interface Seen {
 
 const patterns = ROUTES.map((route) => ({
   route,
-  pattern: new RegExp(
-    `^${route.path
-      .replaceAll('.', String.raw`\.`)
-      .replaceAll('{path}', '.+')
-      .replaceAll(/\{\w+\}/g, '[^/]+')}$`,
-  ),
+  pattern: patternOf(route.path),
 }));
 
 /** The route a call goes to; undefined for pages and for what is not there. */
@@ -76,6 +71,9 @@ function faultOfAnswer(seen: Seen, type: string, promised: AnswerShape): string 
   return seen.status === 204 && seen.text !== '' ? 'a 204 has no body' : null;
 }
 
+/** What can be said where there is no route, or none with this method. */
+const NOWHERE: readonly string[] = ['not_found', 'invalid_request', 'method_not_allowed'];
+
 function faultOfProblem(seen: Seen, route: Route | undefined): string | null {
   const parsed = shape.problem.safeParse(JSON.parse(seen.text));
   if (!parsed.success) return parsed.error.message;
@@ -85,7 +83,7 @@ function faultOfProblem(seen: Seen, route: Route | undefined): string | null {
   if (type !== `urn:countersign:problem:${code}` || title === '') return 'type and title are off';
   if (!/^[A-Z].{8,}[.?]$/s.test(detail)) return `the detail is no sentence: ${detail}`;
   if (code === 'internal_error') return 'something broke';
-  if (!route) return code === 'not_found' || code === 'invalid_request' ? null : `${code} nowhere`;
+  if (!route) return NOWHERE.includes(code) ? null : `${code} nowhere`;
   return generalRefusals(route).includes(code) || route.refusals.includes(code)
     ? null
     : `${code} is not among the refusals of this route`;

@@ -45,7 +45,7 @@ export function dyingOnce<Input extends unknown[], Output>(
     const output = await hand(...input);
     if (!dies) return output;
     dies = false;
-    await sleep(20_000, undefined, { signal: Context.current().cancellationSignal });
+    await sleep(50_000, undefined, { signal: Context.current().cancellationSignal });
     return output;
   };
 }

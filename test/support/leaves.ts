@@ -52,12 +52,18 @@ export class LogBook {
   }
 
   /** Somebody becomes an approver. */
-  person(id: string, groups: string[]): this {
+  person(id: string, groups: string[], by = 'psn_admin'): this {
     this.add(
       'person.invited',
-      { roles: ['approver'], groups, invited_by: party('psn_admin') },
+      { roles: ['approver'], groups, invited_by: party(by) },
       { subject: id },
     );
+    return this;
+  }
+
+  /** Somebody makes a sign-in link for another. */
+  link(person: string, by: string): this {
+    this.add('person.link_made', { made_by: party(by), expires_at: this.now }, { subject: person });
     return this;
   }
 
@@ -197,6 +203,11 @@ export class LogBook {
     this.add('request.expired', { expires_at: this.now, had_approval: false }, about);
   }
 
+  /** From here on the credential should do nothing. */
+  revoking(credential: string): void {
+    this.add('credential.revoke_intended', { credential, because: 'task_ended', by: null });
+  }
+
   revoked(credential: string): void {
     this.add('credential.revoked', { credential, because: 'task_ended', seen_gone: true });
   }
@@ -220,10 +231,10 @@ export class LogBook {
     });
   }
 
-  judge(control = CONTROL): Verdict {
+  judge(control = CONTROL, from = START): Verdict {
     return judge(this.leaves, {
       control,
-      period: { from: START, to: this.now },
+      period: { from, to: this.now },
       log: { size: this.leaves.length, root: 'root' },
     });
   }

