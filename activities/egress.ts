@@ -20,7 +20,7 @@ export interface EgressPolicy {
   loopback: boolean;
 }
 
-export interface Sent {
+interface Sent {
   status: number;
   headers: Record<string, string>;
   body: string;
@@ -28,7 +28,7 @@ export interface Sent {
 
 export type Egress = (url: string, message: OutgoingMessage) => Promise<Sent>;
 
-export interface OutgoingMessage {
+interface OutgoingMessage {
   method: 'GET' | 'POST';
   headers: Record<string, string>;
   body: string;
@@ -52,7 +52,7 @@ export function openEgress(policy: EgressPolicy): Egress {
 }
 
 /** Judges what can be judged without looking the name up. */
-export function parseDestination(address: string, policy: EgressPolicy): URL {
+function parseDestination(address: string, policy: EgressPolicy): URL {
   let url: URL;
   try {
     url = new URL(address);

@@ -25,7 +25,7 @@ export interface NoticeDeps extends Deps {
   publicUrl: string;
 }
 
-export const requestUrl = (publicUrl: string, id: string): string => `${publicUrl}/requests/${id}`;
+const requestUrl = (publicUrl: string, id: string): string => `${publicUrl}/requests/${id}`;
 
 /** Puts a card where approvers are, unless it is there already. */
 export async function announce(deps: NoticeDeps, call: Call, id: string): Promise<void> {

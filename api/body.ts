@@ -3,7 +3,7 @@ import { JsonError, parseJson, type JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 
 /** Larger bodies are refused before they are read to the end. */
-export const BODY_BYTES_MAX = 256 * 1024;
+const BODY_BYTES_MAX = 256 * 1024;
 
 /** As much of a request as reading its body takes. */
 export interface IncomingBody {

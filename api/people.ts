@@ -222,7 +222,7 @@ const prove = defineRoute({
 });
 
 /** The route table has let only people through. */
-export function asPerson(principal: Principal | null): PersonPrincipal {
+function asPerson(principal: Principal | null): PersonPrincipal {
   if (principal?.kind !== 'person') throw new Refusal('forbidden', 'This is for people.');
   return principal;
 }

@@ -65,7 +65,7 @@ export const RETRY_AFTER_SECONDS: Partial<Record<RefusalCode, number>> = {
   idempotency_in_progress: 2,
 };
 
-export const problemType = (code: RefusalCode): string => `urn:countersign:problem:${code}`;
+const problemType = (code: RefusalCode): string => `urn:countersign:problem:${code}`;
 
 const titleOf = (code: RefusalCode): string => {
   const words = code.replaceAll('_', ' ');

@@ -98,7 +98,7 @@ export async function recordReading(
 const COLUMNS = Object.keys(lifecycleLine.shape) as (keyof LifecycleLine)[];
 
 /** RFC 4180, with cells that a spreadsheet would run as a formula made harmless. */
-export function toCsv(lines: readonly LifecycleLine[]): string {
+function toCsv(lines: readonly LifecycleLine[]): string {
   const rows = [
     COLUMNS.join(','),
     ...lines.map((line) => COLUMNS.map((name) => cell(line[name])).join(',')),
@@ -138,7 +138,7 @@ const lineShape = z.object({
   proof: z.object({ state: z.string(), seen_gone_at: nullable }).nullable(),
 });
 
-export const presentReview = (row: ReviewRow): JsonObject => ({
+const presentReview = (row: ReviewRow): JsonObject => ({
   id: row.id,
   title: row.title,
   state: row.state,

@@ -97,7 +97,7 @@ export const defineRoute = <B = Record<string, never>, Q = Record<string, never>
 const asAnyRoute = (route: unknown): Route => route as Route;
 
 /** The longest a caller may wait for a change. */
-export const WAIT_SECONDS_MAX = 60;
+const WAIT_SECONDS_MAX = 60;
 
 export function mount(app: App, routes: readonly Route[], deps: ApiDeps): void {
   for (const route of routes)

@@ -12,7 +12,7 @@ const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
 
-export const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
+const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
 
 export const problem = z
   .object({
@@ -188,6 +188,7 @@ export const issuedCredential = credential.extend({
 
 const party = z.object({ type: z.string(), id: z.string() });
 
+/** @public Compared with the SDK’s own type. */
 export const action = z
   .object({
     subject: party,

@@ -97,12 +97,12 @@ async function readInstallation(db: Database): Promise<InstallationRow> {
 }
 
 /** Where the service listens on loopback only, whoever calls it is on this machine, and so may callbacks be. */
-export const egressPolicy = (config: Config): EgressPolicy => ({
+const egressPolicy = (config: Config): EgressPolicy => ({
   allow: config.egressAllow,
   loopback: isLoopback(config.host),
 });
 
-export const isLoopback = (host: string): boolean =>
+const isLoopback = (host: string): boolean =>
   host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 /** Refuses callback addresses that would be refused when the time comes. */

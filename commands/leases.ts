@@ -16,7 +16,7 @@ const ISSUE_SECONDS = 30;
  * The reaper of a target looks at least this often, so only a lease that ends sooner has to wake it:
  * a signal for every credential would cost more than the credential.
  */
-export const REAPER_LOOK_SECONDS = 20;
+const REAPER_LOOK_SECONDS = 20;
 
 export interface LeaseInput {
   task: Id<'task'>;
@@ -283,8 +283,7 @@ async function wakeOwners(unit: Unit, row: CredentialRow): Promise<void> {
 }
 
 /** Backoff between attempts to revoke: from two seconds, doubling, never more than five minutes. */
-export const retryDelaySeconds = (attempts: number): number =>
-  Math.min(300, 2 ** Math.min(attempts, 9));
+const retryDelaySeconds = (attempts: number): number => Math.min(300, 2 ** Math.min(attempts, 9));
 
 /** Notes a revocation that did not work. It stays visible and is tried again, for ever. */
 export async function failLease(unit: Unit, id: Id<'credential'>, code: string): Promise<void> {

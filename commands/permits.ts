@@ -13,7 +13,7 @@ import { evaluateAction } from './questions.ts';
 import { aboutRequest } from './requests.ts';
 import type { Unit } from './unit.ts';
 
-export async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
+async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
   const [row] = await unit.sql
     .select()
     .from(permit)

@@ -43,7 +43,7 @@ export class PolicyError extends Error {
 export const formatProblem = ({ file, line, message }: PolicyProblem): string =>
   `${file}${line === null ? '' : `:${line}`}: ${message}`;
 
-export const ISSUERS = ['jwt', 'postgres'] as const;
+const ISSUERS = ['jwt', 'postgres'] as const;
 export type IssuerName = (typeof ISSUERS)[number];
 
 /** The target of credentials that exist only as our own signature. */

@@ -19,20 +19,20 @@ export interface AgentPrincipal {
   id: Id<'agent'>;
 }
 
-export interface ServicePrincipal {
+interface ServicePrincipal {
   kind: 'service';
   id: string;
 }
 
 /** Somebody in Slack whom no administrator has bound to a person here. */
-export interface SlackPrincipal {
+interface SlackPrincipal {
   kind: 'slack';
   /** Their Slack user id. */
   id: string;
 }
 
 /** Our own workflows and loops, acting on what people and policy already decided. */
-export interface WorkflowPrincipal {
+interface WorkflowPrincipal {
   kind: 'workflow';
   id: string;
 }

@@ -148,7 +148,7 @@ const secondsBetween = (from: string, to: string): number =>
 const IDLE_DAYS = 30;
 
 /** What the evidence suggests, and why. It is frozen with the line and decides nothing. */
-export function recommend(
+function recommend(
   line: LifecycleLine,
   now: string,
 ): { recommendation: 'keep' | 'revoke'; basis: string } {
@@ -334,7 +334,7 @@ export async function findReview(
 }
 
 /** What is known of a revocation that was decided: not that it was chosen, but that it happened. */
-export interface RevocationProof {
+interface RevocationProof {
   state: string;
   seen_gone_at: string | null;
 }

@@ -66,7 +66,7 @@ function isWeakened({ name, rule }: FrozenRoute, next: PolicyBundle): boolean {
 }
 
 /** Whether a rule asks for less than it did: fewer or other people, less proof, or for longer. */
-export function isWeaker(before: RouteRule, after: RouteRule): boolean {
+function isWeaker(before: RouteRule, after: RouteRule): boolean {
   const adds = (was: readonly string[], is: readonly string[]): boolean =>
     is.some((each) => !was.includes(each));
   const relaxes = (who: 'owner' | 'triggerer'): boolean =>

@@ -21,7 +21,7 @@ import type { Vault } from '../keys/vault.ts';
 import { partyOf, type Principal } from './principal.ts';
 
 /** What the installation is called; fixed at its first migration. */
-export interface Installation {
+interface Installation {
   issuer: string;
   trustDomain: string;
   logOrigin: string;
@@ -42,13 +42,13 @@ export interface Call {
   traceId: string | null;
 }
 
-export interface EventInput<N extends EventName> extends Partial<EventFacts> {
+interface EventInput<N extends EventName> extends Partial<EventFacts> {
   subject: string;
   detail: Record<PublicField<N>, JsonValue>;
   private: Record<PrivateField<N>, JsonValue>;
 }
 
-export type WakeKind = 'agent' | 'task' | 'request' | 'target' | 'review';
+type WakeKind = 'agent' | 'task' | 'request' | 'target' | 'review';
 
 /** A transaction in progress. Events and wake-ups leave with its commit, or not at all. */
 export interface Unit {

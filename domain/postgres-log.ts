@@ -85,7 +85,7 @@ function factsOf(line: JsonObject, clock: LogClock): LineFacts | null {
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** `2026-11-21 09:07:14.123 CET`: the zone as an abbreviation that the server told us of, or as an offset. */
-export function instantOf(timestamp: string, offsets: ReadonlyMap<string, string>): string | null {
+function instantOf(timestamp: string, offsets: ReadonlyMap<string, string>): string | null {
   const parts =
     /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?) (?:([+-]\d\d):?(\d\d)?|([A-Za-z]{1,10}))$/.exec(
       timestamp,

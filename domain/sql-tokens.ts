@@ -14,7 +14,7 @@ export interface Meter {
 }
 
 /** A statement with more tokens than this is not read; nobody writes one by hand. */
-export const TOKENS_MAX = 200_000;
+const TOKENS_MAX = 200_000;
 
 /** The tokens of a text; null where there are too many. `escapes` says whether a backslash escapes in plain strings. */
 export function tokenize(sql: string, escapes: boolean, meter: Meter): Token[] | null {

@@ -12,7 +12,7 @@ export interface RowCount {
   rows: number;
 }
 
-export interface Surplus {
+interface Surplus {
   name: string;
   rows: number;
 }

@@ -17,7 +17,7 @@ export const TOO_SOON = 'too_soon';
 /** Reminders on request are at least this far apart. */
 export const REMINDER_GAP_SECONDS = 300;
 
-export interface TaskView {
+interface TaskView {
   state: TaskState;
   deadlineAt: string;
 }

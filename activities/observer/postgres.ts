@@ -30,7 +30,7 @@ export interface Position {
   offset: number;
 }
 
-export interface LogRead {
+interface LogRead {
   lines: LogLine[];
   /** Everything before this was read. */
   next: Position;

@@ -14,7 +14,7 @@ export interface Player {
   decide(request: string, decision: Decision): Promise<{ status: number; code: string | null }>;
 }
 
-export interface Decision {
+interface Decision {
   decision: 'approve' | 'deny';
   reason?: string;
   disposition?: 'revise' | 'stop';

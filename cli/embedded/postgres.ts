@@ -22,7 +22,7 @@ import { endOrphan, endProcess, freePort, startProgram, StartError } from './pro
 const run = promisify(execFile);
 
 const PREFERRED_PORT = 15_432;
-export const SUPERUSER = 'countersign_owner';
+const SUPERUSER = 'countersign_owner';
 
 export interface EmbeddedPostgres {
   port: number;

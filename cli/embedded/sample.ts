@@ -20,7 +20,7 @@ export interface EmbeddedUrls {
 }
 
 export const OWN_DATABASE = 'countersign';
-export const SAMPLE_DATABASE = 'sample';
+const SAMPLE_DATABASE = 'sample';
 
 const LOGINS = [
   'countersign_app',

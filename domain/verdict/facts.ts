@@ -69,7 +69,7 @@ export interface Lease {
 }
 
 /** Who was in which group, and through whose hands they came in: from the leaves, not from anybody's word. */
-export interface Roster {
+interface Roster {
   groupsAt(person: string, index: number): string[] | null;
   /** Who invited this person, made them a sign-in link or bound their Slack user, up to here. */
   letInBy(person: string, index: number): string[];
