@@ -155,14 +155,14 @@ async function lookAt(
   if (watch.readTo && (from?.file !== watch.readTo.file || from.offset !== watch.readTo.offset))
     // Another observer read on from here, so there are statements that only it has seen.
     forget(watch);
-  const { lines, next, skewMs, more, readUpTo } = await watch.observer.readLog(
+  const { lines, ahead, next, skewMs, more, readUpTo } = await watch.observer.readLog(
     from,
     catalog.offsets,
   );
   listen(watch, lines, catalog);
   // Only after a look does it lie before what the next one reads, even if this was the first.
   await plantIfDue(watch);
-  const following = nextInSession(lines);
+  const following = nextInSession([...lines, ...ahead]);
   const seen = lines.flatMap((line, at) => seenOf(line, following[at] ?? null, catalog));
   const surplus = await compareCounts(watch, catalog.coverage, readUpTo);
   const health = healthOf(watch, catalog.problems);

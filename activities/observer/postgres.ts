@@ -32,6 +32,8 @@ export interface Position {
 
 interface LogRead {
   lines: LogLine[];
+  /** Lines after those, to be read again: one of them may say how a statement ended. */
+  ahead: LogLine[];
   /** Everything before this was read. */
   next: Position;
   /** How far the target's clock is from ours at most. */
@@ -85,7 +87,7 @@ async function readLog(
   const { now, skewMs } = await compareClocks(sql);
   const settledBefore = fromMs(toMs(now) - SETTLE_MS);
   const files = await logFiles(sql);
-  const nothing = { lines: [], skewMs, more: false, readUpTo: settledBefore };
+  const nothing = { lines: [], ahead: [], skewMs, more: false, readUpTo: settledBefore };
   if (from === null) return { ...nothing, next: endOf(files) };
   const at = files.findIndex(({ name }) => name >= from.file);
   const file = files[at];
@@ -93,16 +95,18 @@ async function readLog(
   const offset = file.name === from.file ? from.offset : 0;
   const chunk = await readChunk(sql, file.name, offset);
   const clock = { offsets, otherwise: settledBefore };
-  const { lines, bytes, isSettled } = linesIn(chunk, database, settledBefore, clock);
+  const { lines, later, bytes, isSettled } = linesIn(chunk, database, settledBefore, clock);
   const next = { file: file.name, offset: offset + bytes };
   const following = files[at + 1];
   // A file that is no longer written and was read to its end: go on with the next one.
   if (isSettled && following && next.offset >= file.size) {
     const begin = { file: following.name, offset: 0 };
-    return { lines, next: begin, skewMs, more: true, readUpTo: null };
+    return { lines, ahead: [], next: begin, skewMs, more: true, readUpTo: null };
   }
   const more = isSettled && chunk.length === CHUNK_BYTES;
-  return { lines, next, skewMs, more, readUpTo: more ? null : settledBefore };
+  if (!more) return { lines, ahead: later, next, skewMs, more, readUpTo: settledBefore };
+  const beyond = linesIn(await readChunk(sql, file.name, next.offset), database, now, clock);
+  return { lines, ahead: beyond.lines, next, skewMs, more, readUpTo: null };
 }
 
 interface LogFile {
@@ -141,6 +145,8 @@ async function readChunk(sql: Sql, file: string, offset: number): Promise<Buffer
 
 interface ChunkLines {
   lines: LogLine[];
+  /** Lines of the chunk that are too young to count as read. */
+  later: LogLine[];
   bytes: number;
   /** Nothing in the chunk was too young to be read. */
   isSettled: boolean;
@@ -154,15 +160,17 @@ function linesIn(
   clock: LogClock,
 ): ChunkLines {
   const lines: LogLine[] = [];
+  const later: LogLine[] = [];
   let bytes = 0;
-  for (;;) {
-    const end = chunk.indexOf(0x0a, bytes);
-    if (end < 0) break;
-    const line = lineFrom(chunk.toString('utf8', bytes, end), clock);
-    if (line && line.at > settledBefore) return { lines, bytes, isSettled: false };
-    if (line && line.database === database) lines.push(line);
-    bytes = end + 1;
+  let isSettled = true;
+  for (let at = 0, end = chunk.indexOf(0x0a); end >= 0; end = chunk.indexOf(0x0a, at)) {
+    const line = lineFrom(chunk.toString('utf8', at, end), clock);
+    at = end + 1;
+    if (line && line.at > settledBefore) isSettled = false;
+    if (isSettled) bytes = at;
+    if (line && line.database === database) (isSettled ? lines : later).push(line);
   }
+  if (!isSettled) return { lines, later, bytes, isSettled };
   if (bytes === 0 && chunk.length === CHUNK_BYTES) {
     // A line longer than a chunk: who wrote it stands at its head, and what it did could be anything. What is
     // left of it is no line, so reading it on from its middle finds nothing until it ends.
@@ -170,7 +178,7 @@ function linesIn(
     if (line && line.database === database) lines.push(line);
     bytes = chunk.length;
   }
-  return { lines, bytes, isSettled: true };
+  return { lines, later, bytes, isSettled };
 }
 
 function lineFrom(text: string, clock: LogClock): LogLine | null {

@@ -185,6 +185,12 @@ describe('what changed nothing', () => {
     expect(await seenIn(failed)).toEqual(['write failed orders-write']);
   });
 
+  it('is told from what did, even if the error comes late and is too young to count as read', async () => {
+    const late = session('UPDATE orders SET cents = 1 / (SELECT count(*) - 1 FROM pg_sleep(0.7))');
+    for (const until = Date.now() + 3_000; Date.now() < until;) await observer.look();
+    expect(await seenIn(await late)).toEqual(['write failed orders-write']);
+  });
+
   it('is no effect: reading, asking the catalog, and what clients do at their start', async () => {
     const quiet = await session(
       'SET client_encoding TO utf8; BEGIN; SHOW server_version; COMMIT',
