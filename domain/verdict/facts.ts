@@ -41,6 +41,8 @@ export interface Effect {
   login: string;
   effect: string;
   credential: string | null;
+  /** Rows that were counted as written and that no statement explains; null for a statement. */
+  unexplainedRows: number | null;
 }
 
 export interface Facts {
@@ -48,6 +50,8 @@ export interface Facts {
   effects: Effect[];
   /** Sensors that were heard of, by target: every time one said that it is alive. */
   sensors: Map<string, string[]>;
+  /** What a sensor said of itself when it could not see, by target. */
+  blind: Map<string, Fact[]>;
   /** Logins that reach past the control, as last counted, by target. */
   standing: Map<string, { count: number; fact: Fact }>;
   /** Leases by id. */
@@ -112,6 +116,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     cases: [],
     effects: [],
     sensors: new Map(),
+    blind: new Map(),
     standing: new Map(),
     leases: new Map(),
     known: new Map(),
@@ -251,8 +256,8 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
   // Only what the target itself or a sensor on it says counts as having been seen.
   const grade = text(detail['grade']);
   if (grade !== 'A' && grade !== 'B') return;
-  if (kind === 'sensor_started' || kind === 'sensor_alive')
-    facts.sensors.set(target, [...(facts.sensors.get(target) ?? []), fact.time]);
+  if (kind === 'sensor_started' || kind === 'sensor_alive') push(facts.sensors, target, fact.time);
+  if (kind === 'sensor_blind') push(facts.blind, target, fact);
   if (!texts(detail['controls']).includes(control)) return;
   if (kind === 'standing_access')
     facts.standing.set(target, { count: numberOf(detail['statements']), fact });
@@ -265,6 +270,9 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
       login: text(detail['login']) ?? 'other',
       effect: text(detail['effect']) ?? 'opaque',
       credential: text(detail['credential']),
+      unexplainedRows: text(detail['session_ref'])?.endsWith('/row-counts')
+        ? numberOf(detail['statements'])
+        : null,
     });
 }
 

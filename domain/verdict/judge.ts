@@ -52,6 +52,9 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
         .filter(([target]) => facts.standing.has(target))
         .map(([target, times]) => [target, times.filter((time) => inside(time))]),
     ),
+    blind: new Map(
+      [...facts.blind].map(([target, said]) => [target, said.filter(({ time }) => inside(time))]),
+    ),
   };
 }
 
@@ -155,7 +158,7 @@ function needed(
     facts.sensors.size === 0 &&
       'Independent eyes: an observer on every target this control stands in front of (observer_url_from in roles.yaml).',
     silent > 0 &&
-      `Unbroken eyes: ${silent} sensor${silent === 1 ? '' : 's'} fell silent for over ${RULE.sensor_silence_seconds} seconds; ask again for a period without such a gap.`,
+      `Unbroken eyes: ${silent} sensor${silent === 1 ? '' : 's'} fell silent for over ${RULE.sensor_silence_seconds} seconds, or could not see; ask again for a period without such a gap.`,
     `Planted effects: ${RULE.planted_effects_min} known effects, all seen, so that it is known how much the sensor misses.`,
     standing > 0 &&
       `Standing access: ${standing} login${standing === 1 ? '' : 's'} can do the same without asking; take the privilege away, or declare the login under application_logins.`,

@@ -2,7 +2,7 @@
 // untested: silence is never a pass.
 import { secondsBetween } from '../instant.ts';
 import { upperBound } from './binomial.ts';
-import { text, type Case, type Facts } from './facts.ts';
+import { text, type Case, type Fact, type Facts } from './facts.ts';
 import { RULE } from './rule.ts';
 import type { VerdictTest } from './types.ts';
 
@@ -99,7 +99,10 @@ export function deliberationTests(cases: readonly Case[]): VerdictTest[] {
 
 export function evidenceTests(facts: Facts, period: { from: string; to: string }): VerdictTest[] {
   const targets = [...facts.sensors.entries()];
-  const silent = targets.filter(([, times]) => isSilent(times, period));
+  const blindIn = (target: string): Fact[] => facts.blind.get(target) ?? [];
+  const silent = targets.filter(
+    ([target, times]) => isSilent(times, period) || blindIn(target).length > 0,
+  );
   return [
     {
       id: 'witness',
@@ -123,8 +126,11 @@ export function evidenceTests(facts: Facts, period: { from: string; to: string }
           : `${targets.length - silent.length} of ${plural(targets.length, 'sensor')} never fell silent`,
       cases: silent.map(([target]) => ({
         request: null,
-        events: [],
-        says: `the sensor of ${target} was silent`,
+        events: blindIn(target).map(({ id }) => id),
+        says:
+          blindIn(target).length > 0
+            ? `the sensor of ${target} could not see`
+            : `the sensor of ${target} was silent`,
       })),
     },
     {

@@ -183,8 +183,9 @@ function judgeEffect(facts: Facts, effect: Effect): Judged {
     fault,
     doubt,
   });
-  if (effect.effect === 'opaque')
-    return judged(null, 'a statement that cannot be read ran past the gate’s tables');
+  const isApproved = found !== null && named(found, 'request.approved').length > 0;
+  // What an approved session ran is that session's, read or not; anybody else's could have been anything.
+  if (effect.effect === 'opaque' && !isApproved) return judged(null, opaqueDoubt(effect));
   if (!lease)
     return judged(`a ${effect.effect} by a login that no approval led to (${effect.login})`);
   if (!found) return judged(`a ${effect.effect} under a credential that nobody approved for this`);
@@ -197,6 +198,11 @@ function judgeEffect(facts: Facts, effect: Effect): Judged {
     return judged(null, 'too close to its approval to say which came first');
   return judged(faultAfter(effect, lease), doubtAfter(effect, lease));
 }
+
+const opaqueDoubt = ({ unexplainedRows }: Effect): string =>
+  unexplainedRows === null
+    ? 'a statement that cannot be read ran past the gate’s tables'
+    : `${unexplainedRows} rows were written that no statement in the log explains`;
 
 /** Ending a login takes a moment; what runs later than that ran without leave. */
 const GRACE_MS = RULE.revocation_seconds * 1000;

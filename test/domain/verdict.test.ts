@@ -200,6 +200,21 @@ describe('completeness', () => {
     expect(testIn(log.judge(), 'completeness').population).toBe(0);
   });
 
+  it('rows that no statement explains are unclear, and say how many', () => {
+    const log = newLog();
+    log.wrote(null, { effect: 'opaque', session_ref: 'sample/row-counts', statements: 3 });
+    expect(testIn(log.judge(), 'completeness').cases[0]?.says).toBe(
+      '3 rows were written that no statement in the log explains',
+    );
+  });
+
+  it('a statement that cannot be read is its session’s, where that was approved', () => {
+    const log = newLog();
+    log.wrote(log.approved(), { effect: 'opaque' });
+    const test = testIn(log.judge(), 'completeness');
+    expect([test.population, test.exceptions, test.cases.length]).toEqual([1, 0, 0]);
+  });
+
   it('a statement that cannot be read is unclear', () => {
     const log = newLog();
     log.wrote(null, { effect: 'opaque' });
@@ -268,6 +283,16 @@ describe('a sensor', () => {
     asleep(log);
     log.sensor();
     expect(testIn(log.judge(), 'sensors_alive').exceptions).toBe(1);
+  });
+
+  it('that said it could not see leaves the path untested, however often it was alive', () => {
+    const log = newLog();
+    log.wrote(null, { kind: 'sensor_blind', controls: [], effect: null, outcome: null });
+    const test = testIn(log.judge(), 'sensors_alive');
+    expect([test.state, test.cases.map(({ says }) => says)]).toEqual([
+      'insufficient_data',
+      ['the sensor of sample could not see'],
+    ]);
   });
 
   it('that was never silent is alive', () => {
