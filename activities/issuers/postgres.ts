@@ -97,20 +97,18 @@ async function issueLogin(
   const { member_of: groups, connection_limit: connections } = lease.definition;
   const username = roleName(lease.credential);
   const password = randomBytes(32).toString('base64url');
+  const parameters = {
+    role: username,
+    mark,
+    attempt: String(lease.attempt),
+    verifier: scramVerifier(password),
+    valid_until: lease.expiresAt,
+    issue_by: lease.issueBy,
+    groups: JSON.stringify(groups),
+    connections: String(connections),
+  };
   try {
-    await sql.begin(async (tx) => {
-      await setParameters(tx, {
-        role: username,
-        mark,
-        attempt: String(lease.attempt),
-        verifier: scramVerifier(password),
-        valid_until: lease.expiresAt,
-        issue_by: lease.issueBy,
-        groups: JSON.stringify(groups),
-        connections: String(connections),
-      });
-      await tx.unsafe(CREATE_LOGIN);
-    });
+    await unlessDisturbed(() => runBlock(sql, parameters, CREATE_LOGIN));
   } catch (error) {
     throw new TargetError(errorCode(error), { cause: error });
   }
@@ -190,7 +188,9 @@ async function revokeLogins(
   const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
   const failures = new Map<string, string>();
   for (const name of names.keys())
-    await attempt(failures, name, () => runBlock(sql, { role: name, mark }, CLOSE_LOGIN));
+    await attempt(failures, name, () =>
+      unlessDisturbed(() => runBlock(sql, { role: name, mark }, CLOSE_LOGIN)),
+    );
   const found = await sql<{ name: string; oid: string }[]>`
     select rolname as name, oid::text as oid from pg_roles
     where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
@@ -224,6 +224,22 @@ async function attempt(
   } catch (error) {
     failures.set(name, errorCode(error));
   }
+}
+
+/** Two of us changed one role at the same moment: `tuple concurrently updated`, its name just taken, a deadlock. */
+const DISTURBED = ['XX000', '23505', '42710', '40P01'];
+const TRIES_MAX = 10;
+
+/** Runs again what another of our own calls got in the way of; each leaves the role whole, whoever is last. */
+async function unlessDisturbed(run: () => Promise<void>): Promise<void> {
+  for (let tries = 1; ; tries += 1)
+    try {
+      return await run();
+    } catch (error) {
+      const code = error instanceof Error && 'code' in error ? error.code : undefined;
+      if (tries >= TRIES_MAX || typeof code !== 'string' || !DISTURBED.includes(code)) throw error;
+      await sleep(20 * tries);
+    }
 }
 
 async function runBlock(
