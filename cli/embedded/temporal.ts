@@ -43,6 +43,9 @@ const DYNAMIC_CONFIG = [
   'matching.numTaskqueueWritePartitions=1',
 ];
 
+/** Its collector would rather wait until the heap has doubled: this is a server beside others on one machine. */
+const SMALL_HEAP = { GOGC: '25', GOMEMLIMIT: '256MiB' };
+
 /** Names and types of the attributes by which workflows can be found. They are never encrypted. */
 export const SEARCH_ATTRIBUTES = ['CsKind', 'CsAgent'] as const;
 
@@ -64,6 +67,7 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
         value,
       ]),
     ],
+    env: { ...SMALL_HEAP, ...process.env },
     logFile: path.join(options.folder, 'temporal.log'),
     pidFile,
   });
