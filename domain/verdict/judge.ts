@@ -2,8 +2,9 @@
 // the leaves comes to the same bytes.
 import type { JsonObject } from '../json.ts';
 import { gather, text, type Case, type Facts, type Leaf } from './facts.ts';
+import type { Exception, Finding } from './finding.ts';
 import { deliberationTests, designTests, evidenceTests } from './layers.ts';
-import { operationFindings, type Exception, type Finding } from './operation.ts';
+import { operationFindings } from './operation.ts';
 import { RULE, RULE_SET } from './rule.ts';
 import type { Grain, Judgement, LayerState, Verdict, VerdictLayer, VerdictTest } from './types.ts';
 
