@@ -78,6 +78,7 @@ async function showAgents(
 const register: ConsoleRoute = {
   method: 'post',
   path: '/agents',
+  sameAs: 'post /v1/agents',
   who: 'member',
   handle: async (visit, deps) => {
     const answer = await attempt(async () => {
@@ -142,11 +143,13 @@ async function showAgent(
 /** A form on the page of an agent: it runs, and the page it leads to shows what came of it. */
 const agentForm = <T>(
   path: `/${string}`,
+  sameAs: `${string} /${string}`,
   work: (unit: Unit, id: string, visit: Visit, deps: ConsoleDeps) => Promise<T | Refusal>,
   next: (done: T, id: string) => string = (_done, id) => `/agents/${id}`,
 ): ConsoleRoute => ({
   method: 'post',
   path,
+  sameAs,
   who: 'admin',
   handle: async (visit, deps) => {
     const id = visit.params['id'] ?? '';
@@ -167,15 +170,20 @@ const STEPS = {
 };
 
 const steps = Object.entries(STEPS).map(([verb, step]) =>
-  agentForm(`/agents/{id}/${verb}`, (unit, id, visit) => step(unit, id, reasonOf(visit))),
+  agentForm(`/agents/{id}/${verb}`, `post /v1/agents/{id}/${verb}`, (unit, id, visit) =>
+    step(unit, id, reasonOf(visit)),
+  ),
 );
 
-const takeKey = agentForm('/agents/{id}/keys/{key}/revoke', (unit, id, visit) =>
-  revokeKey(unit, id, visit.params['key'] ?? ''),
+const takeKey = agentForm(
+  '/agents/{id}/keys/{key}/revoke',
+  'delete /v1/agents/{id}/keys/{key}',
+  (unit, id, visit) => revokeKey(unit, id, visit.params['key'] ?? ''),
 );
 
 const giveKey = agentForm(
   '/agents/{id}/keys',
+  'post /v1/agents/{id}/keys',
   async (unit, id, visit, deps) =>
     askForKey(unit, deps, id, await readPublicKey(keyFrom(visit), 'weak_key')),
   (done, id) => ('request' in done ? `/requests/${done.request.id}` : `/agents/${id}`),
@@ -205,6 +213,7 @@ async function taskPage(
 const ending = (verb: 'complete' | 'fail', outcome: 'completed' | 'failed'): ConsoleRoute => ({
   method: 'post',
   path: `/tasks/{id}/${verb}`,
+  sameAs: `post /v1/tasks/{id}/${verb}`,
   who: 'admin',
   handle: async (visit, deps) => {
     const id = visit.params['id'] ?? '';
@@ -223,6 +232,7 @@ const ending = (verb: 'complete' | 'fail', outcome: 'completed' | 'failed'): Con
 const revoke: ConsoleRoute = {
   method: 'post',
   path: '/credentials/{id}/revoke',
+  sameAs: 'post /v1/credentials/{id}/revoke',
   who: 'member',
   handle: async (visit, deps) => {
     const lease = await visibleCredential(deps, visit.person, visit.params['id']);

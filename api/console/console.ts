@@ -36,6 +36,8 @@ export interface ConsoleRoute {
   method: 'get' | 'post';
   path: `/${string}`;
   who: Extract<Who, 'anyone' | 'person' | 'member' | 'admin' | 'auditor'>;
+  /** The route of the API that does the same, with the same command and so the same events; every form has one. */
+  sameAs?: `${string} /${string}`;
   handle: (visit: Visit, deps: ConsoleDeps) => Promise<Response>;
 }
 

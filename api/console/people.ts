@@ -94,6 +94,7 @@ const groupsFrom = (visit: Visit): string[] => [
 const invite: ConsoleRoute = {
   method: 'post',
   path: '/people',
+  sameAs: 'post /v1/people',
   who: 'admin',
   handle: async (visit, deps) => {
     const answer = await attempt(async () => {
@@ -168,6 +169,7 @@ const show: ConsoleRoute = {
 const change: ConsoleRoute = {
   method: 'post',
   path: '/people/{id}',
+  sameAs: 'patch /v1/people/{id}',
   who: 'admin',
   handle: async (visit, deps) => {
     const { id } = await knownPerson(visit, deps);
@@ -190,6 +192,7 @@ const change: ConsoleRoute = {
 const newLink: ConsoleRoute = {
   method: 'post',
   path: '/people/{id}/links',
+  sameAs: 'post /v1/people/{id}/links',
   who: 'admin',
   handle: async (visit, deps) => {
     const { id } = await knownPerson(visit, deps);

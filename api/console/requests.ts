@@ -178,6 +178,7 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
 const vote: ConsoleRoute = {
   method: 'post',
   path: '/requests/{id}',
+  sameAs: 'post /v1/requests/{id}/votes',
   who: 'person',
   handle: async (visit, deps) => {
     const { id } = await visibleRequest(deps, visit.person, visit.params['id']);

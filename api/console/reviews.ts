@@ -100,6 +100,7 @@ const DAY_SECONDS = 86_400;
 const open: ConsoleRoute = {
   method: 'post',
   path: '/reviews',
+  sameAs: 'post /v1/reviews',
   who: 'admin',
   handle: async (visit, deps) => {
     const answer = await attempt(async () => {
@@ -166,6 +167,7 @@ const show: ConsoleRoute = {
 const decide: ConsoleRoute = {
   method: 'post',
   path: '/reviews/{id}/lines/{line}',
+  sameAs: 'post /v1/reviews/{id}/lines/{line}',
   who: 'member',
   handle: async (visit, deps) => {
     const id = visit.params['id'] ?? '';

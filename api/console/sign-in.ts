@@ -46,6 +46,7 @@ const DEAD = 'It was used already, it is too old, or a newer one replaced it.';
 const use: ConsoleRoute = {
   method: 'post',
   path: '/sign-in/{token}',
+  sameAs: 'post /v1/sessions',
   who: 'anyone',
   handle: async (visit, deps) => {
     const signedIn = await trySignIn(visit, deps, visit.params['token'] ?? '');
@@ -57,6 +58,7 @@ const use: ConsoleRoute = {
 const paste: ConsoleRoute = {
   method: 'post',
   path: '/sign-in',
+  sameAs: 'post /v1/sessions',
   who: 'anyone',
   handle: async (visit, deps) => {
     // A whole link or only its last part: people paste either.
@@ -88,6 +90,7 @@ async function trySignIn(
 const leave: ConsoleRoute = {
   method: 'post',
   path: '/sign-out',
+  sameAs: 'delete /v1/session',
   who: 'person',
   handle: async ({ context, call, person }, deps) => {
     const session = person?.session;

@@ -207,6 +207,14 @@ describe('I1: no unaudited mutating route exists', () => {
       expect(Object.keys(EVENTS)).toContain(name);
   });
 
+  it('I1: every form of the console does what a route of the API does, which names its events', () => {
+    const audited = ROUTES.filter((route) => isMutating(route) && route.events.length > 0);
+    const forms = CONSOLE.filter(({ method }) => method === 'post');
+    expect(forms.length).toBeGreaterThan(10);
+    for (const { path, sameAs } of forms)
+      expect([path, audited.map(nameOf).includes(sameAs ?? '')]).toEqual([path, true]);
+  });
+
   it('I1: a change that is answered with success has one of its events, by whoever made it', async () => {
     const { service, owner } = cast;
     const someone: TestPerson = await person(service, 'Sam', []);
