@@ -392,7 +392,7 @@ describe('policy', () => {
     const { code, stdout } = await line.run(['policy', 'check', folder]);
     expect(code).toBe(1);
     const lines = (await readFile(path.join(folder, 'main.cedar'), 'utf8')).split('\n');
-    const at = lines.findIndex((each) => each.startsWith('permit (principal, action, resource);'));
+    const at = lines.indexOf('@id("extra")');
     expect(stdout).toContain(`main.cedar:${at + 1}: policy "extra" asks the route "nobody"`);
     await writeFile(path.join(folder, 'route.yaml'), 'misspelt: true\n');
     const misspelt = await line.run(['policy', 'check', folder]);
