@@ -41,8 +41,6 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          // Each of these starts the whole service: one at a time.
-          fileParallelism: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
         },

@@ -1,11 +1,11 @@
-// REL: kill -9 at every boundary. Whatever dies in the middle of the story, and wherever, the outcome is the same:
-// no credential outlives its task, nothing is lost, nothing is done twice.
+// The story of a task against the product as a user runs it, told so that it can be interrupted anywhere, and
+// what must be true of it afterwards.
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { expect } from 'vitest';
 import {
   admin,
   admittedAgent,
@@ -17,24 +17,25 @@ import {
   person,
   text,
   vote,
-  type Caller,
   type Reply,
   type TestAgent,
   type TestPerson,
-} from '../support/client.ts';
-import { startSystem, type System } from '../support/system.ts';
+} from './client.ts';
+import { startSystem, type System } from './system.ts';
 
-let system: System;
-let approver: TestPerson;
-let agent: TestAgent;
+/** A running product with somebody who approves and an agent that works. */
+export interface Stage {
+  system: System;
+  approver: TestPerson;
+  agent: TestAgent;
+}
 
-beforeAll(async () => {
-  system = await startSystem();
-  approver = await person(system, 'Ada', ['admins', 'data-owners']);
+export async function openStage(): Promise<Stage> {
+  const system = await startSystem();
+  const approver = await person(system, 'Ada', ['admins', 'data-owners']);
   const owner = await person(system, 'Olga', ['engineering']);
-  agent = await admittedAgent(system, owner.id, approver);
-});
-afterAll(() => system.remove());
+  return { system, approver, agent: await admittedAgent(system, owner.id, approver) };
+}
 
 /** Repeats a call with the same key until it is answered for good, as the SDK does. */
 async function insist(
@@ -53,7 +54,7 @@ async function insist(
   }
 }
 
-interface Story {
+export interface Story {
   task: string;
   /** Logins that were handed out, with what opens them. */
   logins: { username: string; url: string }[];
@@ -62,7 +63,7 @@ interface Story {
 }
 
 /** Stories 3 and 4: a task, a login and a token, one more login that people approve, and the end of it all. */
-async function playStory(who: Caller): Promise<Story> {
+export async function playStory({ agent: who, approver }: Stage): Promise<Story> {
   const started = await insist((headers) =>
     who.call('POST', '/v1/tasks', { purpose: 'order support', ttl_seconds: 900 }, headers),
   );
@@ -128,7 +129,7 @@ async function canLogIn(url: string): Promise<boolean> {
 }
 
 /** What must hold once everything is up again and has had time to settle. */
-async function expectSettled(story: Story): Promise<void> {
+export async function expectSettled({ system }: Stage, story: Story): Promise<void> {
   await eventually(
     async () => {
       const task = await insist(() => admin(system).call('GET', `/v1/tasks/${story.task}`));
@@ -138,17 +139,17 @@ async function expectSettled(story: Story): Promise<void> {
     60_000,
   );
   for (const { url } of story.logins) expect(await canLogIn(url)).toBe(false);
-  expect(await rolesLeft(story)).toEqual([]);
+  expect(await rolesLeft(system, story)).toEqual([]);
   const introspected = await fetch(`${system.url}/oauth2/introspect`, {
     method: 'POST',
     headers: { authorization: `Bearer ${system.adminToken}` },
     body: new URLSearchParams({ token: story.token }),
   });
   expect(await introspected.json()).toEqual({ active: false });
-  await expectEventsOnce(story);
+  await expectEventsOnce(system, story);
 }
 
-async function rolesLeft(story: Story): Promise<string[]> {
+async function rolesLeft(system: System, story: Story): Promise<string[]> {
   const passwords = await readFile(path.join(system.state, 'passwords.json'), 'utf8');
   const { countersign_issuer: password } = JSON.parse(passwords) as { countersign_issuer: string };
   const conf = await readFile(path.join(system.state, 'postgres/data/countersign.conf'), 'utf8');
@@ -168,7 +169,7 @@ async function rolesLeft(story: Story): Promise<string[]> {
 }
 
 /** Every step of every lease is in the log once, and nothing that happened is missing. */
-async function expectEventsOnce(story: Story): Promise<void> {
+async function expectEventsOnce(system: System, story: Story): Promise<void> {
   let events: { name: string; credential: string }[] = [];
   await eventually(async () => {
     const reply = await insist(() =>
@@ -212,43 +213,3 @@ async function expectEventsOnce(story: Story): Promise<void> {
     .map((event) => event.credential);
   for (const credential of abandoned) expect(issued).not.toContain(credential);
 }
-
-const POINTS = [
-  'issue:intended',
-  'issue:made',
-  'issue:settled',
-  'ownTask:before',
-  'ownTask:after',
-  'lookAtRequest:after',
-  'fulfilRequest:before',
-  'fulfil:redeemed',
-  'fulfilRequest:after',
-  'reapTarget:before',
-  'reap:intended',
-  'reap:revoked',
-  'reapTarget:after',
-  'closeTask:before',
-  'closeTask:after',
-  'sequence:signed',
-  'observe:recorded',
-];
-
-describe('REL-I1 a process that dies at', () => {
-  it.each(POINTS)('%s changes nothing about the outcome', async (point) => {
-    await system.crashAt(point);
-    const story = await playStory(agent);
-    expect(await system.hasCrashed()).toBe(true);
-    await expectSettled(story);
-  });
-});
-
-describe('REL-I1 kill -9 in the middle of the story of', () => {
-  const parts = ['serve', 'worker', 'postgres', 'temporal'] as const;
-  it.each(parts)('%s changes nothing about the outcome', async (part) => {
-    const playing = playStory(agent);
-    // Somewhere in the middle: the story takes a second or so when nothing dies.
-    await sleep(300);
-    process.kill(await system.pidOf(part), 'SIGKILL');
-    await expectSettled(await playing);
-  });
-});
