@@ -79,7 +79,7 @@ const propose = defineRoute({
       schema: z.object({ version: z.string(), request: shape.request }),
     },
   },
-  refusals: ['policy_invalid', 'denied', 'no_approver'],
+  refusals: ['policy_invalid', 'denied', 'no_approver', 'wrong_state'],
   events: ['evaluation.decided', 'request.opened', 'policy.activated', 'request.superseded'],
   handle: async ({ call, once, body }, deps) => {
     const bundle = readBundle(body.files);

@@ -174,7 +174,14 @@ const kill = lifecycleRoute(
   'kill',
   'Stop an agent and end all its tasks',
   killAgent,
-  ['agent.suspended', 'task.ending', 'credential.revoke_intended'],
+  [
+    'agent.suspended',
+    'agent.rejected',
+    'request.cancelled',
+    'request.failed',
+    'task.ending',
+    'credential.revoke_intended',
+  ],
   ['wrong_state'],
 );
 const retire = lifecycleRoute(

@@ -1,5 +1,5 @@
 // The public keys by which agents are known. No key ever belongs to two of them, or to one twice.
-import { eq, inArray } from 'drizzle-orm';
+import { eq, inArray, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { KeyRow } from '../db/rows.ts';
 import { agentKey } from '../db/schema/index.ts';
@@ -19,6 +19,8 @@ export async function refuseTakenKeys(unit: Unit, keys: readonly PublicKey[]): P
   const prints = keys.map((key) => key.thumbprint);
   if (new Set(prints).size < prints.length)
     throw new Refusal('key_in_use', 'The same key was sent twice.');
+  // Two who bring the same key at once take turns, and the second one is told.
+  await unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('agent/keys', 0))`);
   const [used] = await unit.sql
     .select({ id: agentKey.id })
     .from(agentKey)

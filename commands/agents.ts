@@ -1,5 +1,5 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
-import { and, eq, inArray } from 'drizzle-orm';
+import { and, eq, inArray, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow } from '../db/rows.ts';
 import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
@@ -15,7 +15,14 @@ import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
-import { openRequest, recordEvaluation, type Asked } from './requests.ts';
+import {
+  cancelRequest,
+  failRequest,
+  lockRequest,
+  openRequest,
+  recordEvaluation,
+  type Asked,
+} from './requests.ts';
 import { endTask, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -138,6 +145,8 @@ const about = <D>(row: AgentRow, detail: D) => ({
 });
 
 async function refuseTakenName(unit: Unit, name: string): Promise<void> {
+  // Two who register at once take turns, and the second one is told.
+  await unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('agent/names', 0))`);
   const [named] = await unit.sql.select({ id: agent.id }).from(agent).where(eq(agent.name, name));
   if (named)
     throw new Refusal(
@@ -265,8 +274,16 @@ export async function resumeAgent(
   return { ...row, state: 'active', admittedAt };
 }
 
-/** Suspends an agent and ends every task it has. */
+/** Suspends an agent and ends every task it has; one that still waits for its admission is rejected. */
 export async function killAgent(unit: Unit, id: string, reason: string | null): Promise<AgentRow> {
+  const waiting = await findAgent(unit.sql, id);
+  // The request before the agent, as whoever admits it locks them.
+  if (waiting?.state === 'requested' && waiting.request !== null) {
+    const request = await lockRequest(unit, waiting.request);
+    if (request.state === 'pending') await cancelRequest(unit, request.id);
+    if (request.state === 'approved') await failRequest(unit, request, 'agent_not_active');
+    await rejectAgent(unit, request, 'killed');
+  }
   const row = await lockAgent(unit, id);
   const suspended = row.state === 'active' ? await suspendAgent(unit, id, reason) : row;
   await endTasksOf(unit, row.id, reason);

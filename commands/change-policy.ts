@@ -1,13 +1,16 @@
 // Making another policy the active one, and closing what people were asked under rules that are no longer good:
 // nobody should be asked to agree to something that would then be refused.
-import { asc, eq } from 'drizzle-orm';
+import { and, asc, eq, inArray } from 'drizzle-orm';
 import type { RequestRow } from '../db/rows.ts';
-import { request } from '../db/schema/index.ts';
+import { credential, request } from '../db/schema/index.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { EventFacts } from '../domain/event.ts';
+import { ALIVE } from '../domain/lifecycle.ts';
+import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { isStillApproved } from './permits.ts';
-import { activatePolicy, activeBundle } from './policies.ts';
+import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 import { aboutRequest, moveRequest } from './requests.ts';
 import type { Unit } from './unit.ts';
 
@@ -20,10 +23,13 @@ export async function changePolicy(
   deps: Deps,
   version: Digest,
   approved: Partial<EventFacts> = {},
-): Promise<void> {
-  const { version: before } = await activeBundle(unit, deps.policies);
+): Promise<Refusal | null> {
+  const before = await activeBundle(unit, deps.policies);
+  const next = await loadBundle(unit.sql, deps.policies, version);
+  const refusal = await whyTargetsMayNotMove(unit, before, next);
+  if (refusal) return refusal;
   await activatePolicy(unit, version, approved);
-  if (before === version) return;
+  if (before.version === version) return null;
   const bundle = await activeBundle(unit, deps.policies);
   // Locked in the order of their ids, as everybody does who locks several.
   const pending = await unit.sql
@@ -37,6 +43,32 @@ export async function changePolicy(
   for (const row of pending)
     if (now < row.expiresAt && !(await isStillApproved(unit, bundle, row)))
       await supersede(unit, row, version);
+  return null;
+}
+
+/**
+ * A login is revoked where it was made. While one is alive, its target can neither go away nor come to mean another
+ * server: on that, it would be seen gone without ever having been there.
+ */
+export async function whyTargetsMayNotMove(
+  unit: Unit,
+  before: PolicyBundle,
+  next: PolicyBundle,
+): Promise<Refusal | null> {
+  for (const [target, { url_from: from }] of before.targets) {
+    if (next.targets.get(target)?.url_from === from) continue;
+    const alive = await unit.sql.$count(
+      credential,
+      and(eq(credential.target, target), inArray(credential.state, [...ALIVE])),
+    );
+    if (alive > 0)
+      return new Refusal(
+        'wrong_state',
+        `This policy takes away or moves the target "${target}", on which credentials are alive (${alive}): end their tasks first, or give the new server a name of its own.`,
+        { target, alive },
+      );
+  }
+  return null;
 }
 
 async function supersede(unit: Unit, row: RequestRow, version: Digest): Promise<void> {

@@ -35,7 +35,8 @@ export async function readActiveBundle(query: Query, cache: PolicyCache): Promis
   return loadBundle(query, cache, row.version);
 }
 
-async function loadBundle(
+/** A stored bundle, parsed once. */
+export async function loadBundle(
   query: Pick<Query, 'select'>,
   cache: PolicyCache,
   version: Digest,

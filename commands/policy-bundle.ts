@@ -115,7 +115,15 @@ const roleSchema = z.discriminatedUnion('issuer', [
 ]);
 
 const rolesFile = z.strictObject({
-  targets: z.record(name, targetSchema).default({}),
+  targets: z
+    .record(
+      name.refine(
+        (target) => target !== OWN_TOKENS,
+        `"${OWN_TOKENS}" are our own: use another name`,
+      ),
+      targetSchema,
+    )
+    .default({}),
   roles: z.record(name, roleSchema),
 });
 

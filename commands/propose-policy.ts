@@ -2,7 +2,7 @@
 import type { RequestRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { changePolicy } from './change-policy.ts';
+import { changePolicy, whyTargetsMayNotMove } from './change-policy.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { activeBundle, storePolicy } from './policies.ts';
@@ -45,6 +45,8 @@ export async function proposePolicy(
         reasons: evaluation.says,
       },
     });
+  const unmovable = await whyTargetsMayNotMove(unit, current, bundle);
+  if (unmovable) return unmovable;
   await storePolicy(unit, bundle);
   if (evaluation.decision === 'hold') {
     const asked: Asked = {
@@ -57,7 +59,8 @@ export async function proposePolicy(
     };
     return { request: await openRequest(unit, asked, judged) };
   }
-  await changePolicy(unit, deps, bundle.version);
+  const refusal = await changePolicy(unit, deps, bundle.version);
+  if (refusal) return refusal;
   return { request: null };
 }
 

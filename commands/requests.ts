@@ -1,11 +1,11 @@
 // Requests that wait for people: opened once per live action, closed by a decision, a clock or their requester.
 import { randomBytes } from 'node:crypto';
-import { and, arrayOverlaps, eq, inArray, isNull, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { person, request, vote } from '../db/schema/index.ts';
 import { actionDigest, actionRef, asJson, type Action, type Party } from '../domain/action.ts';
-import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
+import { barredBy } from '../domain/approval.ts';
 import { cardFor, type Card, type CardNames } from '../domain/card.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
@@ -13,7 +13,8 @@ import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Evaluation } from './evaluate.ts';
-import { mayVote, partyOf } from './principal.ts';
+import { refuseWithoutApprovers, whoIsInvolved } from './involved.ts';
+import { partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** What a request is about, before anybody is asked. */
@@ -117,7 +118,7 @@ export async function resealRequest(
 
 export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Promise<RequestRow> {
   const { routes, controls } = judged.evaluation;
-  const involved = whoIsInvolved(unit.call, asked);
+  const involved = await whoIsInvolved(unit, asked);
   for (const route of routes) await refuseWithoutApprovers(unit, route, involved);
   const expiry = Math.min(...routes.map(({ rule }) => rule.expiry_seconds)) * 1000;
   const expiresMs = Math.min(
@@ -195,34 +196,6 @@ export const aboutRequest = (row: RequestRow) => ({
   action_ref: actionRef(row.salt, row.digest),
   policy_version: row.policyVersion,
 });
-
-function whoIsInvolved({ principal }: Unit['call'], asked: Asked): Involved {
-  return {
-    requester: principal.kind === 'person' ? principal.id : null,
-    owners: asked.agent ? [asked.agent.owner] : [],
-    triggeredBy: asked.task?.triggeredBy ?? null,
-  };
-}
-
-/** A route that leaves nobody eligible is refused at once, not when it expires. */
-async function refuseWithoutApprovers(
-  unit: Unit,
-  { name, rule }: FrozenRoute,
-  involved: Involved,
-): Promise<void> {
-  const groups = groupsAfter(rule, rule.expiry_seconds);
-  const people = await unit.sql
-    .select({ id: person.id, roles: person.roles })
-    .from(person)
-    .where(and(eq(person.state, 'active'), arrayOverlaps(person.groups, groups)));
-  const barred = barredBy(rule, involved);
-  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && mayVote(roles));
-  if (eligible.length < rule.quorum)
-    throw new Refusal(
-      'no_approver',
-      `The route "${name}" needs ${rule.quorum} with the role approver from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
-    );
-}
 
 async function namesOf(tx: Transaction, asked: Asked, requester: Party): Promise<CardNames> {
   const ids = [asked.agent?.owner, asked.task?.triggeredBy, requester.id].filter(

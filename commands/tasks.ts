@@ -177,8 +177,9 @@ export async function endTask(
   if (row.state !== 'running') return row;
   await unit.readClock();
   await unit.sql.update(task).set({ state: 'ending', outcome, reason }).where(eq(task.id, row.id));
-  const revoking = await revokeWhere(unit, eq(credential.task, row.id), CAUSE[outcome], null);
+  // Requests before credentials, as whoever collects locks them.
   await closeRequestsOf(unit, row.id);
+  const revoking = await revokeWhere(unit, eq(credential.task, row.id), CAUSE[outcome], null);
   unit.emit('task.ending', {
     ...aboutTask(row),
     detail: { outcome, credentials: revoking.length },

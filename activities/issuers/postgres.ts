@@ -169,7 +169,12 @@ BEGIN
   END IF;
   EXECUTE format('COMMENT ON ROLE %I IS %L', login, mark || attempt);
   FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
-    EXECUTE format('GRANT %I TO %I', grantee, login);
+    -- What it has it uses as itself: as its group it could make what nobody finds when it is gone.
+    IF current_setting('server_version_num')::int >= 160000 THEN
+      EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET FALSE', grantee, login);
+    ELSE
+      EXECUTE format('GRANT %I TO %I', grantee, login);
+    END IF;
   END LOOP;
   EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
     current_setting('countersign.verifier'), current_setting('countersign.valid_until'),

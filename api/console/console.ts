@@ -136,7 +136,9 @@ export function localPath(next: string | null | undefined): string {
   if (!next || !/^\/(?![/\\])[\x21-\x7e]*$/.test(next) || next.includes('\\')) return '/';
   const base = 'http://local.invalid';
   const url = new URL(next, base);
-  return url.origin === base ? url.pathname + url.search : '/';
+  // Looked at again: taking dots out of a path may have brought another beginning to light.
+  const isLocal = url.origin === base && !url.pathname.startsWith('//');
+  return isLocal ? url.pathname + url.search : '/';
 }
 
 /** The route table has let only people through. */

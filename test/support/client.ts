@@ -80,6 +80,12 @@ export const admin = (service: TestTarget): Caller => ({
     }),
 });
 
+/** Whoever holds this access token. */
+export const bearer = (service: TestTarget, token: string): Caller => ({
+  call: (method, path, body, headers = {}) =>
+    send(service.url + path, method, body, { authorization: `Bearer ${token}`, ...headers }),
+});
+
 export interface TestPerson extends Caller {
   id: string;
   cookie: string;
@@ -214,7 +220,8 @@ export async function requestToken(service: TestTarget, assertion: string): Prom
   return readReply('POST', `${service.url}/oauth2/token`, response);
 }
 
-async function signIn(service: TestTarget, agent: string, key: TestKey): Promise<string> {
+/** An access token for whoever holds this key of the agent. */
+export async function signIn(service: TestTarget, agent: string, key: TestKey): Promise<string> {
   const reply = await requestToken(service, await clientAssertion(service, agent, key));
   return text(reply.body['access_token']);
 }
