@@ -1,46 +1,131 @@
-// Which controls stand in front of a role, read from the scope of each policy and not from its wording.
+// What a policy could be about, read from the scope of each rule and not from its wording: conditions can say
+// anything, so a condition never proves that a rule does not apply, and a rule with one never surely does.
 import {
   policyToJson,
+  schemaToJson,
   type ActionConstraint,
   type EntityUidJson,
+  type PolicyJson,
   type ResourceConstraint,
 } from '@cedar-policy/cedar-wasm/nodejs';
-import type { PolicyBundle } from './policy-bundle.ts';
+import { canonicalJson, type JsonValue } from '../domain/json.ts';
+import type { PolicyBundle, Rule } from './policy-bundle.ts';
 
-const ACTION = 'credential:request';
+/** What somebody can ask for: a role, or something that is done to an agent or to the policy. */
+export type Matter =
+  | { action: 'credential:request'; resource: 'Role'; role: string }
+  | { action: 'agent:admit' | 'agent:add_key'; resource: 'Agent' }
+  | { action: 'policy:activate'; resource: 'Policy' };
+
+/** A rule with its scope. */
+export interface ScopedRule extends Rule {
+  scope: Pick<PolicyJson, 'principal' | 'action' | 'resource' | 'conditions'>;
+  /** What the rule says without its annotations, so that its layout and its title may change freely. */
+  words: string;
+  /** Whether actions are grouped, so that `in` may mean any of them. */
+  hasActionGroups: boolean;
+}
+
+const requestFor = (role: string): Matter => ({
+  action: 'credential:request',
+  resource: 'Role',
+  role,
+});
+
+/** All that can be asked for under a policy. */
+export const mattersOf = (bundle: PolicyBundle): Matter[] => [
+  { action: 'agent:admit', resource: 'Agent' },
+  { action: 'agent:add_key', resource: 'Agent' },
+  { action: 'policy:activate', resource: 'Policy' },
+  ...[...bundle.roles.keys()].map(requestFor),
+];
+
+/** The rules of a policy with their scopes. */
+export function scopedRules(bundle: PolicyBundle): ScopedRule[] {
+  const groups = actionGroups(bundle);
+  return [...bundle.rules.values()].map((rule) => {
+    const parsed = policyToJson(bundle.cedar[rule.id] ?? '');
+    if (parsed.type === 'failure') throw new Error(`the parsed rule ${rule.id} no longer parses`);
+    const { annotations: _annotations, ...scope } = parsed.json;
+    return {
+      ...rule,
+      scope,
+      // The same words mean something else once other actions belong to the group that they name.
+      words: canonicalJson([asJson(scope), groups]),
+      hasActionGroups: groups.length > 0,
+    };
+  });
+}
+
+/** What Cedar returns is plain JSON. */
+const asJson = (words: unknown): JsonValue => words as JsonValue;
+
+/** The groups of actions that a schema makes, in no order that matters. */
+function actionGroups({ schema }: PolicyBundle): string[] {
+  const parsed = schemaToJson(schema);
+  if (parsed.type === 'failure') throw new Error('the parsed schema no longer parses');
+  return Object.values(parsed.json)
+    .flatMap(({ actions }) => Object.entries(actions))
+    .flatMap(([action, { memberOf }]) =>
+      (memberOf ?? []).map((group) => canonicalJson([action, asJson(group)])),
+    )
+    .toSorted();
+}
 
 /**
  * The controls of every rule that could match a request for this role. Only a scope that rules the role out
  * does: conditions can say anything, so they narrow nothing.
  */
 export function controlsOver(bundle: PolicyBundle, role: string): string[] {
-  const controls = [...bundle.rules.values()].flatMap(({ id, control, mode }) => {
-    if (control === null || mode !== 'hold') return [];
-    const parsed = policyToJson(bundle.cedar[id] ?? '');
-    if (parsed.type === 'failure') return [control];
-    const { action, resource } = parsed.json;
-    return couldAct(action) && couldConcern(resource, role) ? [control] : [];
-  });
+  const matter = requestFor(role);
+  const controls = scopedRules(bundle).flatMap((rule) =>
+    rule.control !== null && rule.mode === 'hold' && couldMatch(rule, matter) ? [rule.control] : [],
+  );
   return [...new Set(controls)];
+}
+
+/** Whether a rule might apply to some request: its scope does not rule it out. */
+export const couldMatch = ({ scope, hasActionGroups }: ScopedRule, matter: Matter): boolean =>
+  couldAct(scope.action, matter, hasActionGroups) && couldConcern(scope.resource, matter);
+
+/** Whether a rule applies to every such request, whoever makes it. */
+export function surelyMatches({ scope }: ScopedRule, matter: Matter): boolean {
+  const { principal, resource, conditions } = scope;
+  const isAnybody =
+    principal.op === 'All' ||
+    // Only agents ask for roles; the rest is asked for by people and by services.
+    (principal.op === 'is' &&
+      principal.entity_type === 'Agent' &&
+      !principal.in &&
+      matter.resource === 'Role');
+  const isAnything =
+    resource.op === 'All' ||
+    (resource.op === 'is' && resource.entity_type === matter.resource && !resource.in) ||
+    (resource.op === '==' && 'role' in matter && couldConcern(resource, matter));
+  return (
+    conditions.length === 0 && isAnybody && isAnything && couldAct(scope.action, matter, false)
+  );
 }
 
 const identity = (entity: EntityUidJson): { type: string; id: string } =>
   '__entity' in entity ? entity.__entity : entity;
 
-const isAction = (entity: EntityUidJson): boolean => identity(entity).id === ACTION;
-
-function couldAct(action: ActionConstraint): boolean {
-  if (action.op === 'All') return true;
-  if (action.op === '==') return !('entity' in action) || isAction(action.entity);
-  const entities = 'entities' in action ? action.entities : [action.entity];
-  // Our actions are `noun:verb`; what is named otherwise is a group that could hold any of them.
-  return entities.some((entity) => isAction(entity) || !identity(entity).id.includes(':'));
+function couldAct(
+  constraint: ActionConstraint,
+  { action }: Matter,
+  hasActionGroups: boolean,
+): boolean {
+  if (constraint.op === 'All') return true;
+  const isAction = (entity: EntityUidJson): boolean => identity(entity).id === action;
+  if (constraint.op === '==') return 'entity' in constraint && isAction(constraint.entity);
+  const entities = 'entities' in constraint ? constraint.entities : [constraint.entity];
+  return hasActionGroups || entities.some(isAction);
 }
 
-function couldConcern(resource: ResourceConstraint, role: string): boolean {
-  if (resource.op === 'All' || resource.op === 'in') return true;
-  if (resource.op === 'is') return resource.entity_type === 'Role';
-  if (!('entity' in resource)) return true;
-  const { type, id } = identity(resource.entity);
-  return type === 'Role' && id === role;
+function couldConcern(constraint: ResourceConstraint, matter: Matter): boolean {
+  if (constraint.op === 'All' || constraint.op === 'in') return true;
+  if (constraint.op === 'is') return constraint.entity_type === matter.resource;
+  if (!('entity' in constraint)) return true;
+  const { type, id } = identity(constraint.entity);
+  return type === matter.resource && (!('role' in matter) || id === matter.role);
 }

@@ -1,10 +1,16 @@
 // What a new policy would take away from the people who decide today. A gate is changed only with the consent of
 // those who stand at it: otherwise whoever may change the policy could decide everything.
-import { policyToJson } from '@cedar-policy/cedar-wasm/nodejs';
 import { isStrongEnough, type FrozenRoute, type RouteRule } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
-import type { PolicyBundle, RoleDefinition, Rule } from './policy-bundle.ts';
-import { evaluateRole } from './policy-tests.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
+import {
+  couldMatch,
+  mattersOf,
+  scopedRules,
+  surelyMatches,
+  type Matter,
+  type ScopedRule,
+} from './policy-scope.ts';
 
 export interface Silenced {
   /** The routes as they are today, whose approvers have to agree. */
@@ -12,56 +18,45 @@ export interface Silenced {
   controls: string[];
 }
 
-/** The gates of `current` that `next` removes, changes, weakens, or lets somebody walk around. */
-export function silencedBy(current: PolicyBundle, next: PolicyBundle): Silenced {
-  const gates = [...current.rules.values()].filter(isGate);
-  const lost = gates.filter(
-    (rule) => !isKept(rule, current, next) && !isWithoutUse(rule, current, next),
-  );
-  const names = new Set([
-    ...lost.flatMap(({ route }) => route ?? []),
-    ...[...current.routes.values()].filter((route) => isWeakened(route, next)).map((r) => r.name),
-    ...walkedAround(current, next),
-  ]);
-  const touched = gates.filter(({ route }) => route !== null && names.has(route));
-  return {
-    routes: [...names].flatMap((name) => current.routes.get(name) ?? []),
-    controls: [...new Set(touched.flatMap(({ control }) => control ?? []))],
-  };
+interface Scoped {
+  bundle: PolicyBundle;
+  rules: ScopedRule[];
 }
 
-const isGate = ({ route, mode }: Rule): boolean => route !== null && mode === 'hold';
+/**
+ * The gates of `current` that `next` removes, changes, weakens, or lets somebody walk around. No change is free
+ * because of what another change already took away: what cannot be done at once cannot be done in two steps.
+ */
+export function silencedBy(current: PolicyBundle, next: PolicyBundle): Silenced {
+  const before: Scoped = { bundle: current, rules: scopedRules(current) };
+  const after: Scoped = { bundle: next, rules: scopedRules(next) };
+  const routes = [...current.routes.values()].filter(
+    (route) =>
+      before.rules.some((rule) => isGateOf(route.name, rule) && !isKept(rule, after)) ||
+      isWeakened(route, next) ||
+      guardsLess(route.name, before, after) ||
+      isWalkedAround(route.name, before, after),
+  );
+  const touched = before.rules.filter((rule) => routes.some(({ name }) => isGateOf(name, rule)));
+  return { routes, controls: [...new Set(touched.flatMap(({ control }) => control ?? []))] };
+}
+
+const isGateOf = (name: string, { route, mode }: ScopedRule): boolean =>
+  route === name && mode === 'hold';
 
 /** A gate is kept when a rule of the same words still asks the same route, under whatever name. */
-function isKept(rule: Rule, current: PolicyBundle, next: PolicyBundle): boolean {
-  const words = wordsOf(current, rule);
-  return [...next.rules.values()].some(
-    (other) => isGate(other) && other.route === rule.route && wordsOf(next, other) === words,
+const isKept = ({ route, control, words }: ScopedRule, { rules }: Scoped): boolean =>
+  rules.some(
+    (other) =>
+      route !== null &&
+      isGateOf(route, other) &&
+      other.control === control &&
+      other.words === words,
   );
-}
-
-/** A gate in front of roles that are gone altogether guards nothing any more. */
-function isWithoutUse({ route }: Rule, current: PolicyBundle, next: PolicyBundle): boolean {
-  const guarded = [...current.roles.keys()].filter((role) =>
-    evaluateRole(current, role).routes.some(({ name }) => name === route),
-  );
-  return guarded.length > 0 && guarded.every((role) => !next.roles.has(role));
-}
-
-/** A rule without its annotations, so that its layout and its title may change freely. */
-function wordsOf(bundle: PolicyBundle, rule: Rule): string {
-  const parsed = policyToJson(bundle.cedar[rule.id] ?? '');
-  if (parsed.type === 'failure') throw new Error(`the parsed rule ${rule.id} no longer parses`);
-  const { annotations: _annotations, ...words } = parsed.json;
-  return canonicalJson(asJson(words));
-}
-
-/** What Cedar returns is plain JSON. */
-const asJson = (words: unknown): JsonValue => words as JsonValue;
 
 function isWeakened({ name, rule }: FrozenRoute, next: PolicyBundle): boolean {
   const after = next.routes.get(name)?.rule;
-  // Without the route there is no rule that asks it either, and that is seen above.
+  // Without the route there is no rule that asks it either, and that is seen by its gates.
   return after !== undefined && isWeaker(rule, after);
 }
 
@@ -86,37 +81,86 @@ function isWeaker(before: RouteRule, after: RouteRule): boolean {
   );
 }
 
-/** Routes that guard what a role of `next` reaches without them, as no role of `current` did. */
-function walkedAround(current: PolicyBundle, next: PolicyBundle): string[] {
-  return [...current.roles].flatMap(([guarded, definition]) => {
-    const asked = evaluateRole(current, guarded).routes.map(({ name }) => name);
-    const reaching = [...next.roles].filter(([, other]) => reachesSame(definition, other));
-    return asked.filter((route) =>
-      reaching.some(([role, other]) => {
-        const before = current.roles.get(role);
-        const wasFree =
-          before !== undefined &&
-          reachesSame(definition, before) &&
-          isFreeOf(current, role, route) &&
-          canonicalJson(asJson(before)) === canonicalJson(asJson(other));
-        return isFreeOf(next, role, route) && !wasFree;
-      }),
+const guardedBy = (route: string, { bundle, rules }: Scoped): Matter[] => {
+  const gates = rules.filter((rule) => isGateOf(route, rule));
+  return mattersOf(bundle).filter((matter) => gates.some((gate) => couldMatch(gate, matter)));
+};
+
+/** Whether something that the route guards is no longer there for it to guard, or is watched otherwise. */
+function guardsLess(route: string, before: Scoped, after: Scoped): boolean {
+  const kept = new Set(guardedBy(route, after).flatMap((matter) => placesOf(after.bundle, matter)));
+  return guardedBy(route, before)
+    .flatMap((matter) => placesOf(before.bundle, matter))
+    .some((place) => !kept.has(place));
+}
+
+/** Whether what the route guards can be reached without it, as it could not be before. */
+function isWalkedAround(route: string, before: Scoped, after: Scoped): boolean {
+  const guarded = new Set(
+    guardedBy(route, before).flatMap((matter) => reachOf(before.bundle, matter)),
+  );
+  return mattersOf(after.bundle).some((matter) => {
+    if (!reachOf(after.bundle, matter).some((each) => guarded.has(each))) return false;
+    if (after.rules.some((rule) => isGateOf(route, rule) && surelyMatches(rule, matter)))
+      return false;
+    return waysPast(route, after, matter).some(
+      (way) => !wasOpen(route, way, before, after, matter),
     );
   });
 }
 
-function isFreeOf(bundle: PolicyBundle, role: string, route: string): boolean {
-  const { decision, routes } = evaluateRole(bundle, role);
-  return decision !== 'deny' && !routes.some(({ name }) => name === route);
+/** The permits that could let somebody have it without this route. */
+const waysPast = (route: string, { rules }: Scoped, matter: Matter): ScopedRule[] =>
+  rules.filter(
+    (rule) => rule.effect === 'permit' && !isGateOf(route, rule) && couldMatch(rule, matter),
+  );
+
+function wasOpen(
+  route: string,
+  way: ScopedRule,
+  before: Scoped,
+  after: Scoped,
+  matter: Matter,
+): boolean {
+  const ways = waysPast(route, before, matter);
+  // A forbid that goes may open what a permit beside it always said.
+  const forbids = before.rules.filter(
+    (rule) => rule.effect === 'forbid' && couldMatch(rule, matter),
+  );
+  return (
+    definitionOf(before.bundle, matter) === definitionOf(after.bundle, matter) &&
+    ways.some((each) => each.words === way.words || surelyMatches(each, matter)) &&
+    forbids.every(({ words }) =>
+      after.rules.some((rule) => rule.effect === 'forbid' && rule.words === words),
+    )
+  );
 }
 
-function reachesSame(guarded: RoleDefinition, other: RoleDefinition): boolean {
-  if (guarded.issuer === 'postgres' && other.issuer === 'postgres')
-    return (
-      guarded.target === other.target &&
-      other.member_of.some((group) => guarded.member_of.includes(group))
-    );
-  if (guarded.issuer === 'jwt' && other.issuer === 'jwt')
-    return guarded.audience === other.audience;
-  return false;
+/** Everything about a role that rules and issuers see. */
+function definitionOf(bundle: PolicyBundle, matter: Matter): string {
+  const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
+  if (!role) return 'role' in matter ? 'none' : matter.action;
+  const { title: _title, ...definition } = role;
+  return canonicalJson(definition);
 }
+
+/** What a matter gives access to. One database can be a target under many names, so its name tells nothing. */
+function reachOf({ roles }: PolicyBundle, matter: Matter): string[] {
+  if (!('role' in matter)) return [matter.action];
+  const role = roles.get(matter.role);
+  if (!role) return [];
+  return role.issuer === 'jwt'
+    ? [`audience ${role.audience}`]
+    : role.member_of.map((group) => `group ${group}`);
+}
+
+/** The same with where it is and how it is watched: whoever points the observer elsewhere blinds the gate. */
+function placesOf(bundle: PolicyBundle, matter: Matter): string[] {
+  const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
+  const target = role?.issuer === 'postgres' ? bundle.targets.get(role.target) : undefined;
+  const where = target ? canonicalJson(asJson(target)) : '';
+  return reachOf(bundle, matter).map((each) => `${each} ${where}`);
+}
+
+/** A definition was read from YAML: it is plain JSON, and what it leaves out is not there. */
+const asJson = (definition: unknown): JsonValue => definition as JsonValue;
