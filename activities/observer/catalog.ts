@@ -9,19 +9,18 @@ export interface TablesOfRoles {
   reads: string[];
 }
 
-/** Tables that members of these roles may write or, failing that, read. */
+/** Tables that members of these roles may write or, failing that, read: a single column is enough. */
 export async function tablesOf(sql: Sql, roles: readonly string[]): Promise<TablesOfRoles> {
   const rows = await sql<{ name: string; writes: boolean }[]>`
-    with recursive granted as (
-      select c.oid, c.relname,
-        bool_or(has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-          or has_table_privilege(r.oid, c.oid, 'DELETE') or has_table_privilege(r.oid, c.oid, 'TRUNCATE')) as writes
+    with recursive member as (
+      select distinct m.oid from pg_roles r join pg_roles m on ${mayBecome(sql)} where r.rolname = any(${[...roles]})
+    ), granted as (
+      select c.oid, c.relname, bool_or(${mayWrite(sql)}) as writes
       from pg_class c
       join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      cross join pg_roles r
-      where r.rolname = any(${[...roles]}) and c.relkind in ('r', 'p', 'v', 'f', 'm')
-        and (has_table_privilege(r.oid, c.oid, 'SELECT') or has_table_privilege(r.oid, c.oid, 'INSERT')
-          or has_table_privilege(r.oid, c.oid, 'UPDATE') or has_table_privilege(r.oid, c.oid, 'DELETE'))
+      cross join member m
+      where c.relkind in ('r', 'p', 'v', 'f', 'm')
+        and (${mayWrite(sql)} or has_any_column_privilege(m.oid, c.oid, 'SELECT'))
       group by c.oid, c.relname
     ), part(oid) as (
       select oid from granted where writes
@@ -35,17 +34,36 @@ export async function tablesOf(sql: Sql, roles: readonly string[]): Promise<Tabl
   return { writes, reads: named(false).filter((name) => !writes.includes(name)) };
 }
 
-/** Logins, other than leases, that may write any of these tables. A superuser may do anything and is not counted. */
+/** Whether role `m` may change anything in table `c`: rights to a table do not show those to its columns. */
+const mayWrite = (sql: Sql) => sql`(
+  has_any_column_privilege(m.oid, c.oid, 'INSERT') or has_any_column_privilege(m.oid, c.oid, 'UPDATE')
+  or has_table_privilege(m.oid, c.oid, 'DELETE') or has_table_privilege(m.oid, c.oid, 'TRUNCATE'))`;
+
+/**
+ * Whether role `r` is role `m` or may become it with SET ROLE, which a member that inherits nothing may as well.
+ * From version 16 on a membership can leave that out, as the issuer's own one does.
+ */
+const mayBecome = (sql: Sql) => sql`
+  pg_has_role(r.oid, m.oid,
+    case when current_setting('server_version_num')::integer < 160000 then 'MEMBER' else 'SET' end)`;
+
+/**
+ * Logins, other than leases, that may write any of these tables, by themselves or as a role that they may become.
+ * A superuser may do anything and is not counted.
+ */
 export async function standingWriters(sql: Sql, tables: readonly string[]): Promise<string[]> {
   if (tables.length === 0) return [];
   const rows = await sql<{ name: string }[]>`
-    select distinct r.rolname as name
-    from pg_roles r cross join pg_class c
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
-    where r.rolcanlogin and not r.rolsuper and r.rolname !~ '^cs_[0-9a-z]{26}$' and c.relname = any(${[...tables]})
-      and c.relkind in ('r', 'p', 'v', 'f')
-      and (has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-        or has_table_privilege(r.oid, c.oid, 'DELETE'))
+    with writer as (
+      select distinct m.oid
+      from pg_roles m cross join pg_class c
+      join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
+      where c.relname = any(${[...tables]}) and c.relkind in ('r', 'p', 'v', 'f') and ${mayWrite(sql)}
+    )
+    select r.rolname as name
+    from pg_roles r
+    where r.rolcanlogin and not r.rolsuper and r.rolname !~ '^cs_[0-9a-z]{26}$'
+      and exists (select from writer m where m.oid = r.oid or ${mayBecome(sql)})
     order by 1`;
   return rows.map((row) => row.name);
 }
