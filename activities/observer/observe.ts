@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Deps } from '../../commands/deps.ts';
 import {
   readCursor,
+  readLeaseRoles,
   recordBlindness,
   recordObservation,
   type Health,
@@ -14,20 +15,13 @@ import type { PolicyBundle, TargetDefinition } from '../../commands/policy-bundl
 import { controlsOver } from '../../commands/policy-scope.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
-import { openWitness, type Explains, type WriteWitness } from '../../domain/write-witness.ts';
+import { openWitness, type WriteWitness } from '../../domain/write-witness.ts';
 import type { Secrets } from '../issuers/postgres.ts';
+import { leaseOfRole } from '../issuers/postgres.ts';
 import type { RowCounts } from './catalog.ts';
+import { explainedBy, type Rights } from './explains.ts';
 import { observePostgres, type Position, type TargetObserver } from './postgres.ts';
-import {
-  isIssuing,
-  loginKind,
-  readStatement,
-  seenOf,
-  writesBeyond,
-  type Coverage,
-  type OwnLogins,
-  type Surroundings,
-} from './seen.ts';
+import { seenOf, type Coverage, type OwnLogins, type Surroundings } from './seen.ts';
 
 export interface Observer {
   /** Looks at every target that has an observer; true if there was more than one look takes. */
@@ -51,6 +45,7 @@ const WITNESS_SETTLE_MS = 60_000;
 interface Catalog extends Surroundings {
   version: string;
   readAt: number;
+  rights: Rights;
   paths: StandingPath[];
   offsets: ReadonlyMap<string, string>;
   problems: string[];
@@ -131,11 +126,12 @@ async function freshCatalog(
 ): Promise<Catalog> {
   const isFresh = catalog?.version === bundle.version && Date.now() - catalog.readAt < CATALOG_MS;
   if (isFresh) return catalog;
-  const coverage = await coverageOf(bundle, target, observer);
+  const { coverage, rights } = await coverageOf(bundle, target, observer);
   return {
     version: bundle.version,
     readAt: Date.now(),
     coverage,
+    rights,
     ours,
     plainTables: await observer.plainTables(),
     paths: await standingPaths(coverage, observer, ours),
@@ -159,7 +155,11 @@ async function lookAt(
     from,
     catalog.offsets,
   );
-  listen(watch, lines, catalog);
+  const leases = await readLeaseRoles(
+    deps.db.query,
+    lines.flatMap(({ user }) => leaseOfRole(user) ?? []),
+  );
+  listen(watch, lines, catalog, leases);
   // Only after a look does it lie before what the next one reads, even if this was the first.
   await plantIfDue(watch);
   const following = nextInSession([...lines, ...ahead]);
@@ -194,31 +194,24 @@ async function plantIfDue(watch: Watch): Promise<void> {
 }
 
 /** Hears the planted statement, and tells the witness what every line can explain. */
-function listen(watch: Watch, lines: readonly LogLine[], surroundings: Surroundings): void {
-  const { ours } = surroundings;
+function listen(
+  watch: Watch,
+  lines: readonly LogLine[],
+  catalog: Catalog,
+  leases: ReadonlyMap<string, string>,
+): void {
+  const { ours, rights } = catalog;
   for (const line of lines) {
     if (line.kind === 'logout') watch.witness.left(line.session, line.at);
     if (line.kind !== 'statement') continue;
     if (line.user === ours.observer) {
       if (line.text === watch.planted?.text) watch.heardAt = Date.now();
-    } else watch.witness.saw(line.session, explainedBy(line, surroundings));
+      continue;
+    }
+    const role = leases.get(leaseOfRole(line.user) ?? '');
+    const own = role === undefined ? null : (rights.get(role) ?? new Set<string>());
+    watch.witness.saw(line.session, explainedBy(line, catalog, own));
   }
-}
-
-function explainedBy(
-  line: Extract<LogLine, { kind: 'statement' }>,
-  { coverage, plainTables, ours }: Surroundings,
-): Explains {
-  const login = loginKind(line.user, ours);
-  if (isIssuing(line, login)) return [];
-  const reading = readStatement(line);
-  const isOpaque =
-    reading.effects.some(({ effect }) => effect === 'opaque') ||
-    writesBeyond(reading, coverage, plainTables);
-  const changes = reading.effects.filter(({ effect }) => effect === 'write' || effect === 'define');
-  // Applications own triggers and cascades of their own, which are their work as well.
-  if (isOpaque || (login === 'application' && changes.length > 0)) return 'any';
-  return changes.flatMap(({ tables }) => tables);
 }
 
 /** For each line the next one of its session. */
@@ -288,26 +281,26 @@ function ownLogins(definition: TargetDefinition, secrets: Secrets): OwnLogins {
   };
 }
 
-/** The controls over a target and the tables that their roles open, as the target's own catalog has it. */
+/** The controls over a target, and the tables that its roles open, as the target's own catalog has it. */
 async function coverageOf(
   bundle: PolicyBundle,
   target: string,
   observer: TargetObserver,
-): Promise<Coverage[]> {
-  const covered: Coverage[] = [];
+): Promise<{ coverage: Coverage[]; rights: Rights }> {
+  const coverage: Coverage[] = [];
+  const rights = new Map<string, ReadonlySet<string>>();
   for (const [role, definition] of bundle.roles) {
     if (definition.issuer !== 'postgres' || definition.target !== target) continue;
-    const controls = controlsOver(bundle, role);
-    if (controls.length === 0) continue;
     const { writes, reads } = await observer.tablesOf(definition.member_of);
-    for (const control of controls)
-      covered.push({
+    rights.set(role, new Set(writes));
+    for (const control of controlsOver(bundle, role))
+      coverage.push({
         control,
         writes: new Set(writes),
         reads: new Set(writes.length === 0 ? reads : []),
       });
   }
-  return covered;
+  return { coverage, rights };
 }
 
 async function standingPaths(

@@ -228,6 +228,59 @@ describe('rows that no statement explains', () => {
   }, 90_000);
 });
 
+describe('what a lease’s unreadable statement wrote beyond the lease', () => {
+  const LEASE = '01m7yzvmzne00awyepd94mhqpm';
+
+  /** A lease for reading orders, as it is on record. */
+  async function recordLease(): Promise<void> {
+    const lease = {
+      id: `crd_${LEASE}`,
+      task: `task_${LEASE}`,
+      agent: `agt_${LEASE}`,
+      role: 'orders-readonly',
+      issuer: 'postgres',
+      target: 'sample',
+      state: 'active',
+      issue_attempt: 1,
+      issue_by: '2026-11-21T10:00:00.000Z',
+      created_at: '2026-11-21T10:00:00.000Z',
+      expires_at: '2026-11-21T10:00:00.000Z',
+      seal_thumbprint: 'none',
+    };
+    await service.database.owner.sql.begin(async (sql) => {
+      // Of its task and its agent nothing is asked here.
+      await sql`set local session_replication_role = replica`;
+      await sql`insert into credential ${sql(lease)}`;
+    });
+  }
+
+  it('is surplus: only the tables of its own groups are explained by it', async () => {
+    await recordLease();
+    await asOwner((sql) =>
+      sql.unsafe(`
+        CREATE ROLE cs_${LEASE} LOGIN PASSWORD 'lease' IN ROLE orders_read;
+        CREATE FUNCTION touch() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ ${WRITE} $$;`),
+    );
+    const surplus = async (): Promise<number> =>
+      (await observed()).filter(({ session }) => session === 'sample/row-counts').length;
+    await look();
+    const before = await surplus();
+    const lease = new URL(target.url('sample', `cs_${LEASE}`, 'lease'));
+    await eventually(
+      async () => {
+        const sql = postgres(lease.href, { max: 1 });
+        await sql`select touch()`;
+        await sql.end();
+        await look();
+        return (await surplus()) > before;
+      },
+      'the surplus',
+      45_000,
+    );
+    expect(await surplus()).toBeGreaterThan(before);
+  }, 90_000);
+});
+
 describe('a sensor', () => {
   it('says that it began once it has read back what it planted, in whatever zone the log is written', async () => {
     await look();
