@@ -20,7 +20,7 @@ export function explainedBy(
   const reading = readStatement(line);
   const isOpaque =
     reading.effects.some(({ effect }) => effect === 'opaque') ||
-    writesBeyond(reading, surroundings.coverage, surroundings.plainTables);
+    writesBeyond(reading, surroundings);
   const changes = reading.effects.filter(({ effect }) => effect === 'write' || effect === 'define');
   // Applications own triggers and cascades of their own, which are their work as well.
   const isAny = isOpaque || (login === 'application' && changes.length > 0);

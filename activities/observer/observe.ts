@@ -15,13 +15,14 @@ import type { PolicyBundle, TargetDefinition } from '../../commands/policy-bundl
 import { controlsOver } from '../../commands/policy-scope.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
+import { openShadows, type Shadowed, type Shadows } from '../../domain/sql-shadows.ts';
 import { openWitness, type WriteWitness } from '../../domain/write-witness.ts';
 import type { Secrets } from '../issuers/postgres.ts';
 import { leaseOfRole } from '../issuers/postgres.ts';
 import type { RowCounts } from './catalog.ts';
 import { explainedBy, type Rights } from './explains.ts';
 import { observePostgres, type Position, type TargetObserver } from './postgres.ts';
-import { seenOf, type Coverage, type OwnLogins, type Surroundings } from './seen.ts';
+import { loginKind, seenOf, type Coverage, type OwnLogins, type Surroundings } from './seen.ts';
 
 export interface Observer {
   /** Looks at every target that has an observer; true if there was more than one look takes. */
@@ -56,6 +57,7 @@ interface Watch {
   observer: TargetObserver;
   catalog: Catalog | null;
   witness: WriteWitness;
+  shadows: Shadows;
   counts: RowCounts | null;
   countedAt: number;
   /** Up to where we ourselves have read. */
@@ -109,6 +111,7 @@ const newWatch = (url: string, witnessSettleMs: number): Watch => ({
   observer: observePostgres(url),
   catalog: null,
   witness: openWitness(witnessSettleMs),
+  shadows: openShadows(),
   counts: null,
   countedAt: 0,
   readTo: null,
@@ -127,6 +130,8 @@ async function freshCatalog(
   const isFresh = catalog?.version === bundle.version && Date.now() - catalog.readAt < CATALOG_MS;
   if (isFresh) return catalog;
   const { coverage, rights } = await coverageOf(bundle, target, observer);
+  const covered = new Set(coverage.flatMap(({ writes }) => [...writes]));
+  const writable = await observer.writableBy([...covered]);
   return {
     version: bundle.version,
     readAt: Date.now(),
@@ -134,7 +139,9 @@ async function freshCatalog(
     rights,
     ours,
     plainTables: await observer.plainTables(),
-    paths: await standingPaths(coverage, observer, ours),
+    names: await observer.tableNames(),
+    writable,
+    paths: standingPaths(coverage, writable, ours),
     offsets: await observer.zoneOffsets(),
     problems: await observer.logProblems(),
   };
@@ -159,11 +166,14 @@ async function lookAt(
     deps.db.query,
     lines.flatMap(({ user }) => leaseOfRole(user) ?? []),
   );
+  const shadowed = lines.map((line) => shadowsAt(watch.shadows, line));
   listen(watch, lines, catalog, leases);
   // Only after a look does it lie before what the next one reads, even if this was the first.
   await plantIfDue(watch);
   const following = nextInSession([...lines, ...ahead]);
-  const seen = lines.flatMap((line, at) => seenOf(line, following[at] ?? null, catalog));
+  const seen = lines.flatMap((line, at) =>
+    seenOf(line, following[at] ?? null, catalog, shadowed[at] ?? new Set()),
+  );
   const surplus = await compareCounts(watch, catalog.coverage, readUpTo);
   const health = healthOf(watch, catalog.problems);
   const { paths } = catalog;
@@ -183,6 +193,12 @@ function forget(watch: Watch): void {
   watch.witness.reset();
   watch.counts = null;
   watch.readTo = null;
+}
+
+/** What a line's names may not be taken to mean. */
+function shadowsAt(shadows: Shadows, line: LogLine): Shadowed {
+  if (line.kind === 'logout') shadows.left(line.session);
+  return line.kind === 'statement' ? shadows.after(line.session, line.text) : new Set();
 }
 
 async function plantIfDue(watch: Watch): Promise<void> {
@@ -303,16 +319,17 @@ async function coverageOf(
   return { coverage, rights };
 }
 
-async function standingPaths(
+/** Logins other than ours, leases and applications that may write what a control stands in front of. */
+function standingPaths(
   coverage: readonly Coverage[],
-  observer: TargetObserver,
+  writable: Surroundings['writable'],
   ours: OwnLogins,
-): Promise<StandingPath[]> {
-  const paths: StandingPath[] = [];
-  for (const { control, writes } of coverage) {
-    const logins = await observer.standingWriters([...writes]);
-    const known = [ours.issuer, ...ours.applications];
-    paths.push({ control, logins: logins.filter((name) => !known.includes(name)) });
-  }
-  return paths;
+): StandingPath[] {
+  const found = [...writable].filter(([login]) => loginKind(login, ours) === 'other');
+  return coverage.map(({ control, writes }) => ({
+    control,
+    logins: found.flatMap(([login, names]) =>
+      [...names].some((name) => writes.has(name)) ? [login] : [],
+    ),
+  }));
 }

@@ -176,6 +176,21 @@ describe('a bypass through a raw login', () => {
   });
 });
 
+describe('a write to a table that only has the name of a covered one', () => {
+  it('is unknown, or nothing, but never a write to the covered one', async () => {
+    const temporary = await session(
+      'CREATE TEMP TABLE orders (id int)',
+      'INSERT INTO orders VALUES (1)',
+      'INSERT INTO orders VALUES (2)',
+      'INSERT INTO pg_temp.orders VALUES (3)',
+    );
+    await look();
+    expect(await seenIn(temporary)).toEqual(
+      Array.from({ length: 3 }, () => 'opaque ran orders-write,payouts-write'),
+    );
+  });
+});
+
 describe('what changed nothing', () => {
   it('is told from what did, where the server says so of that very statement', async () => {
     const refused = await session('DELETE FROM orders WHERE id = 1');
