@@ -1,6 +1,7 @@
 // What an independent observer saw in a target, joined to leases and controls and put on record. The observer
 // reads the target's own log with a login that can do nothing else; what cannot be joined is kept as it is.
 import { and, eq, inArray, lt } from 'drizzle-orm';
+import type { Query } from '../db/client.ts';
 import { agent, credential, sensorCursor, sensorSession } from '../db/schema/index.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
@@ -142,8 +143,12 @@ const pathsDigest = (paths: readonly StandingPath[]): Digest =>
 function narrowed(seen: Seen, leases: Leases): Seen {
   if (seen.kind !== 'effect' || seen.effect !== 'opaque' || seen.login !== 'credential')
     return seen;
-  const control = leases.get(seen.credential ?? '')?.control ?? null;
-  // Where the control is not among them, a stronger effect of the same statement was joined to it already.
+  const lease = leases.get(seen.credential ?? '');
+  // A login that is only named like a lease was for nothing that we know of.
+  if (!lease) return seen;
+  const { control } = lease;
+  // Where the control is not among them, a stronger effect of the same statement was joined to it already; and what
+  // such a statement wrote beyond its lease, the target's own counts tell.
   const isOpen = control !== null && seen.controls.includes(control);
   return isOpen ? { ...seen, controls: [control] } : { ...seen, kind: 'harmless' };
 }
@@ -151,10 +156,26 @@ function narrowed(seen: Seen, leases: Leases): Seen {
 type Leases = Map<string, typeof credential.$inferSelect>;
 
 async function leasesBehind(unit: Unit, { seen }: Observation): Promise<Leases> {
-  const ids = [...new Set(seen.flatMap((each) => each.credential ?? []))];
+  return leasesOf(
+    unit.sql,
+    seen.flatMap((each) => each.credential ?? []),
+  );
+}
+
+async function leasesOf(query: Query, wanted: readonly Id<'credential'>[]): Promise<Leases> {
+  const ids = [...new Set(wanted)];
   if (ids.length === 0) return new Map();
-  const rows = await unit.sql.select().from(credential).where(inArray(credential.id, ids));
+  const rows = await query.select().from(credential).where(inArray(credential.id, ids));
   return new Map(rows.map((row) => [row.id, row]));
+}
+
+/** The roles that leases were for, by lease; those that nobody issued are not among them. */
+export async function readLeaseRoles(
+  query: Query,
+  wanted: readonly Id<'credential'>[],
+): Promise<Map<string, string>> {
+  const leases = await leasesOf(query, wanted);
+  return new Map([...leases.values()].map(({ id, role }) => [id, role]));
 }
 
 async function record(

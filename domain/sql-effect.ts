@@ -7,7 +7,7 @@ export type SqlEffect = 'session' | 'read' | 'write' | 'define' | 'access' | 'op
 
 export interface StatementEffect {
   effect: SqlEffect;
-  /** Tables it names: written, changed or read ones; without schema, unquoted in lower case. */
+  /** Tables it names: written, changed or read ones; with a schema where one is written, unquoted in lower case. */
   tables: string[];
 }
 

@@ -2,7 +2,7 @@ import type { StatementEffect } from './sql-effect.ts';
 // What one query does: the tables it writes and reads, wherever in it that stands. A writing keyword is a write
 // unless its place in the grammar proves that it is something else.
 import { callsOnlyHarmless } from './sql-functions.ts';
-import { isSymbol, nameAt, wordAt, type Token } from './sql-tokens.ts';
+import { isSymbol, nameAt, wordAt, type NameAt, type Token } from './sql-tokens.ts';
 
 /** The effects of a query, or of any statement that has one in it. */
 export function effectsOfQuery(tokens: readonly Token[]): StatementEffect[] {
@@ -67,10 +67,7 @@ function isUpdate(tokens: readonly Token[], at: number, lastSet: number): boolea
 }
 
 /** A table as the grammar lets it stand: `[ONLY] name [*]` or `ONLY (name)`. */
-export function relationAt(
-  tokens: readonly Token[],
-  from: number,
-): { name: string; end: number } | null {
+export function relationAt(tokens: readonly Token[], from: number): NameAt | null {
   let at = from;
   if (wordAt(tokens, at) === 'only') at += 1;
   if (isSymbol(tokens, at, '(')) at += 1;

@@ -136,14 +136,29 @@ export function isSymbol(tokens: readonly Token[], at: number, text: string): bo
   return token?.kind === 'symbol' && token.text === text;
 }
 
-/** A possibly qualified name that begins at a place: its last part, and where it ends; null where none begins. */
-export function nameAt(
-  tokens: readonly Token[],
-  from: number,
-): { name: string; end: number } | null {
+export interface NameAt {
+  /** With its schema where that is written: see `nameOf`. */
+  name: string;
+  end: number;
+}
+
+/** A possibly qualified name that begins at a place, and where it ends; null where none begins. */
+export function nameAt(tokens: readonly Token[], from: number): NameAt | null {
+  let schema: string | null = null;
   for (let at = from; ; at += 2) {
     const token = tokens[at];
     if (token?.kind !== 'word' && token?.kind !== 'name') return null;
-    if (!isSymbol(tokens, at + 1, '.')) return { name: token.text, end: at + 1 };
+    if (!isSymbol(tokens, at + 1, '.')) return { name: nameOf(schema, token.text), end: at + 1 };
+    schema = token.text;
   }
 }
+
+/** One spelling for each name: parts are quoted only where a dot or a quote in them could mislead. */
+export const nameOf = (schema: string | null, name: string): string =>
+  schema === null ? quoted(name) : `${quoted(schema)}.${quoted(name)}`;
+
+const quoted = (part: string): string =>
+  /[."]/.test(part) ? `"${part.replaceAll('"', '""')}"` : part;
+
+/** Whether a schema stands in a name as `nameOf` spells it. */
+export const hasSchema = (name: string): boolean => /^(?:[^".]*|"(?:[^"]|"")*")\./.test(name);

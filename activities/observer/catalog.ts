@@ -1,6 +1,7 @@
 // What a PostgreSQL target's own catalog, settings and counters say to a login that owns nothing there.
 import type { Sql } from 'postgres';
 import { fromMs } from '../../domain/instant.ts';
+import { nameOf } from '../../domain/sql-tokens.ts';
 import type { RowCount } from '../../domain/write-witness.ts';
 
 export interface TablesOfRoles {
@@ -9,57 +10,91 @@ export interface TablesOfRoles {
   reads: string[];
 }
 
-/** Tables that members of these roles may write or, failing that, read. */
+/** Tables that members of these roles may write or, failing that, read: a single column is enough. */
 export async function tablesOf(sql: Sql, roles: readonly string[]): Promise<TablesOfRoles> {
   const rows = await sql<{ name: string; writes: boolean }[]>`
-    with recursive granted as (
-      select c.oid, c.relname,
-        bool_or(has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-          or has_table_privilege(r.oid, c.oid, 'DELETE') or has_table_privilege(r.oid, c.oid, 'TRUNCATE')) as writes
+    with recursive member as (
+      select distinct m.oid from pg_roles r join pg_roles m on ${mayBecome(sql)} where r.rolname = any(${[...roles]})
+    ), granted as (
+      select c.oid, bool_or(${mayWrite(sql)}) as writes
       from pg_class c
       join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
-      cross join pg_roles r
-      where r.rolname = any(${[...roles]}) and c.relkind in ('r', 'p', 'v', 'f', 'm')
-        and (has_table_privilege(r.oid, c.oid, 'SELECT') or has_table_privilege(r.oid, c.oid, 'INSERT')
-          or has_table_privilege(r.oid, c.oid, 'UPDATE') or has_table_privilege(r.oid, c.oid, 'DELETE'))
-      group by c.oid, c.relname
+      cross join member m
+      where c.relkind in ('r', 'p', 'v', 'f', 'm')
+        and (${mayWrite(sql)} or has_any_column_privilege(m.oid, c.oid, 'SELECT'))
+      group by c.oid
     ), part(oid) as (
       select oid from granted where writes
       union select i.inhrelid from pg_inherits i join part on i.inhparent = part.oid
     )
-    select c.relname as name, true as writes from part join pg_class c on c.oid = part.oid
-    union select relname, false from granted where not writes`;
+    select ${nameIn(sql)} as name, bool_or(found.writes) as writes
+    from (select oid, true as writes from part union all select oid, writes from granted) found
+    join pg_class c on c.oid = found.oid join pg_namespace n on n.oid = c.relnamespace
+    group by 1`;
   const named = (writes: boolean): string[] =>
     rows.filter((row) => row.writes === writes).map((row) => row.name);
-  const writes = named(true);
-  return { writes, reads: named(false).filter((name) => !writes.includes(name)) };
+  return { writes: named(true), reads: named(false) };
 }
 
-/** Logins, other than leases, that may write any of these tables. A superuser may do anything and is not counted. */
-export async function standingWriters(sql: Sql, tables: readonly string[]): Promise<string[]> {
-  if (tables.length === 0) return [];
-  const rows = await sql<{ name: string }[]>`
-    select distinct r.rolname as name
-    from pg_roles r cross join pg_class c
-    join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
-    where r.rolcanlogin and not r.rolsuper and r.rolname !~ '^cs_[0-9a-z]{26}$' and c.relname = any(${[...tables]})
-      and c.relkind in ('r', 'p', 'v', 'f')
-      and (has_table_privilege(r.oid, c.oid, 'INSERT') or has_table_privilege(r.oid, c.oid, 'UPDATE')
-        or has_table_privilege(r.oid, c.oid, 'DELETE'))
+/** The name of table `c` in schema `n`, as it is spelled where statements are read. */
+const nameIn = (sql: Sql) => sql`(
+  select string_agg(case when part ~ '[."]' then '"' || replace(part, '"', '""') || '"' else part end, '.' order by at)
+  from unnest(array[n.nspname::text, c.relname::text]) with ordinality as parts(part, at))`;
+
+/** Whether role `m` may change anything in table `c`: rights to a table do not show those to its columns. */
+const mayWrite = (sql: Sql) => sql`(
+  has_any_column_privilege(m.oid, c.oid, 'INSERT') or has_any_column_privilege(m.oid, c.oid, 'UPDATE')
+  or has_table_privilege(m.oid, c.oid, 'DELETE') or has_table_privilege(m.oid, c.oid, 'TRUNCATE'))`;
+
+/**
+ * Whether role `r` is role `m` or may become it with SET ROLE, which a member that inherits nothing may as well.
+ * From version 16 on a membership can leave that out, as the issuer's own one does.
+ */
+const mayBecome = (sql: Sql) => sql`
+  pg_has_role(r.oid, m.oid,
+    case when current_setting('server_version_num')::integer < 160000 then 'MEMBER' else 'SET' end)`;
+
+/** By login, and no superuser among them, what it may write of these tables, itself or as a role it may become. */
+export async function writableBy(
+  sql: Sql,
+  tables: readonly string[],
+): Promise<Map<string, ReadonlySet<string>>> {
+  const rows = await sql<{ login: string; names: string[] }[]>`
+    with writer as (
+      select m.oid, ${nameIn(sql)} as name
+      from pg_roles m cross join pg_class c
+      join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
+      where ${nameIn(sql)} = any(${[...tables]}) and c.relkind in ('r', 'p', 'v', 'f') and ${mayWrite(sql)}
+    )
+    select r.rolname as login,
+      array(select distinct m.name from writer m where m.oid = r.oid or ${mayBecome(sql)}) as names
+    from pg_roles r
+    where r.rolcanlogin and not r.rolsuper
     order by 1`;
-  return rows.map((row) => row.name);
+  return new Map(rows.map(({ login, names }) => [login, new Set(names)]));
 }
 
-/** Names that stand for tables alone, and for none that a rule, a part or a foreign key leads on from. */
+/** What a name without a schema can stand for, by name; temporary tables aside, which sessions make for themselves. */
+export async function tableNames(sql: Sql): Promise<Map<string, string[]>> {
+  const rows = await sql<{ schema: string; name: string }[]>`
+    select n.nspname as schema, c.relname as name
+    from pg_class c join pg_namespace n on n.oid = c.relnamespace
+    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema' and c.relkind in ('r', 'p', 'v', 'm', 'f')`;
+  const names = new Map<string, string[]>();
+  for (const { schema, name } of rows)
+    names.set(nameOf(null, name), [...(names.get(nameOf(null, name)) ?? []), nameOf(schema, name)]);
+  return names;
+}
+
+/** Tables alone: no rule, part or foreign key leads on from them. */
 export async function plainTables(sql: Sql): Promise<Set<string>> {
   const rows = await sql<{ name: string }[]>`
-    select c.relname as name
+    select ${nameIn(sql)} as name
     from pg_class c join pg_namespace n on n.oid = c.relnamespace
-    where n.nspname not in ('pg_catalog', 'pg_toast', 'information_schema') and c.relkind in ('r', 'p', 'v', 'm', 'f')
-    group by c.relname
-    having bool_and(c.relkind in ('r', 'p') and not c.relhasrules and not c.relhassubclass and not exists (
-      select from pg_constraint f where f.contype = 'f' and f.confrelid = c.oid
-        and (f.confdeltype in ('c', 'n', 'd') or f.confupdtype in ('c', 'n', 'd'))))`;
+    where n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+      and c.relkind in ('r', 'p') and not c.relhasrules and not c.relhassubclass and not exists (
+        select from pg_constraint f where f.contype = 'f' and f.confrelid = c.oid
+          and (f.confdeltype in ('c', 'n', 'd') or f.confupdtype in ('c', 'n', 'd')))`;
   return new Set(rows.map(({ name }) => name));
 }
 
@@ -72,9 +107,9 @@ export interface RowCounts {
 export async function rowCounts(sql: Sql, tables: readonly string[]): Promise<RowCounts> {
   const rows = await sql<{ table: string; name: string; names: string[]; rows: string }[]>`
     with recursive root as (
-      select c.oid, c.relname::text as name
+      select c.oid, ${nameIn(sql)} as name
       from pg_class c join pg_namespace n on n.oid = c.relnamespace and n.nspname !~ '^pg_'
-      where c.relname = any(${[...tables]}) and c.relkind in ('r', 'p')
+      where ${nameIn(sql)} = any(${[...tables]}) and c.relkind in ('r', 'p')
     ), down(root, oid) as (
       select oid, oid from root
       union select down.root, i.inhrelid from pg_inherits i join down on i.inhparent = down.oid
@@ -83,7 +118,9 @@ export async function rowCounts(sql: Sql, tables: readonly string[]): Promise<Ro
       union select up.root, i.inhparent from pg_inherits i join up on i.inhrelid = up.oid
     ), kin as (select * from down union select * from up)
     select root.oid::text as table, root.name,
-      (select array_agg(c.relname::text) from kin join pg_class c on c.oid = kin.oid where kin.root = root.oid) as names,
+      (select array_agg(c.relname::text) || array_agg(${nameIn(sql)})
+        from kin join pg_class c on c.oid = kin.oid join pg_namespace n on n.oid = c.relnamespace
+        where kin.root = root.oid) as names,
       (select sum(pg_stat_get_tuples_inserted(down.oid) + pg_stat_get_tuples_updated(down.oid)
         + pg_stat_get_tuples_deleted(down.oid)) from down where down.root = root.oid)::text as rows
     from root`;

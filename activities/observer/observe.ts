@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Deps } from '../../commands/deps.ts';
 import {
   readCursor,
+  readLeaseRoles,
   recordBlindness,
   recordObservation,
   type Health,
@@ -14,20 +15,14 @@ import type { PolicyBundle, TargetDefinition } from '../../commands/policy-bundl
 import { controlsOver } from '../../commands/policy-scope.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
-import { openWitness, type Explains, type WriteWitness } from '../../domain/write-witness.ts';
+import { openShadows, type Shadowed, type Shadows } from '../../domain/sql-shadows.ts';
+import { openWitness, type WriteWitness } from '../../domain/write-witness.ts';
 import type { Secrets } from '../issuers/postgres.ts';
+import { leaseOfRole } from '../issuers/postgres.ts';
 import type { RowCounts } from './catalog.ts';
+import { explainedBy, type Rights } from './explains.ts';
 import { observePostgres, type Position, type TargetObserver } from './postgres.ts';
-import {
-  isIssuing,
-  loginKind,
-  readStatement,
-  seenOf,
-  writesBeyond,
-  type Coverage,
-  type OwnLogins,
-  type Surroundings,
-} from './seen.ts';
+import { loginKind, seenOf, type Coverage, type OwnLogins, type Surroundings } from './seen.ts';
 
 export interface Observer {
   /** Looks at every target that has an observer; true if there was more than one look takes. */
@@ -51,6 +46,7 @@ const WITNESS_SETTLE_MS = 60_000;
 interface Catalog extends Surroundings {
   version: string;
   readAt: number;
+  rights: Rights;
   paths: StandingPath[];
   offsets: ReadonlyMap<string, string>;
   problems: string[];
@@ -61,6 +57,7 @@ interface Watch {
   observer: TargetObserver;
   catalog: Catalog | null;
   witness: WriteWitness;
+  shadows: Shadows;
   counts: RowCounts | null;
   countedAt: number;
   /** Up to where we ourselves have read. */
@@ -114,6 +111,7 @@ const newWatch = (url: string, witnessSettleMs: number): Watch => ({
   observer: observePostgres(url),
   catalog: null,
   witness: openWitness(witnessSettleMs),
+  shadows: openShadows(),
   counts: null,
   countedAt: 0,
   readTo: null,
@@ -131,14 +129,19 @@ async function freshCatalog(
 ): Promise<Catalog> {
   const isFresh = catalog?.version === bundle.version && Date.now() - catalog.readAt < CATALOG_MS;
   if (isFresh) return catalog;
-  const coverage = await coverageOf(bundle, target, observer);
+  const { coverage, rights } = await coverageOf(bundle, target, observer);
+  const covered = new Set(coverage.flatMap(({ writes }) => [...writes]));
+  const writable = await observer.writableBy([...covered]);
   return {
     version: bundle.version,
     readAt: Date.now(),
     coverage,
+    rights,
     ours,
     plainTables: await observer.plainTables(),
-    paths: await standingPaths(coverage, observer, ours),
+    names: await observer.tableNames(),
+    writable,
+    paths: standingPaths(coverage, writable, ours),
     offsets: await observer.zoneOffsets(),
     problems: await observer.logProblems(),
   };
@@ -159,11 +162,18 @@ async function lookAt(
     from,
     catalog.offsets,
   );
-  listen(watch, lines, catalog);
+  const leases = await readLeaseRoles(
+    deps.db.query,
+    lines.flatMap(({ user }) => leaseOfRole(user) ?? []),
+  );
+  const shadowed = lines.map((line) => shadowsAt(watch.shadows, line));
+  listen(watch, lines, catalog, leases);
   // Only after a look does it lie before what the next one reads, even if this was the first.
   await plantIfDue(watch);
   const following = nextInSession([...lines, ...ahead]);
-  const seen = lines.flatMap((line, at) => seenOf(line, following[at] ?? null, catalog));
+  const seen = lines.flatMap((line, at) =>
+    seenOf(line, following[at] ?? null, catalog, shadowed[at] ?? new Set()),
+  );
   const surplus = await compareCounts(watch, catalog.coverage, readUpTo);
   const health = healthOf(watch, catalog.problems);
   const { paths } = catalog;
@@ -185,6 +195,12 @@ function forget(watch: Watch): void {
   watch.readTo = null;
 }
 
+/** What a line's names may not be taken to mean. */
+function shadowsAt(shadows: Shadows, line: LogLine): Shadowed {
+  if (line.kind === 'logout') shadows.left(line.session);
+  return line.kind === 'statement' ? shadows.after(line.session, line.text) : new Set();
+}
+
 async function plantIfDue(watch: Watch): Promise<void> {
   if (watch.planted && Date.now() - watch.planted.at < PLANTED_MS / 2) return;
   const text = `SELECT 'countersign-alive ${randomBytes(16).toString('hex')}'`;
@@ -194,31 +210,24 @@ async function plantIfDue(watch: Watch): Promise<void> {
 }
 
 /** Hears the planted statement, and tells the witness what every line can explain. */
-function listen(watch: Watch, lines: readonly LogLine[], surroundings: Surroundings): void {
-  const { ours } = surroundings;
+function listen(
+  watch: Watch,
+  lines: readonly LogLine[],
+  catalog: Catalog,
+  leases: ReadonlyMap<string, string>,
+): void {
+  const { ours, rights } = catalog;
   for (const line of lines) {
     if (line.kind === 'logout') watch.witness.left(line.session, line.at);
     if (line.kind !== 'statement') continue;
     if (line.user === ours.observer) {
       if (line.text === watch.planted?.text) watch.heardAt = Date.now();
-    } else watch.witness.saw(line.session, explainedBy(line, surroundings));
+      continue;
+    }
+    const role = leases.get(leaseOfRole(line.user) ?? '');
+    const own = role === undefined ? null : (rights.get(role) ?? new Set<string>());
+    watch.witness.saw(line.session, explainedBy(line, catalog, own));
   }
-}
-
-function explainedBy(
-  line: Extract<LogLine, { kind: 'statement' }>,
-  { coverage, plainTables, ours }: Surroundings,
-): Explains {
-  const login = loginKind(line.user, ours);
-  if (isIssuing(line, login)) return [];
-  const reading = readStatement(line);
-  const isOpaque =
-    reading.effects.some(({ effect }) => effect === 'opaque') ||
-    writesBeyond(reading, coverage, plainTables);
-  const changes = reading.effects.filter(({ effect }) => effect === 'write' || effect === 'define');
-  // Applications own triggers and cascades of their own, which are their work as well.
-  if (isOpaque || (login === 'application' && changes.length > 0)) return 'any';
-  return changes.flatMap(({ tables }) => tables);
 }
 
 /** For each line the next one of its session. */
@@ -288,38 +297,39 @@ function ownLogins(definition: TargetDefinition, secrets: Secrets): OwnLogins {
   };
 }
 
-/** The controls over a target and the tables that their roles open, as the target's own catalog has it. */
+/** The controls over a target, and the tables that its roles open, as the target's own catalog has it. */
 async function coverageOf(
   bundle: PolicyBundle,
   target: string,
   observer: TargetObserver,
-): Promise<Coverage[]> {
-  const covered: Coverage[] = [];
+): Promise<{ coverage: Coverage[]; rights: Rights }> {
+  const coverage: Coverage[] = [];
+  const rights = new Map<string, ReadonlySet<string>>();
   for (const [role, definition] of bundle.roles) {
     if (definition.issuer !== 'postgres' || definition.target !== target) continue;
-    const controls = controlsOver(bundle, role);
-    if (controls.length === 0) continue;
     const { writes, reads } = await observer.tablesOf(definition.member_of);
-    for (const control of controls)
-      covered.push({
+    rights.set(role, new Set(writes));
+    for (const control of controlsOver(bundle, role))
+      coverage.push({
         control,
         writes: new Set(writes),
         reads: new Set(writes.length === 0 ? reads : []),
       });
   }
-  return covered;
+  return { coverage, rights };
 }
 
-async function standingPaths(
+/** Logins other than ours, leases and applications that may write what a control stands in front of. */
+function standingPaths(
   coverage: readonly Coverage[],
-  observer: TargetObserver,
+  writable: Surroundings['writable'],
   ours: OwnLogins,
-): Promise<StandingPath[]> {
-  const paths: StandingPath[] = [];
-  for (const { control, writes } of coverage) {
-    const logins = await observer.standingWriters([...writes]);
-    const known = [ours.issuer, ...ours.applications];
-    paths.push({ control, logins: logins.filter((name) => !known.includes(name)) });
-  }
-  return paths;
+): StandingPath[] {
+  const found = [...writable].filter(([login]) => loginKind(login, ours) === 'other');
+  return coverage.map(({ control, writes }) => ({
+    control,
+    logins: found.flatMap(([login, names]) =>
+      [...names].some((name) => writes.has(name)) ? [login] : [],
+    ),
+  }));
 }

@@ -13,8 +13,9 @@ import {
   logProblems,
   plainTables,
   rowCounts,
-  standingWriters,
+  tableNames,
   tablesOf,
+  writableBy,
   zoneOffsets,
   type RowCounts,
   type TablesOfRoles,
@@ -48,7 +49,8 @@ export interface TargetObserver {
   /** Runs a harmless statement that must then be found in the log. */
   plant(text: string): Promise<void>;
   tablesOf(roles: readonly string[]): Promise<TablesOfRoles>;
-  standingWriters(tables: readonly string[]): Promise<string[]>;
+  writableBy(tables: readonly string[]): Promise<Map<string, ReadonlySet<string>>>;
+  tableNames(): Promise<Map<string, string[]>>;
   plainTables(): Promise<Set<string>>;
   rowCounts(tables: readonly string[]): Promise<RowCounts>;
   zoneOffsets(): Promise<Map<string, string>>;
@@ -69,7 +71,8 @@ export function observePostgres(url: string): TargetObserver {
     readLog: (from, offsets) => readLog(sql, database, from, offsets),
     plant: async (text) => void (await sql.unsafe(text)),
     tablesOf: (roles) => tablesOf(sql, roles),
-    standingWriters: (tables) => standingWriters(sql, tables),
+    writableBy: (tables) => writableBy(sql, tables),
+    tableNames: () => tableNames(sql),
     plainTables: () => plainTables(sql),
     rowCounts: (tables) => rowCounts(sql, tables),
     zoneOffsets: () => zoneOffsets(sql),

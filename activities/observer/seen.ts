@@ -2,9 +2,11 @@
 import type { LoginKind, Seen } from '../../commands/observe.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
 import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql-effect.ts';
+import type { Shadowed } from '../../domain/sql-shadows.ts';
+import { hasSchema } from '../../domain/sql-tokens.ts';
 import { ISSUER_STATEMENTS, leaseOfRole } from '../issuers/postgres.ts';
 
-/** What a control stands in front of, in one target. */
+/** What a control stands in front of, in one target: tables by their names with their schemas. */
 export interface Coverage {
   control: string;
   writes: ReadonlySet<string>;
@@ -14,8 +16,12 @@ export interface Coverage {
 
 export interface Surroundings {
   coverage: readonly Coverage[];
-  /** Names under which there are only tables, writes to which reach nothing else that the catalog tells of. */
+  /** Tables, writes to which reach nothing else that the catalog tells of. */
   plainTables: ReadonlySet<string>;
+  /** What a name without a schema can stand for; where it can be several things, nobody knows which. */
+  names: ReadonlyMap<string, readonly string[]>;
+  /** By login what it may write of all that is covered; a login that is not known may do anything. */
+  writable: ReadonlyMap<string, ReadonlySet<string>>;
   ours: OwnLogins;
 }
 
@@ -32,8 +38,10 @@ type StatementLine = Extract<LogLine, { kind: 'statement' }>;
 export function seenOf(
   line: LogLine,
   next: LogLine | null,
-  { coverage, plainTables, ours }: Surroundings,
+  surroundings: Surroundings,
+  shadowed: Shadowed = new Set(),
 ): Seen[] {
+  const { ours } = surroundings;
   const login = loginKind(line.user, ours);
   if (line.user === ours.observer || login === 'application') return [];
   const facts = {
@@ -54,7 +62,11 @@ export function seenOf(
       if (isIssuing(line, login)) return [];
       const reading = readStatement(line);
       const outcome = outcomeOf(line, reading, next);
-      const effects = effectsOn(coverage, plainTables, reading, login);
+      const effects = effectsOn(surroundings, reading, login, {
+        user: line.user,
+        shadowed,
+        isDone: outcome === 'ran',
+      });
       if (effects.length === 0) return login === 'issuer' ? [] : [{ ...facts, kind: 'harmless' }];
       return effects.map((effect) => ({
         ...facts,
@@ -92,51 +104,89 @@ export function readStatement(line: StatementLine): SqlReading {
 
 type CoveredEffect = StatementEffect & { controls: string[] };
 
+/** Who ran a statement, and which names did not mean in that session what they mean elsewhere. */
+interface Circumstances {
+  user: string;
+  shadowed: Shadowed;
+  isDone: boolean;
+}
+
 /** The effects that controls stand in front of, the most telling first, each control once. */
 function effectsOn(
-  coverage: readonly Coverage[],
-  plainTables: ReadonlySet<string>,
+  surroundings: Surroundings,
   reading: SqlReading,
   login: LoginKind,
+  circumstances: Circumstances,
 ): CoveredEffect[] {
+  const { coverage } = surroundings;
   const told = new Set<string>();
+  const doubtful = new Set<string>();
   const named = reading.effects.flatMap((each): CoveredEffect[] => {
     if (each.effect === 'opaque') return [];
-    const controls = coveredBy(each, coverage).filter((control) => !told.has(control));
+    const { certain, possible } = coveredBy(each, surroundings, circumstances);
+    const controls = certain.filter((control) => !told.has(control));
     for (const control of controls) told.add(control);
+    for (const control of possible) doubtful.add(control);
     return controls.length > 0 || each.effect === 'access' ? [{ ...each, controls }] : [];
   });
-  if (login === 'issuer') return named;
   const isReadable = !reading.effects.some(({ effect }) => effect === 'opaque');
-  const reachesOn = writesBeyond(reading, coverage, plainTables);
+  const reachesOn = writesBeyond(reading, surroundings, circumstances.shadowed);
   // What a lease's statement reaches beyond the table that it names is bounded by what the lease was for.
-  if (isReadable && (!reachesOn || (login === 'credential' && told.size > 0))) return named;
-  const left = new Set(coverage.map(({ control }) => control).filter((each) => !told.has(each)));
+  const isBounded = isReadable && (!reachesOn || (login === 'credential' && told.size > 0));
+  const reached = coverage.map(({ control }) => control);
+  const left = new Set(
+    (isBounded || login === 'issuer' ? [...doubtful] : reached).filter((each) => !told.has(each)),
+  );
   return left.size === 0
     ? named
     : [...named, { effect: 'opaque', tables: [], controls: [...left] }];
 }
 
-function coveredBy({ effect, tables }: StatementEffect, coverage: readonly Coverage[]): string[] {
-  const touches = (covered: ReadonlySet<string>): boolean =>
-    tables.some((table) => covered.has(table));
-  const found = coverage.filter(({ writes, reads }) => {
-    if (effect === 'write' || effect === 'define') return touches(writes);
-    return effect === 'read' && touches(reads);
-  });
-  return [...new Set(found.map(({ control }) => control))];
+/** The controls over what an effect names for certain, and those over what it may have named instead. */
+function coveredBy(
+  { effect, tables }: StatementEffect,
+  { coverage, names, writable }: Surroundings,
+  { user, shadowed, isDone }: Circumstances,
+): { certain: string[]; possible: string[] } {
+  const mine = writable.get(user);
+  const certain = new Set<string>();
+  const possible = new Set<string>();
+  for (const table of tables) {
+    const meanings = meaningsOf(table, names);
+    for (const { control, writes, reads } of coverage) {
+      const covered = effect === 'read' ? reads : writes;
+      const touched = meanings.filter((each) => covered.has(each));
+      if (touched.length === 0) continue;
+      // Who may not write there and was not refused wrote to something else of that name.
+      const isAble = !isDone || !mine || touched.some((each) => mine.has(each));
+      const isSure = meanings.length === 1 && !isShadowed(table, shadowed);
+      (isSure && (effect !== 'write' || isAble) ? certain : possible).add(control);
+    }
+  }
+  return { certain: [...certain], possible: [...possible] };
 }
+
+const meaningsOf = (table: string, names: Surroundings['names']): readonly string[] =>
+  hasSchema(table) ? [table] : (names.get(table) ?? []);
+
+const isShadowed = (table: string, shadowed: Shadowed): boolean =>
+  !hasSchema(table) && (shadowed === 'all' || shadowed.has(table));
 
 /** Whether a statement writes to a name that is no plain table: a view, a parent of others, one just made. */
 export function writesBeyond(
   { effects }: SqlReading,
-  coverage: readonly Coverage[],
-  plainTables: ReadonlySet<string>,
+  { coverage, plainTables, names }: Surroundings,
+  shadowed: Shadowed = new Set(),
 ): boolean {
+  const isKnown = (table: string): boolean =>
+    plainTables.has(table) || coverage.some(({ writes }) => writes.has(table));
   return effects
     .filter(({ effect }) => effect === 'write')
     .flatMap(({ tables }) => tables)
-    .some((table) => !plainTables.has(table) && !coverage.some(({ writes }) => writes.has(table)));
+    .some((table) => {
+      const meanings = meaningsOf(table, names);
+      return isShadowed(table, shadowed) || meanings.length === 0 || !meanings.every(isKnown);
+    });
 }
 
 /**

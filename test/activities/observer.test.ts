@@ -176,6 +176,21 @@ describe('a bypass through a raw login', () => {
   });
 });
 
+describe('a write to a table that only has the name of a covered one', () => {
+  it('is unknown, or nothing, but never a write to the covered one', async () => {
+    const temporary = await session(
+      'CREATE TEMP TABLE orders (id int)',
+      'INSERT INTO orders VALUES (1)',
+      'INSERT INTO orders VALUES (2)',
+      'INSERT INTO pg_temp.orders VALUES (3)',
+    );
+    await look();
+    expect(await seenIn(temporary)).toEqual(
+      Array.from({ length: 3 }, () => 'opaque ran orders-write,payouts-write'),
+    );
+  });
+});
+
 describe('what changed nothing', () => {
   it('is told from what did, where the server says so of that very statement', async () => {
     const refused = await session('DELETE FROM orders WHERE id = 1');
@@ -225,6 +240,59 @@ describe('rows that no statement explains', () => {
       controls: ['orders-write'],
     });
     expect(Number(found?.statements)).toBeGreaterThan(0);
+  }, 90_000);
+});
+
+describe('what a lease’s unreadable statement wrote beyond the lease', () => {
+  const LEASE = '01m7yzvmzne00awyepd94mhqpm';
+
+  /** A lease for reading orders, as it is on record. */
+  async function recordLease(): Promise<void> {
+    const lease = {
+      id: `crd_${LEASE}`,
+      task: `task_${LEASE}`,
+      agent: `agt_${LEASE}`,
+      role: 'orders-readonly',
+      issuer: 'postgres',
+      target: 'sample',
+      state: 'active',
+      issue_attempt: 1,
+      issue_by: '2026-11-21T10:00:00.000Z',
+      created_at: '2026-11-21T10:00:00.000Z',
+      expires_at: '2026-11-21T10:00:00.000Z',
+      seal_thumbprint: 'none',
+    };
+    await service.database.owner.sql.begin(async (sql) => {
+      // Of its task and its agent nothing is asked here.
+      await sql`set local session_replication_role = replica`;
+      await sql`insert into credential ${sql(lease)}`;
+    });
+  }
+
+  it('is surplus: only the tables of its own groups are explained by it', async () => {
+    await recordLease();
+    await asOwner((sql) =>
+      sql.unsafe(`
+        CREATE ROLE cs_${LEASE} LOGIN PASSWORD 'lease' IN ROLE orders_read;
+        CREATE FUNCTION touch() RETURNS void LANGUAGE sql SECURITY DEFINER AS $$ ${WRITE} $$;`),
+    );
+    const surplus = async (): Promise<number> =>
+      (await observed()).filter(({ session }) => session === 'sample/row-counts').length;
+    await look();
+    const before = await surplus();
+    const lease = new URL(target.url('sample', `cs_${LEASE}`, 'lease'));
+    await eventually(
+      async () => {
+        const sql = postgres(lease.href, { max: 1 });
+        await sql`select touch()`;
+        await sql.end();
+        await look();
+        return (await surplus()) > before;
+      },
+      'the surplus',
+      45_000,
+    );
+    expect(await surplus()).toBeGreaterThan(before);
   }, 90_000);
 });
 

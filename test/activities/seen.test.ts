@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seenOf, type Surroundings } from '../../activities/observer/seen.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
+import { openShadows } from '../../domain/sql-shadows.ts';
 
 const facts = {
   session: '6741.1a2b',
@@ -13,11 +14,25 @@ const facts = {
 
 const surroundings: Surroundings = {
   coverage: [
-    { control: 'orders-write', writes: new Set(['orders', 'orders_2026']), reads: new Set() },
-    { control: 'payouts-write', writes: new Set(['payouts']), reads: new Set() },
-    { control: 'salaries-read', writes: new Set(), reads: new Set(['salaries']) },
+    {
+      control: 'orders-write',
+      writes: new Set(['public.orders', 'public.orders_2026']),
+      reads: new Set(),
+    },
+    { control: 'payouts-write', writes: new Set(['public.payouts']), reads: new Set() },
+    { control: 'salaries-read', writes: new Set(), reads: new Set(['public.salaries']) },
   ],
-  plainTables: new Set(['orders', 'payouts', 'notes']),
+  plainTables: new Set(['public.orders', 'public.payouts', 'public.notes', 'audit.orders']),
+  names: new Map(
+    ['orders', 'orders_2026', 'payouts', 'notes', 'salaries'].map((name) => [
+      name,
+      [`public.${name}`],
+    ]),
+  ),
+  writable: new Map([
+    ['legacy_batch', new Set(['public.orders', 'public.orders_2026', 'public.payouts'])],
+    ['intern', new Set<string>()],
+  ]),
   ours: { issuer: 'issuer', observer: 'observer', applications: ['shop'] },
 };
 
@@ -33,8 +48,8 @@ const statement = (text: string, user = facts.user, isSure = true): LogLine => (
 });
 
 /** What is seen of one statement, with the line that follows it in its session. */
-const seen = (line: LogLine, next: LogLine | null = null) =>
-  seenOf(line, next, surroundings).map((each) =>
+const seen = (line: LogLine, next: LogLine | null = null, around = surroundings) =>
+  seenOf(line, next, around).map((each) =>
     each.kind === 'effect' ? [each.effect, each.outcome, each.controls] : [each.kind],
   );
 
@@ -104,5 +119,77 @@ describe('what a statement reached', () => {
     expect(seen(statement('update orders set x = 1', 'issuer'))).toEqual([
       ['write', 'ran', ['orders-write']],
     ]);
+  });
+});
+
+describe('a table that only has the name of a covered one', () => {
+  const opaque = [['opaque', 'ran', ['orders-write']]];
+  /** What is seen of the last of some statements of one session. */
+  const seenAfter = (...texts: string[]) => {
+    const shadows = openShadows();
+    const shadowed = texts.map((text) => shadows.after('1.2', text)).at(-1);
+    return seenOf(statement(texts.at(-1) ?? ''), null, surroundings, shadowed).map((each) =>
+      each.kind === 'effect' ? [each.effect, each.outcome, each.controls] : [each.kind],
+    );
+  };
+
+  it('in another schema is not the covered one', () => {
+    expect(seen(statement('insert into audit.orders values (1)'))).toEqual([['harmless']]);
+    expect(seen(statement('insert into public.orders values (1)'))).toEqual([
+      ['write', 'ran', ['orders-write']],
+    ]);
+    expect(seen(statement('insert into pg_temp.orders values (1)'))).toEqual([
+      ['opaque', 'ran', ALL],
+    ]);
+  });
+
+  it('makes a write unknown where its session made it, and there alone', () => {
+    for (const made of [
+      'CREATE TEMP TABLE orders (id int)',
+      'create local temporary table if not exists "orders" (id int)',
+      'create table pg_temp.orders (id int)',
+      'select 1 into temp orders',
+      'create temp table t (id int); alter table t rename to orders',
+      'create or replace temp view orders as select 1',
+    ])
+      expect([made, seenAfter(made, 'INSERT INTO orders VALUES (1)')]).toEqual([
+        made,
+        [['opaque', 'ran', ALL]],
+      ]);
+    const write = [['write', 'ran', ['orders-write']]];
+    expect(seenAfter('create temp table t (id int)', 'insert into orders values (1)')).toEqual(
+      write,
+    );
+    expect(seenAfter('insert into orders values (1)', 'insert into orders select 1')).toEqual(
+      write,
+    );
+    const shadows = openShadows();
+    shadows.after('1.2', 'create temp table orders (id int)');
+    expect(shadows.after('1.3', 'insert into orders values (1)')).toEqual(new Set());
+    shadows.left('1.2');
+    expect(shadows.after('1.2', 'insert into orders values (1)')).toEqual(new Set());
+  });
+
+  it('makes a write unknown where the name alone does not say which of them it is', () => {
+    const names = new Map(surroundings.names).set('orders', ['public.orders', 'audit.orders']);
+    const around = { ...surroundings, names };
+    const line = statement('insert into orders values (1)');
+    expect(seen(line, null, around)).toEqual(opaque);
+  });
+
+  it('is what a login wrote to that may not write to the covered one, unless it was refused', () => {
+    const line = statement('insert into orders values (1)', 'intern');
+    expect(seen(line)).toEqual(opaque);
+    const refusal = { ...facts, user: 'intern', kind: 'error' as const, refused: true };
+    expect(seen(line, { ...refusal, statement: 'insert into orders values (1)' })).toEqual([
+      ['write', 'refused', ['orders-write']],
+    ]);
+  });
+
+  it('is never taken for it because too many names are to be kept in mind', () => {
+    const shadows = openShadows();
+    const many = Array.from({ length: 1_001 }, (_, at) => `create table t${at} (id int)`);
+    expect(shadows.after('1.2', many.join(';'))).toBe('all');
+    expect(shadows.after('1.2', 'insert into orders values (1)')).toBe('all');
   });
 });

@@ -12,11 +12,14 @@ const kinds = (sql: string): SqlEffect[] => readSql(sql).effects.map(({ effect }
 const cases: [string, SqlEffect, string[]][] = [
   ['select 1', 'read', []],
   ['select * from orders o join customers c on true', 'read', ['orders', 'customers']],
-  ['UPDATE only public."orders" set a = 1', 'write', ['orders']],
-  ['insert into sales.orders select 1', 'write', ['orders']],
+  ['UPDATE only public."orders" set a = 1', 'write', ['public.orders']],
+  ['insert into pg_temp.orders select 1', 'write', ['pg_temp.orders']],
+  ['insert into sample.sales.orders select 1', 'write', ['sales.orders']],
+  ['insert into "a.b"."c" select 1', 'write', ['"a.b".c']],
+  ['insert into "public.orders" select 1', 'write', ['"public.orders"']],
   ['delete from "Orders"', 'write', ['Orders']],
   ['merge into orders using x on true when matched then delete', 'write', ['orders']],
-  ['truncate table a, b.c', 'write', ['a', 'c']],
+  ['truncate table a, b.c', 'write', ['a', 'b.c']],
   ['truncate a, only (b) restart identity', 'write', ['a', 'b']],
   ['copy orders from stdin', 'write', ['orders']],
   ['copy (select 1) to stdout', 'read', []],
@@ -80,7 +83,7 @@ describe('what a statement does', () => {
   ];
   it.each(writes)('no write hides in the grammar, a comment or a literal: %s', (sql) => {
     const write = readSql(sql).effects.find(({ effect }) => effect === 'write');
-    expect(write?.tables).toContain('orders');
+    expect(write?.tables.map((name) => name.replace(/^public\./, ''))).toContain('orders');
   });
 
   const harmless: string[] = [
@@ -112,7 +115,7 @@ describe('what a statement does', () => {
     ])
       expect([sql, readSql(sql).effects.find(({ effect }) => effect === 'read')?.tables]).toEqual([
         sql,
-        expect.arrayContaining(['orders']),
+        expect.arrayContaining([sql.includes('public.') ? 'public.orders' : 'orders']),
       ]);
   });
 
