@@ -21,7 +21,8 @@ import { endOrphan, endProcess, freePort, startProgram, StartError } from './pro
 
 const run = promisify(execFile);
 
-const PREFERRED_PORT = 15_432;
+/** Where the ports begin from which each state folder has one of its own. */
+const FIRST_PORT = 15_432;
 const SUPERUSER = 'countersign_owner';
 
 export interface EmbeddedPostgres {
@@ -52,8 +53,7 @@ export async function startPostgres(options: PostgresOptions): Promise<EmbeddedP
   if (!existsSync(path.join(data, 'PG_VERSION')))
     await makeCluster(binaries, launcher, options, data);
   await forgetOldLogs(path.join(data, 'log'));
-  const wanted = options.port ?? PREFERRED_PORT;
-  const port = options.port ? options.port : await freePort(wanted);
+  const port = options.port ? options.port : await freePort(FIRST_PORT, options.folder);
   await writeFile(path.join(data, 'countersign.conf'), settings(port, options.fast ?? false));
   const [command = '', ...args] = launcher([path.join(binaries, 'postgres'), '-D', data]);
   const child = await startProgram({

@@ -1,6 +1,7 @@
+import { spawn, type ChildProcess } from 'node:child_process';
 // Long-lived programs that we start beside us: detached, so that Ctrl-C reaches only the supervisor, which
 // then stops them in order; and with a pid file, so that the next start finds what a crash left behind.
-import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -96,8 +97,12 @@ export async function commandLine(pid: number): Promise<string> {
   });
 }
 
-/** A port nobody listens on: the preferred one if it is free, else any. */
-export async function freePort(preferred: number): Promise<number> {
+/**
+ * A port that is free now: the same one for the same folder where it can be, and another for another, so that two
+ * installations that start together, or one that starts while the other's server is down, do not meet.
+ */
+export async function freePort(first: number, folder: string): Promise<number> {
+  const preferred = first + (createHash('sha256').update(folder).digest().readUInt16BE(0) % 2_000);
   return (await tryPort(preferred, '127.0.0.1')) ?? (await tryPort(0, '127.0.0.1')) ?? preferred;
 }
 

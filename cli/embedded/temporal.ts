@@ -10,7 +10,8 @@ import { TEMPORAL, wheelProgram } from './wheel.ts';
 
 const run = promisify(execFile);
 
-const PREFERRED_PORT = 17_233;
+/** Where the ports begin from which each state folder has one of its own. */
+const FIRST_PORT = 17_233;
 
 export interface EmbeddedTemporal {
   address: string;
@@ -53,7 +54,7 @@ export async function startTemporal(options: TemporalOptions): Promise<EmbeddedT
   const program = await findTemporal(options.say);
   const pidFile = path.join(options.folder, 'temporal.pid');
   await endOrphan(pidFile, 'temporal', 'SIGTERM');
-  const port = options.port ?? (await freePort(PREFERRED_PORT));
+  const port = options.port ?? (await freePort(FIRST_PORT, options.folder));
   const child = await startProgram({
     command: program,
     args: [
