@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
-import { expect } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import {
   admin,
   admittedAgent,
@@ -212,4 +212,16 @@ async function expectEventsOnce(system: System, story: Story): Promise<void> {
     .filter((event) => event.name === 'credential.abandoned')
     .map((event) => event.credential);
   for (const credential of abandoned) expect(issued).not.toContain(credential);
+}
+
+/** For each point, one story in which a process dies there, and nothing else differs. */
+export function itSurvivesDyingAt(points: readonly string[], stage: () => Stage): void {
+  describe('REL-I1 a process that dies at', () => {
+    it.each(points)('%s changes nothing about the outcome', async (point) => {
+      await stage().system.crashAt(point);
+      const story = await playStory(stage());
+      expect(await stage().system.hasCrashed()).toBe(true);
+      await expectSettled(stage(), story);
+    });
+  });
 }

@@ -1,8 +1,14 @@
 // REL: kill -9 at every boundary of taking back. Whatever dies, and wherever, the outcome is the same: no credential
 // outlives its task, nothing is lost, nothing is done twice.
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { expectSettled, openStage, playStory, type Stage } from '../support/story.ts';
+import { afterAll, beforeAll, describe, it } from 'vitest';
+import {
+  expectSettled,
+  itSurvivesDyingAt,
+  openStage,
+  playStory,
+  type Stage,
+} from '../support/story.ts';
 
 let stage: Stage;
 beforeAll(async () => {
@@ -10,25 +16,19 @@ beforeAll(async () => {
 });
 afterAll(() => stage.system.remove());
 
-const POINTS = [
-  'reapTarget:before',
-  'reap:intended',
-  'reap:revoked',
-  'reapTarget:after',
-  'closeTask:before',
-  'closeTask:after',
-  'sequence:signed',
-  'observe:recorded',
-];
-
-describe('REL-I1 a process that dies at', () => {
-  it.each(POINTS)('%s changes nothing about the outcome', async (point) => {
-    await stage.system.crashAt(point);
-    const story = await playStory(stage);
-    expect(await stage.system.hasCrashed()).toBe(true);
-    await expectSettled(stage, story);
-  });
-});
+itSurvivesDyingAt(
+  [
+    'reapTarget:before',
+    'reap:intended',
+    'reap:revoked',
+    'reapTarget:after',
+    'closeTask:before',
+    'closeTask:after',
+    'sequence:signed',
+    'observe:recorded',
+  ],
+  () => stage,
+);
 
 describe('REL-I1 kill -9 in the middle of the story of', () => {
   const parts = ['serve', 'worker', 'postgres', 'temporal'] as const;
