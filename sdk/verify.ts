@@ -23,11 +23,16 @@ import { verifyEd25519 } from '../keys/ed25519.ts';
 
 export const BUNDLE_FORMAT = 'countersign/bundle/v1';
 
+interface Period {
+  from: string;
+  to: string;
+}
+
 export interface BundleVerdict {
   control: string;
   verdict: string;
   simulated: boolean;
-  period: { from: string; to: string };
+  period: Period;
   /** The verdict over the whole log, which the choice of a period cannot better. */
   throughout: string;
 }
@@ -205,21 +210,20 @@ function checkVerdict(
   const again = judge(leaves, asked);
   if (canonicalJson(verdictJson(again)) !== canonicalJson(served))
     throw new BundleError(`the verdict on "${control}" is not what the leaves say`);
-  const whole = judge(leaves, { ...asked, period: wholeOf(leaves) });
   return {
     control,
     verdict: again.verdict,
     simulated: again.simulated,
     period: asked.period,
-    throughout: whole.verdict,
+    throughout: judge(leaves, { ...asked, period: wholeOf(leaves) }).verdict,
   };
 }
 
 /** From the first leaf to just after the last. */
-function wholeOf(leaves: readonly Leaf[]): { from: string; to: string } {
-  const times = leaves.map(({ event }) => text(event['time']) ?? '');
-  const [first] = times.toSorted();
-  const last = times.toSorted().at(-1);
+function wholeOf(leaves: readonly Leaf[]): Period {
+  const times = leaves.map(({ event }) => text(event['time']) ?? '').toSorted();
+  const [first] = times;
+  const last = times.at(-1);
   if (first === undefined || last === undefined) throw new BundleError('the log is empty');
   return { from: first, to: addMs(last, 1) };
 }

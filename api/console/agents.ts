@@ -36,7 +36,7 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
-import { attempt, newOnce, parseFields, saidBy, typed } from './forms.ts';
+import { asMade, attempt, newOnce, parseFields, saidBy, typed } from './forms.ts';
 
 const PAGE_SIZE = 50;
 const LIST = 'agents-newest';
@@ -101,9 +101,6 @@ const register: ConsoleRoute = {
     return redirect(`/agents/${asMade(answer.body).id}`);
   },
 };
-
-/** The body is the one that `register` made, replayed or not. */
-const asMade = (body: unknown): { id: string } => body as { id: string };
 
 function keyFrom(visit: Visit): JsonObject {
   const text = field(visit, 'key');

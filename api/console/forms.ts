@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { JsonValue } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { Said } from '../../web/parts.tsx';
+import { explainIssues } from '../explain.ts';
 import type { Visit } from './console.ts';
 
 /** Runs what a form asks for; a refusal, thrown or returned, comes back as a value. */
@@ -21,12 +22,15 @@ export function parseFields<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new Refusal('invalid_request', 'Some of this is not what it has to be.', {
-    errors: parsed.error.issues.map((issue) => ({
-      pointer: `/${issue.path.map(String).join('/')}`,
-      detail: issue.message,
+    errors: explainIssues(schema, parsed.error.issues, value).map(({ pointer, detail }) => ({
+      pointer,
+      detail,
     })),
   });
 }
+
+/** What a form made: the body is the one its own handler wrote, replayed or not. */
+export const asMade = (body: unknown): { id: string } => body as { id: string };
 
 /** A refusal as forms show it. */
 export function saidBy(refusal: Refusal): Said {

@@ -34,7 +34,7 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
-import { attempt, newOnce, parseFields, saidBy } from './forms.ts';
+import { asMade, attempt, newOnce, parseFields, saidBy } from './forms.ts';
 import { personNames } from './names.ts';
 
 const summaryOf = (row: ReviewRow): ReviewSummary => ({
@@ -116,9 +116,6 @@ const open: ConsoleRoute = {
     return redirect(`/reviews/${asMade(answer.body).id}`);
   },
 };
-
-/** The body is the one that `open` made, replayed or not. */
-const asMade = (body: unknown): { id: string } => body as { id: string };
 
 const lineOf = (line: ProvenLine, name: (id: string) => string): ReviewLine => ({
   id: line.id,

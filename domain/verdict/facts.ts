@@ -151,7 +151,9 @@ const before = <T extends { index: number }>(entries: readonly T[] | undefined, 
   (entries ?? []).filter((entry) => entry.index < index);
 
 const push = <T>(lists: Map<string, T[]>, key: string, entry: T): void => {
-  lists.set(key, [...(lists.get(key) ?? []), entry]);
+  const list = lists.get(key);
+  if (list) list.push(entry);
+  else lists.set(key, [entry]);
 };
 
 function factOf({ index, event }: Leaf): Fact | null {

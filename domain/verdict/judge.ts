@@ -64,6 +64,7 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
  * calling an agent a demo would hide what it does.
  */
 function withoutPlayed(facts: Facts): Facts {
+  if (![...facts.known.values()].some(({ simulated }) => simulated)) return facts;
   const violated = new Set(
     operationFindings(facts).flatMap(({ exceptions }) =>
       exceptions.map((each) => each.case.request),
