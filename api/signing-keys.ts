@@ -50,11 +50,12 @@ const rotate = defineRoute({
   events: ['key.published', 'key.activated', 'key.retired'],
   handle: async ({ call, once, body }, deps) => {
     const { use, now = false, revoke = false, reason = null } = body;
-    if (revoke && !now) throw invalid('revoke drops the key that signs, so it needs now as well.');
+    if (revoke && !now)
+      throw invalid('To revoke drops the key that signs: send now as well, so that another does.');
     if (revoke && reason === null)
       throw new Refusal('reason_required', 'Say in reason why what was signed has to die.');
     const made = await makeKey(deps.db.query, deps.keyDriver, use);
-    return answerOnce(deps, call, once, async (unit) => {
+    const answer = await answerOnce(deps, call, once, async (unit) => {
       await rotateKeys(unit, made, { now, revoke, reason }, deps.signingKeys);
       const rows = (await listSigningKeys(unit.sql)).filter(
         (row) => row.use === use && row.state !== 'retired',
@@ -62,6 +63,9 @@ const rotate = defineRoute({
       const says = saysOf({ now, revoke }, rows, cacheSeconds(deps.signingKeys.aheadSeconds));
       return ok({ data: rows.map(presentKey), says });
     });
+    // Whoever asked finds it done, here at once; other replicas are told as it commits.
+    await deps.tokens.reload();
+    return answer;
   },
 });
 
