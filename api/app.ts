@@ -32,6 +32,7 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { taskRoutes } from './tasks.ts';
 
@@ -68,6 +69,7 @@ export const ROUTES: readonly Route[] = [
   ...eventRoutes,
   ...logRoutes,
   ...administrationRoutes,
+  ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,
   describeApi,
