@@ -27,6 +27,8 @@ export interface ApiDeps extends Deps {
   /** SHA-256 of the admin token, if one is configured. */
   adminTokenHash: Buffer | null;
   version: string;
+  /** How long verifiers may keep the keys they fetched. */
+  jwksSeconds: number;
   /** Throws a Refusal for a callback address that may not be called. */
   checkCallback: (url: string) => Promise<void>;
   /** Tells one Slack user why their click did nothing. */

@@ -18,14 +18,19 @@ import { installation } from '../db/schema/index.ts';
 import { digestOf } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openKeyring, type Keyring } from '../keys/keyring.ts';
-import { crashPoints, type Config } from './config.ts';
+import type { KeyDriver } from '../keys/signer.ts';
+import { openTokenKeys } from '../keys/tokens.ts';
+import { crashPoints, isLoopback, type Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 import { MIGRATIONS } from './package.ts';
+import { openSigning } from './signing.ts';
 
 export interface Service {
   config: Config;
   db: Database;
   keys: Keyring;
+  /** Where new keys that sign are made. */
+  keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
   log: Log;
@@ -54,21 +59,33 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
+  const signing = await openSigning(config, keys.vault, db, name, log);
+  const tokens = openTokenKeys(signing.ring);
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
   const deps: Deps = {
     db,
     installation: facts,
     vault: keys.vault,
     crashPoint: crashPoints(config),
-    tokens: keys.tokens,
+    tokens,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
+    issuers: { jwt: jwtIssuer(tokens, facts.issuer), postgres },
   };
   const close = async (): Promise<void> => {
     await postgres.close();
+    await signing.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+  return {
+    config,
+    db,
+    keys,
+    keyDriver: signing.driver,
+    deps,
+    egress: openEgress(egressPolicy(config)),
+    log,
+    close,
+  };
 }
 
 export function requireDatabase(config: Config): string {
@@ -101,9 +118,6 @@ const egressPolicy = (config: Config): EgressPolicy => ({
   allow: config.egressAllow,
   loopback: isLoopback(config.host),
 });
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 /** Refuses callback addresses that would be refused when the time comes. */
 export const callbackCheck =

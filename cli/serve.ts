@@ -8,6 +8,7 @@ import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
 import { readSlack } from '../commands/integrations.ts';
 import { faultFields } from '../commands/log-line.ts';
+import { cacheSeconds } from '../domain/signing-key.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
 import type { Config } from './config.ts';
@@ -35,6 +36,7 @@ export async function serve(config: Config): Promise<Running> {
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
     version: packageVersion(),
+    jwksSeconds: cacheSeconds(config.signingKeys.aheadSeconds),
     checkCallback: callbackCheck(config),
     replyInSlack: (url, text) => replyInSlack(service, url, text),
     remindApprovers: async (request) => {

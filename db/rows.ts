@@ -3,6 +3,7 @@ import type * as schema from './schema/index.ts';
 
 export type AgentRow = typeof schema.agent.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;
+export type SigningKeyRow = typeof schema.signingKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;
 export type CredentialRow = typeof schema.credential.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;

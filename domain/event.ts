@@ -145,6 +145,12 @@ export const EVENTS = {
     private: ['reason'],
   },
   'review.closed': { public: ['kept', 'revoked', 'undecided'], private: [] },
+  'key.published': {
+    public: ['use', 'algorithm', 'driver', 'activates_at', 'by'],
+    private: [],
+  },
+  'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
+  'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'report.read': { public: ['report', 'by'], private: [] },
 } as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;

@@ -78,23 +78,23 @@ const jwks = defineRoute({
   },
   refusals: [],
   events: [],
-  handle: (_incoming, deps) =>
-    Promise.resolve(
-      ok(
-        {
-          keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
-            kty,
-            crv,
-            x,
-            y,
-            kid,
-            alg: 'ES256',
-            use: 'sig',
-          })),
-        },
-        { 'cache-control': 'public, max-age=300' },
-      ),
-    ),
+  handle: async (_incoming, deps) => {
+    await deps.tokens.refresh();
+    return ok(
+      {
+        keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
+          kty,
+          crv,
+          x,
+          y,
+          kid,
+          alg: 'ES256',
+          use: 'sig',
+        })),
+      },
+      { 'cache-control': `public, max-age=${deps.jwksSeconds}` },
+    );
+  },
 });
 
 export const oauthRoutes = [token, introspection, metadata, jwks];

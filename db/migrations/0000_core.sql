@@ -82,6 +82,22 @@ CREATE TABLE "credential" (
 	"ended_at" timestamp(3) with time zone
 );
 --> statement-breakpoint
+CREATE TABLE "signing_key" (
+	"kid" text PRIMARY KEY NOT NULL,
+	"use" text NOT NULL,
+	"algorithm" text NOT NULL,
+	"driver" text NOT NULL,
+	"reference" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"sealed" "bytea",
+	"proof" "bytea",
+	"state" text NOT NULL,
+	"published_at" timestamp(3) with time zone NOT NULL,
+	"activates_at" timestamp(3) with time zone NOT NULL,
+	"retires_at" timestamp(3) with time zone,
+	"revoked" boolean DEFAULT false NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "event" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"type" text NOT NULL,
@@ -351,6 +367,8 @@ CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statemen
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_next" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'published';--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
 CREATE INDEX "event_request" ON "event" USING btree ("request","id");--> statement-breakpoint
 CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-breakpoint

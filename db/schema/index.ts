@@ -1,5 +1,6 @@
 export * from './agents.ts';
 export * from './credentials.ts';
+export * from './keys.ts';
 export * from './log.ts';
 export * from './operation.ts';
 export * from './people.ts';
