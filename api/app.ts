@@ -33,6 +33,7 @@ import {
   type Variables,
 } from './route.ts';
 import { slackRoutes } from './slack/interactions.ts';
+import { spiffeRoutes } from './spiffe.ts';
 import { taskRoutes } from './tasks.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
@@ -63,6 +64,7 @@ export const ROUTES: readonly Route[] = [
   ...agentRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
+  ...spiffeRoutes,
   ...reviewRoutes,
   ...controlRoutes,
   ...eventRoutes,
