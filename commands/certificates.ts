@@ -87,7 +87,7 @@ const wholeSeconds = (at: string): string =>
   new Date(Math.floor(toMs(at) / 1000) * 1000).toISOString();
 
 /** Where an authority publishes what it revoked. */
-export const crlUrl = (issuer: string, kid: string): string =>
+const crlUrl = (issuer: string, kid: string): string =>
   `${issuer.replace(/\/$/, '')}/spiffe/crl/${kid}`;
 
 /** Revokes what an agent holds for itself and under its tasks; from this commit on the lists say so. */
@@ -151,7 +151,7 @@ export async function hasLiveCertificates(
   return row !== undefined;
 }
 
-export type CertificateState = 'good' | 'revoked' | 'expired';
+type CertificateState = 'good' | 'revoked' | 'expired';
 
 export interface CertificateStatus {
   row: CertificateRow;
