@@ -12,7 +12,7 @@ export const spiffeBundle = z.object({
 export const x509SvidBody = z.strictObject({
   csr: z.string().max(16_384).optional().meta({ description: 'PKCS #10 in PEM, P-256' }),
   seal_to: jwk.optional(),
-  ttl_seconds: z.int().min(60).max(X509_SVID_SECONDS_MAX).default(1800),
+  ttl_seconds: z.int().min(10).max(X509_SVID_SECONDS_MAX).default(1800),
 });
 
 export const x509Svid = z
@@ -50,3 +50,7 @@ export const certificate = z
     revoked_at: instant.nullable(),
   })
   .meta({ id: 'Certificate' });
+
+export const trustBundles = z
+  .object({ trust_domain: z.string(), bundles: z.record(z.string(), spiffeBundle) })
+  .meta({ id: 'TrustBundles' });

@@ -162,6 +162,26 @@ const jwtSvid = defineRoute({
 /** The route table lets only agents come this far. */
 const asAgent = (principal: Principal | null): AgentPrincipal => principal as AgentPrincipal;
 
+const bundles = defineRoute({
+  method: 'get',
+  path: '/v1/svid/bundles',
+  tag: 'SPIFFE',
+  summary:
+    'The bundles an agent judges others by: ours, and those of the trust domains policy names',
+  allow: ['agent'],
+  answers: { 200: { description: 'Bundles by trust domain', schema: shape.trustBundles } },
+  refusals: [],
+  events: [],
+  handle: async (_incoming, deps) => {
+    const { trustDomain } = deps.installation;
+    const own = await deps.authorities.bundle(deps.jwksSeconds);
+    return ok(
+      { trust_domain: trustDomain, bundles: { [trustDomain]: own } },
+      { 'cache-control': 'no-store' },
+    );
+  },
+});
+
 const showCertificate = defineRoute({
   method: 'get',
   path: '/v1/certificates/{serial}',
@@ -190,4 +210,12 @@ const presentStatus = ({ row, state }: CertificateStatus): JsonObject => ({
   revoked_at: row.revokedAt,
 });
 
-export const spiffeRoutes = [bundle, crl, crlOfAuthority, x509Svid, jwtSvid, showCertificate];
+export const spiffeRoutes = [
+  bundle,
+  crl,
+  crlOfAuthority,
+  x509Svid,
+  jwtSvid,
+  bundles,
+  showCertificate,
+];

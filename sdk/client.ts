@@ -9,6 +9,7 @@ import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
+import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
 import type { Introspection, ServerVersion } from './types.ts';
@@ -42,6 +43,7 @@ export interface Client {
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
   slack: ReturnType<typeof slackCalls>;
+  svids: ReturnType<typeof svidCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
   /** Whether a token is good now (RFC 7662). */
@@ -72,6 +74,7 @@ export function openClient(options: ClientOptions): Client {
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
     slack: slackCalls(transport),
+    svids: svidCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),
     version: (call) => transport.get('/version', { ...call, anonymous: true }),

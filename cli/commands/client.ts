@@ -10,6 +10,7 @@ import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
+import { workloadCommands } from './workload.ts';
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   agentCommands(program, terminal);
@@ -21,4 +22,5 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   auditCommands(program, terminal);
   policyCommands(program, terminal);
   setupCommands(program, terminal);
+  workloadCommands(program, terminal);
 }

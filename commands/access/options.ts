@@ -22,4 +22,6 @@ export function readOptions<T>(schema: z.ZodType<T>, options: JsonObject): T {
 
 /** The refusal of one option, by its name. */
 export const refusedOption = (name: string, says: string): Refusal =>
-  new Refusal('option_refused', `options.${name}: ${says.replace(/\.$/, '')}.`, { option: name });
+  new Refusal('option_refused', `The option ${name}: ${says.replace(/\.$/, '')}.`, {
+    option: name,
+  });
