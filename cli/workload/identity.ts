@@ -1,5 +1,6 @@
 // The identity of one agent beside its workload: its SVID and the bundles, kept fresh, and dropped when the agent stops.
 import { generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { JsonObject } from '../../domain/json.ts';
 import { parseSpiffeBundle, type SpiffeBundle } from '../../keys/spiffe-bundle.ts';
 import { signingRequest } from '../../keys/x509/build.ts';
@@ -87,10 +88,7 @@ async function keepLooking(
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, seconds * 1000);
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-    });
+    await sleep(seconds * 1000, undefined, { signal }).catch(() => undefined);
     if (!signal.aborted) await round();
   }
 }

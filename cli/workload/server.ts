@@ -49,7 +49,7 @@ export async function serveWorkloadApi(identity: Identity, socket: string): Prom
     fetchX509Bundles: stream(({ bundles }) => x509BundlesResponse(x509Bundles(bundles))),
     fetchJwtBundles: stream(({ bundles }) => jwtBundlesResponse(jwtBundles(bundles))),
     fetchJwtSvid: unary((request) => fetchJwtSvid(identity, request)),
-    validateJwtSvid: unary((request) => Promise.resolve(validateJwtSvid(identity, request))),
+    validateJwtSvid: unary(async (request) => validateJwtSvid(identity, request)),
   });
   await new Promise<void>((resolve, reject) =>
     server.bindAsync(`unix:${socket}`, ServerCredentials.createInsecure(), (error) =>
@@ -127,15 +127,25 @@ function end(call: ServerWritableStream<Buffer, Buffer>, error: unknown): void {
 const unary =
   (answer: (request: Buffer) => Promise<Buffer>): HandleUnary<Buffer, Buffer> =>
   (call, callback) => {
-    const work = async (): Promise<Buffer> => {
-      refuseUnmarked(call.metadata);
-      return answer(call.request);
+    const work = async (): Promise<void> => {
+      const outcome = await answered(call.metadata, () => answer(call.request));
+      if (outcome instanceof CallError) callback(outcome);
+      else callback(null, outcome);
     };
-    work().then(
-      (reply) => callback(null, reply),
-      (error: unknown) => callback(asCallError(error)),
-    );
+    void work();
   };
+
+async function answered(
+  metadata: Metadata,
+  answer: () => Promise<Buffer>,
+): Promise<Buffer | CallError> {
+  try {
+    refuseUnmarked(metadata);
+    return await answer();
+  } catch (error) {
+    return asCallError(error);
+  }
+}
 
 function asCallError(error: unknown): CallError {
   if (error instanceof CallError) return error;
