@@ -32,6 +32,7 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { taskRoutes } from './tasks.ts';
@@ -70,6 +71,7 @@ export const ROUTES: readonly Route[] = [
   ...eventRoutes,
   ...logRoutes,
   ...administrationRoutes,
+  ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,
   describeApi,

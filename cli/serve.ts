@@ -8,7 +8,6 @@ import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
 import { readSlack } from '../commands/integrations.ts';
 import { faultFields } from '../commands/log-line.ts';
-import { cacheSeconds } from '../domain/signing-key.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
 import type { Config } from './config.ts';
@@ -36,7 +35,8 @@ export async function serve(config: Config): Promise<Running> {
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
     version: packageVersion(),
-    jwksSeconds: cacheSeconds(config.signingKeys.aheadSeconds),
+    keyDriver: service.keyDriver,
+    signingKeys: config.signingKeys,
     checkCallback: callbackCheck(config),
     replyInSlack: (url, text) => replyInSlack(service, url, text),
     remindApprovers: async (request) => {

@@ -35,7 +35,7 @@ export function verifyAssertion<K extends { jwk: JsonObject }>(
     now,
     rsaBitsMin: Number.POSITIVE_INFINITY,
     graceSeconds: ASSERTION_GRACE_SECONDS,
-    required: ['jti'],
+    required: [],
   });
   if (verdict.fault !== null) return { key: null, fault: verdict.fault };
   const { sub, jti, exp } = verdict.claims;

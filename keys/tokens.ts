@@ -19,6 +19,8 @@ export interface TokenKeys {
   readonly jwks: { keys: JWK[] };
   /** Reads the keys again if that is due. */
   refresh(): Promise<void>;
+  /** Reads the keys again now: they were changed here, and the notice may still be on its way. */
+  reload(): Promise<void>;
 }
 
 /** RFC 9068: the type of an access token. */
@@ -31,6 +33,10 @@ export function openTokenKeys(ring: SigningRing): TokenKeys {
       return { keys: ring.published().map(verificationKey) };
     },
     refresh: () => ring.refresh(),
+    reload: () => {
+      ring.invalidate();
+      return ring.refresh();
+    },
     sign: async (type, claims) => {
       const signer = await ring.signer();
       const header = { alg: signer.algorithm, typ: type, kid: signer.kid };

@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, slackCalls } from './administration.ts';
+import { policyCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -44,6 +44,7 @@ export interface Client {
   policies: ReturnType<typeof policyCalls>;
   slack: ReturnType<typeof slackCalls>;
   svids: ReturnType<typeof svidCalls>;
+  signingKeys: ReturnType<typeof signingKeyCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
   /** Whether a token is good now (RFC 7662). */
@@ -75,6 +76,7 @@ export function openClient(options: ClientOptions): Client {
     policies: policyCalls(transport),
     slack: slackCalls(transport),
     svids: svidCalls(transport),
+    signingKeys: signingKeyCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),
     version: (call) => transport.get('/version', { ...call, anonymous: true }),

@@ -1,5 +1,6 @@
 // OAuth at its standard paths.
 import { z } from 'zod';
+import { cacheSeconds } from '../../domain/signing-key.ts';
 import { defineRoute, ok } from '../route.ts';
 import { introspect } from './introspect.ts';
 import { serverMetadata } from './metadata.ts';
@@ -92,7 +93,7 @@ const jwks = defineRoute({
           use: 'sig',
         })),
       },
-      { 'cache-control': `public, max-age=${deps.jwksSeconds}` },
+      { 'cache-control': `public, max-age=${cacheSeconds(deps.signingKeys.aheadSeconds)}` },
     );
   },
 });

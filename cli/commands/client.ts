@@ -4,6 +4,7 @@ import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { evidenceCommands } from './evidence.ts';
+import { keysCommands } from './keys.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { requestCommands } from './request.ts';
@@ -21,6 +22,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  keysCommands(program, terminal);
   setupCommands(program, terminal);
   workloadCommands(program, terminal);
 }

@@ -18,7 +18,10 @@ export interface FakeTransit {
   close(): Promise<void>;
 }
 
-export type Fault = { status: number; text?: string; retryAfter?: string } | 'hang' | 'hang up';
+export type Fault =
+  | { status: number; text?: string; headers?: Record<string, string> }
+  | 'hang'
+  | 'hang up';
 
 interface Key {
   type: string;
@@ -65,7 +68,7 @@ export async function startTransit(
       ? Promise.resolve({
           status: fault.status,
           body: { errors: [fault.text ?? 'internal error'] },
-          headers: fault.retryAfter === undefined ? {} : { 'retry-after': fault.retryAfter },
+          headers: fault.headers ?? {},
         })
       : answer(request);
     void given.then(({ status, body, headers }) => {

@@ -2,8 +2,8 @@
 import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ACCESS_TOKEN, type TokenKeys } from '../../keys/tokens.ts';
-import { fileKey, tokensOf, type FiledKey } from '../support/signing.ts';
+import { ACCESS_TOKEN, openTokenKeys, type TokenKeys } from '../../keys/tokens.ts';
+import { fileKey, ringOf, tokensOf, type FiledKey } from '../support/signing.ts';
 
 const ISSUER = 'https://issuer.example';
 const AUDIENCE = 'https://api.example';
@@ -122,6 +122,23 @@ describe('a token of ours', () => {
       })
       .sign(privateKey);
     expect(await verify(embedded)).toBeNull();
+  });
+
+  it('by a key that another replica has only just made is verified, after reading again', async () => {
+    const next = await fileKey('active');
+    let rows = [filed.key];
+    let elapsed = 0;
+    const here = openTokenKeys(
+      await ringOf(
+        () => Promise.resolve(rows),
+        () => elapsed,
+      ),
+    );
+    const token = await (await tokensOf([next])).sign(ACCESS_TOKEN, CLAIMS);
+    rows = [next.key, { ...filed.key, state: 'retiring' }];
+    expect(await here.verify(token, ACCESS_TOKEN, ISSUER, AUDIENCE)).toBeNull();
+    elapsed = 2_000;
+    expect(await here.verify(token, ACCESS_TOKEN, ISSUER, AUDIENCE)).toMatchObject(CLAIMS);
   });
 
   it('is refused with any character changed', async () => {

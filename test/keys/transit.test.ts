@@ -142,7 +142,7 @@ describe('a key service in trouble', () => {
   it.each<[string, Fault[]]>([
     ['is sealed for a moment', [{ status: 503 }, { status: 503 }]],
     ['has an error inside', [{ status: 500 }, { status: 502 }]],
-    ['is asked too often', [{ status: 429, retryAfter: '0' }, { status: 429 }]],
+    ['is asked too often', [{ status: 429, headers: { 'retry-after': '0' } }, { status: 429 }]],
     ['hangs up', ['hang up', 'hang up']],
   ])('is asked again when it %s', async (_name, faults) => {
     const signer = driver().open(await made());
@@ -206,7 +206,8 @@ describe('a key service in trouble', () => {
   it('is never followed elsewhere with the token', async () => {
     const signer = driver().open(await made());
     const before = service.calls.length;
-    service.failNext({ status: 307 });
+    const location = `${service.address}/v1/transit/sign/countersign-tokens`;
+    service.failNext({ status: 307, headers: { location } });
     expect(await said(() => signer.sign(MESSAGE))).toContain('(307)');
     expect(service.calls.length - before).toBe(1);
   });
