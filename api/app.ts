@@ -34,6 +34,7 @@ import {
 } from './route.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
+import { spiffeRoutes } from './spiffe.ts';
 import { taskRoutes } from './tasks.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
@@ -64,6 +65,7 @@ export const ROUTES: readonly Route[] = [
   ...agentRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
+  ...spiffeRoutes,
   ...reviewRoutes,
   ...controlRoutes,
   ...eventRoutes,

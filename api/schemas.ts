@@ -7,13 +7,13 @@ import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
 
-const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
 
-const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
+export const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
 
 export const problem = z
   .object({

@@ -10,6 +10,8 @@ import {
 } from '../activities/egress.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { x509Issuer } from '../activities/issuers/x509.ts';
+import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -62,14 +64,23 @@ export async function openService(
   const signing = await openSigning(config, keys.vault, db, name, log);
   const tokens = openTokenKeys(signing.ring);
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
+  const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
+  const authorities = openAuthorities({
+    unit,
+    db: signing.db,
+    ring: signing.authorities,
+    drivers: signing.drivers,
+  });
   const deps: Deps = {
-    db,
-    installation: facts,
-    vault: keys.vault,
-    crashPoint: crashPoints(config),
+    ...unit,
     tokens,
+    authorities,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(tokens, facts.issuer), postgres },
+    issuers: {
+      jwt: jwtIssuer(tokens, facts.issuer),
+      postgres,
+      x509: x509Issuer({ unit, authorities, now: Date.now }),
+    },
   };
   const close = async (): Promise<void> => {
     await postgres.close();
