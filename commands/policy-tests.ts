@@ -1,13 +1,8 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import {
-  placeOf,
-  targetOf,
-  type PolicyBundle,
-  type PolicyProblem,
-  type PolicyTest,
-} from './policy-bundle.ts';
+import { targetOf, type PolicyBundle, type PolicyTest } from './policy-bundle.ts';
+import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 
 /** Problems, one for each case that does not come out as it says. */
 export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {

@@ -15,7 +15,10 @@ export const EVENTS = {
   },
   'agent.admitted': { public: ['permit'], private: ['spiffe_id'] },
   'agent.rejected': { public: ['because'], private: [] },
-  'agent.signed_in': { public: ['method', 'key', 'token_id', 'expires_at'], private: [] },
+  'agent.signed_in': {
+    public: ['method', 'key', 'way_in', 'certificate', 'token_id', 'expires_at'],
+    private: ['workload'],
+  },
   'agent.suspended': { public: ['by', 'credentials'], private: ['reason'] },
   'agent.resumed': { public: ['by'], private: ['reason'] },
   'agent.retired': { public: ['by'], private: ['reason'] },

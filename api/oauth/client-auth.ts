@@ -1,6 +1,7 @@
 // Who an agent is, proved at the token endpoint: an assertion signed with one of its registered keys (RFC 7523 §2.2).
 import { decodeJwt, importJWK, jwtVerify, type JWK } from 'jose';
 import { keysOf } from '../../commands/agent-keys.ts';
+import type { Proof } from '../../commands/agent-sign-in.ts';
 import { findAgent } from '../../commands/agents.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { isId } from '../../domain/id.ts';
@@ -16,9 +17,7 @@ const SKEW_SECONDS = 30;
 /** An agent that has just proved who it is, and what with. */
 export interface ProvenClient {
   agent: AgentRow;
-  key: KeyRow;
-  /** The `jti` of its assertion and when that may be forgotten: good once. */
-  assertion: { jti: string; expiresAt: string };
+  proof: Proof;
 }
 
 export const tokenEndpoint = (publicUrl: string): string => `${publicUrl}/oauth2/token`;
@@ -37,7 +36,17 @@ export async function authenticateClient(
     throw new OAuthError('invalid_client', 'client_id and the assertion name different agents.');
   const { key, jti, exp } = await verifyAssertion(assertion, agent, deps);
   const expiresAt = new Date((exp + SKEW_SECONDS) * 1000).toISOString();
-  return { agent, key, assertion: { jti, expiresAt } };
+  return {
+    agent,
+    proof: {
+      method: 'private_key_jwt',
+      standing: { kind: 'key', key: key.id },
+      once: { source: agent.id, jti, expiresAt },
+      certificate: null,
+      posture: null,
+      workload: null,
+    },
+  };
 }
 
 /** Whose keys to try. The claim is not believed until one of them has verified it. */

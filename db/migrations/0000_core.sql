@@ -45,10 +45,10 @@ CREATE TABLE "task" (
 );
 --> statement-breakpoint
 CREATE TABLE "used_assertion" (
-	"agent" text collate "C" NOT NULL,
+	"source" text NOT NULL,
 	"jti" text NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
-	CONSTRAINT "used_assertion_agent_jti_pk" PRIMARY KEY("agent","jti")
+	CONSTRAINT "used_assertion_source_jti_pk" PRIMARY KEY("source","jti")
 );
 --> statement-breakpoint
 CREATE TABLE "credential" (

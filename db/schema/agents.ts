@@ -55,11 +55,12 @@ export const agentKey = pgTable(
 export const usedAssertion = pgTable(
   'used_assertion',
   {
-    agent: id('agent')().notNull(),
+    /** Who made it: the agent, or the issuer of somebody else's token. Nobody uses up what another made. */
+    source: text().notNull(),
     jti: text().notNull(),
     expiresAt: instant('expires_at').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.agent, table.jti] })],
+  (table) => [primaryKey({ columns: [table.source, table.jti] })],
 );
 
 export const TRIGGER_PROOFS = ['verified', 'claimed', 'none'] as const;
