@@ -25,6 +25,7 @@ import {
 } from './requests.ts';
 import { endTask, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
+import { waysInOf } from './ways-in.ts';
 
 export interface Registration {
   name: string;
@@ -91,6 +92,8 @@ async function askAdmission(
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
   const registrar = partyOf(unit.call.principal);
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const waysIn = waysInOf(bundle, row.name);
   const action: Action = {
     subject: registrar,
     actor_chain: [registrar],
@@ -103,12 +106,12 @@ async function askAdmission(
       owner: row.owner,
       team: row.team,
       keys: registration.keys.map((key) => key.thumbprint),
+      ...(waysIn.length > 0 && { ways_in: waysIn }),
     },
     data_class: null,
     destination: null,
     context: { purpose: row.purpose },
   };
-  const bundle = await activeBundle(unit, deps.policies, 'share');
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);
   const asked: Asked = {

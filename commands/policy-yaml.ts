@@ -58,11 +58,15 @@ export function readYaml<T>(
     problems.push({
       file,
       line: lineOfPath(document, place, lines),
-      message: `${place.join('.') || 'the file'}: ${issue.message}`,
+      message: `${place.join('.') || 'the file'}: ${saysOf(issue)}`,
     });
   }
   return null;
 }
+
+/** What is wrong with a name is told by what it should have been. */
+const saysOf = (issue: z.core.$ZodIssue): string =>
+  issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message;
 
 const firstLine = (text: string): string => text.split('\n')[0] ?? text;
 

@@ -61,9 +61,18 @@ async function checkFolder(folder: string): Promise<Checked> {
 async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
   const { bundle, problems, text } = await checkFolder(folder);
   const version = bundle?.version ?? null;
-  printResult(terminal, flags, { version, problems }, () =>
+  const warnings = bundle?.federation.warnings ?? [];
+  printResult(terminal, flags, { version, problems, warnings }, () =>
     problems.length > 0 ? text : `${folder} is good: ${counts(bundle)}, version ${version}.`,
   );
+  const { formatProblem } = await import('../../commands/policy-yaml.ts');
+  if (!flags.json)
+    for (const { file, line, message } of warnings)
+      terminal.note(
+        cell(
+          formatProblem({ file: path.join(folder, file), line, message: `warning: ${message}` }),
+        ),
+      );
   if (problems.length > 0) terminal.endWith(EXIT.failed);
 }
 
