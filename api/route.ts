@@ -5,6 +5,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
@@ -22,6 +23,8 @@ export type Who = 'anyone' | 'agent' | 'person' | 'member' | 'service' | 'admin'
 export interface ApiDeps extends Deps {
   keys: Keyring;
   changes: Changes;
+  /** The keys of those whom policy lets in from elsewhere. */
+  trust: ForeignTrust;
   /** Where callers reach us; links are built from it. */
   publicUrl: string;
   /** SHA-256 of the admin token, if one is configured. */

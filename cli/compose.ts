@@ -8,9 +8,11 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
@@ -28,6 +30,7 @@ export interface Service {
   keys: Keyring;
   deps: Deps;
   egress: Egress;
+  trust: ForeignTrust;
   log: Log;
   close(): Promise<void>;
 }
@@ -68,7 +71,9 @@ export async function openService(
     await postgres.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+  const egress = openEgress(egressPolicy(config));
+  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  return { config, db, keys, deps, egress, trust, log, close };
 }
 
 export function requireDatabase(config: Config): string {

@@ -31,6 +31,7 @@ export async function serve(config: Config): Promise<Running> {
     ...service.deps,
     keys: service.keys,
     changes,
+    trust: service.trust,
     publicUrl: config.publicUrl,
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),

@@ -357,3 +357,9 @@ export async function findAgent(query: Query | Transaction, id: string): Promise
     .where(eq(agent.id, asAgentId(id)));
   return row ?? null;
 }
+
+/** The agent of this name: one has it for ever. */
+export async function findAgentNamed(query: Query, name: string): Promise<AgentRow | null> {
+  const [row] = await query.select().from(agent).where(eq(agent.name, name));
+  return row ?? null;
+}

@@ -5,7 +5,7 @@ import { transact } from '../../commands/unit.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
-import { authenticateClient, type ProvenClient } from './client-auth.ts';
+import { authenticateClient, JWT_BEARER_GRANT, type ProvenClient } from './client-auth.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
 
 const TOKEN_SECONDS = 900;
@@ -23,9 +23,13 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
   context.header('cache-control', 'no-store');
   try {
     const form = await readForm(context.req);
-    if (form.get('grant_type') !== 'client_credentials')
-      throw new OAuthError('unsupported_grant_type', 'Use grant_type=client_credentials.');
-    const client = await authenticateClient(form, deps);
+    const grant = form.get('grant_type');
+    if (grant !== 'client_credentials' && grant !== JWT_BEARER_GRANT)
+      throw new OAuthError(
+        'unsupported_grant_type',
+        `Use grant_type=client_credentials, or ${JWT_BEARER_GRANT}.`,
+      );
+    const client = await authenticateClient(form, context, deps);
     return context.json(await signIn(client, deps, context));
   } catch (error) {
     return refuseOAuth(context, error);
