@@ -40,10 +40,11 @@ export interface SignIn {
 export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<string | null> {
   const { agent: row, proof } = signIn;
   if (proof.once && !(await useUp(unit, proof.once))) return null;
-  await unit.sql
+  const [used] = await unit.sql
     .update(agent)
     .set({ lastUsedAt: unit.at })
-    .where(and(eq(agent.id, row.id), ne(agent.state, 'retired')));
+    .where(and(eq(agent.id, row.id), ne(agent.state, 'retired')))
+    .returning({ admittedAt: agent.admittedAt });
   const { standing } = proof;
   unit.emit('agent.signed_in', {
     subject: row.id,
@@ -60,7 +61,9 @@ export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<str
     },
     private: { workload: proof.workload },
   });
-  return unit.at;
+  // Who signs in within the second of being resumed does so under the new admission, which is of the next one.
+  const admittedAt = used?.admittedAt ?? unit.at;
+  return admittedAt > unit.at ? admittedAt : unit.at;
 }
 
 async function useUp(unit: Unit, once: NonNullable<Proof['once']>): Promise<boolean> {

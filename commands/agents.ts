@@ -265,8 +265,9 @@ export async function resumeAgent(
     throw new Refusal('wrong_state', `This agent is ${row.retiring ? 'retiring' : row.state}.`, {
       state: row.state,
     });
-  // Resuming admits anew: tokens from before the suspension stay dead.
-  const admittedAt = await unit.readClock();
+  // Resuming admits anew: tokens from before the suspension stay dead. They say in whole seconds when they were
+  // made, so the admission is of the next one.
+  const admittedAt = nextSecond(await unit.readClock());
   await moveAgent(unit, row, 'active', { admittedAt });
   unit.emit('agent.resumed', {
     subject: row.id,
@@ -276,6 +277,9 @@ export async function resumeAgent(
   });
   return { ...row, state: 'active', admittedAt };
 }
+
+const nextSecond = (at: string): string =>
+  new Date((Math.floor(Date.parse(at) / 1000) + 1) * 1000).toISOString();
 
 /** Suspends an agent and ends every task it has; one that still waits for its admission is rejected. */
 export async function killAgent(unit: Unit, id: string, reason: string | null): Promise<AgentRow> {
