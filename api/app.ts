@@ -13,6 +13,7 @@ import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
+import { joinRoutes } from './join.ts';
 import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
@@ -61,6 +62,7 @@ export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...requestRoutes,
   ...agentRoutes,
+  ...joinRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
   ...reviewRoutes,

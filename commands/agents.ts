@@ -1,8 +1,16 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
-import { and, eq, inArray, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow } from '../db/rows.ts';
-import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
+import {
+  agent,
+  agentKey,
+  credential,
+  joinToken,
+  person,
+  task,
+  type AGENT_KINDS,
+} from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
@@ -34,6 +42,8 @@ export interface Registration {
   team: string;
   purpose: string;
   keys: PublicKey[];
+  /** Until when whoever has its join token may bring a key; null without such a token. */
+  joinUntil: string | null;
 }
 
 /** How long an admission is good before somebody should look again. */
@@ -106,6 +116,7 @@ async function askAdmission(
       owner: row.owner,
       team: row.team,
       keys: registration.keys.map((key) => key.thumbprint),
+      ...(registration.joinUntil !== null && { join_token_until: registration.joinUntil }),
       ...(waysIn.length > 0 && { ways_in: waysIn }),
     },
     data_class: null,
@@ -244,6 +255,11 @@ export async function suspendAgent(
   if (row.state === 'suspended') return row;
   await moveAgent(unit, row, 'suspended');
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
+  // What was not used by now is not used any more: resuming brings back nothing.
+  await unit.sql
+    .update(joinToken)
+    .set({ withdrawnAt: unit.at })
+    .where(and(eq(joinToken.agent, row.id), isNull(joinToken.usedAt)));
   unit.emit('agent.suspended', {
     subject: row.id,
     agent: row.id,

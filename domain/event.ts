@@ -23,6 +23,8 @@ export const EVENTS = {
   'agent.resumed': { public: ['by'], private: ['reason'] },
   'agent.retired': { public: ['by'], private: ['reason'] },
   'agent.key_added': { public: ['key', 'thumbprint'], private: [] },
+  'agent.join_token_made': { public: ['join_token', 'expires_at', 'by'], private: [] },
+  'agent.joined': { public: ['join_token', 'key', 'thumbprint'], private: [] },
   'agent.key_revoked': { public: ['key', 'thumbprint'], private: [] },
   'agent.review_due': { public: ['due_at'], private: [] },
   'person.invited': {
