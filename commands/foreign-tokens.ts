@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { artifactDigest, claimAt, matchesClaims, matchesSubject } from '../domain/claim-match.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { trustDomainOf } from '../domain/spiffe-id.ts';
+import { claimedTrustDomain, verifyJwtSvid } from '../keys/spiffe-bundle.ts';
 import { unverifiedClaims, verifyForeign, type Claims, type TokenFault } from '../keys/verify.ts';
 import type { Proof } from './agent-sign-in.ts';
 import type { ForeignTrust, Freshness } from './foreign-trust.ts';
@@ -97,54 +97,32 @@ function letInBy(way: IssuerWayIn, claims: Claims, used: Proof['once']): LetIn[]
   ];
 }
 
-/** Judges a JWT-SVID (SPIFFE JWT-SVID §3 and §4) by the bundle of the trust domain that its subject is of. */
+/** Judges a JWT-SVID by the bundle of the trust domain that its subject is of. */
 export async function judgeSvidToken(token: string, judge: TokenJudge): Promise<Judgement> {
-  const subject = unverifiedClaims(token)?.['sub'];
-  const trustDomain = typeof subject === 'string' ? trustDomainOf(subject) : '';
+  const trustDomain = claimedTrustDomain(token) ?? '';
   const definition = judge.federation.trustDomains.get(trustDomain);
   if (!definition)
-    return { says: 'The token is of a trust domain that the policy does not federate with.' };
-  const verdict = await withFreshKeys((freshness) =>
-    judge.trust.bundle(trustDomain, definition, freshness).then(({ jwtKeys: keys }) =>
-      verifyForeign(token, {
-        keys,
-        algorithms: SVID_ALGORITHMS,
-        issuer: null,
-        audience: judge.audiences,
-        types: ['JWT', 'JOSE', null],
-        uses: ['jwt-svid'],
-        now: judge.now,
-      }),
-    ),
-  );
+    return { says: 'The token is of no trust domain that the policy federates with.' };
+  const { audiences: audience, now } = judge;
+  const verdict = await withFreshKeys(async (freshness) => {
+    const { jwtKeys } = await judge.trust.bundle(trustDomain, definition, freshness);
+    return verifyJwtSvid(token, { jwtKeys, trustDomain, audience, now });
+  });
   const place = `trust_domains.${trustDomain}`;
   if (verdict.fault !== null) return { says: sayFault(verdict.fault, place) };
-  const { claims } = verdict;
-  const unfit = whyUnfit(claims, judge.now);
+  const { claims, spiffeId } = verdict;
+  const unfit = whyUnfit(claims, now);
   if (unfit !== null) return { says: unfit };
-  const lets = waysOfSpiffeId(judge.federation, claims.sub).map((way) =>
+  const lets = waysOfSpiffeId(judge.federation, spiffeId).map((way) =>
     letIn(way, 'jwt_svid', once(token, `spiffe://${trustDomain}`, claims), {
       posture: null,
-      workload: { spiffe_id: claims.sub },
+      workload: { spiffe_id: spiffeId },
     }),
   );
   return lets.length > 0
     ? lets
     : { says: `No way in of the policy has this SPIFFE ID of ${place}.` };
 }
-
-/** SPIFFE JWT-SVID §2.1: EdDSA is not among them. */
-const SVID_ALGORITHMS = [
-  'ES256',
-  'ES384',
-  'ES512',
-  'RS256',
-  'RS384',
-  'RS512',
-  'PS256',
-  'PS384',
-  'PS512',
-] as const;
 
 /** The ways in of one SPIFFE ID, whichever document shows it. */
 export const waysOfSpiffeId = ({ waysIn }: Federation, id: string): WayIn[] =>
@@ -168,7 +146,7 @@ export const letIn = (
 });
 
 /** A key that is not there may be new: it is looked for once more, in what the source says now. */
-async function withFreshKeys<V extends { fault: TokenFault | null }>(
+async function withFreshKeys<V extends { fault: string | null }>(
   judge: (freshness: Freshness) => Promise<V>,
 ): Promise<V> {
   const verdict = await judge('kept');
@@ -226,7 +204,11 @@ function workloadOf(claims: Claims): JsonObject {
   return { issuer: claims['iss'] ?? null, subject: claims.sub, ...Object.fromEntries(told) };
 }
 
-const FAULTS: Record<TokenFault, string> = {
+type SvidFault = 'spiffe_id_invalid' | 'trust_domain_wrong';
+
+const FAULTS: Record<TokenFault | SvidFault, string> = {
+  spiffe_id_invalid: 'has a subject that is no SPIFFE ID',
+  trust_domain_wrong: 'is of another trust domain',
   too_large: 'is too large',
   malformed: 'is not a JWT in its one form',
   header_refused: 'has a header that is not taken',
@@ -242,5 +224,5 @@ const FAULTS: Record<TokenFault, string> = {
   not_yet: 'is not good yet',
 };
 
-const sayFault = (fault: TokenFault, place: string): string =>
+const sayFault = (fault: TokenFault | SvidFault, place: string): string =>
   `By ${place} of the policy, the token ${FAULTS[fault]}.`;

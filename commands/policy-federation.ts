@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../domain/spiffe-id.ts';
+import { policyName, variable } from './access/kind.ts';
 import { readYaml, type PolicyProblem } from './policy-yaml.ts';
 
 export const FEDERATION_FILE = 'federation.yaml';
@@ -22,14 +23,12 @@ const ALGORITHMS = [
   'EdDSA',
 ] as const;
 
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
 const agentName = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
     'the name of an agent: lower-case letters, digits and dashes',
   );
-const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
 const words = z.string().min(1).max(2000);
 
 /** An address of somebody else's keys. In clear only on this machine itself, where nobody stands between. */
@@ -94,13 +93,13 @@ const CERTIFICATE_NAMES = ['san_uri', 'san_dns', 'subject_dn'] as const;
 
 const wayInSchema = z.strictObject({
   agent: agentName,
-  issuer: name.optional(),
+  issuer: policyName.optional(),
   subject: words.optional(),
   subject_prefix: words.optional(),
   claims: z.record(words, claimValue).optional(),
   artifact_digest_claim: words.optional(),
   spiffe_id: z.string().refine(isSpiffeId, 'a whole SPIFFE ID with a path').optional(),
-  certificate_authority: name.optional(),
+  certificate_authority: policyName.optional(),
   san_uri: words.optional(),
   san_dns: words.optional(),
   subject_dn: words.optional(),
@@ -110,11 +109,11 @@ type WrittenWayIn = z.infer<typeof wayInSchema>;
 
 const federationFile = z
   .strictObject({
-    issuers: z.record(name, issuerSchema).default({}),
+    issuers: z.record(policyName, issuerSchema).default({}),
     trust_domains: z
       .record(z.string().refine(isTrustDomain, 'a trust domain'), trustDomainSchema)
       .default({}),
-    certificate_authorities: z.record(name, authoritySchema).default({}),
+    certificate_authorities: z.record(policyName, authoritySchema).default({}),
     ways_in: z.array(wayInSchema).max(5_000).default([]),
   })
   .superRefine((file, context) => {
