@@ -8,6 +8,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { authenticate } from './auth.ts';
+import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
@@ -80,6 +81,8 @@ export interface AppOptions {
   hosts: ReadonlySet<string>;
   log: Log;
   observe: (method: string, route: string, status: number, seconds: number) => void;
+  /** Finds the certificate that a caller's connection proved. */
+  certificateOf: CertificateReader;
   /** Whether this process takes no more calls; those it took are finished. */
   isStopping: () => boolean;
 }
@@ -91,6 +94,7 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   app.use(refuseStrangeHosts(options.hosts));
   app.use(refuseWhileStopping(options.isStopping));
   app.use(async (context, next) => {
+    context.set('clientCertificate', options.certificateOf(context));
     context.set('principal', await authenticate(context, deps));
     await next();
   });
@@ -143,6 +147,7 @@ function identify({ log, observe }: AppOptions): MiddlewareHandler<{ Variables: 
     context.set('requestId', requestId);
     context.set('traceId', traceId);
     context.set('principal', null);
+    context.set('clientCertificate', null);
     await next();
     context.header('x-request-id', requestId);
     const seconds = (performance.now() - started) / 1000;

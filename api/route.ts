@@ -5,6 +5,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ClientCertificate } from '../commands/foreign-certificates.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
@@ -87,6 +88,8 @@ export interface Variables {
   requestId: string;
   traceId: string | null;
   principal: Principal | null;
+  /** The certificate that the caller's connection proved; set by whoever ends TLS. */
+  clientCertificate: ClientCertificate | null;
 }
 export type AppContext = Context<{ Variables: Variables }>;
 export type App = Hono<{ Variables: Variables }>;

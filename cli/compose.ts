@@ -128,12 +128,16 @@ export const callbackCheck =
 
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
-  const { port, host } = config;
+  const { host } = config;
+  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
-    names.flatMap((name) => [`${name}:${port}`, ...(port === 80 ? [name] : [])]),
+    names.flatMap((name) =>
+      ports.flatMap((port) => [`${name}:${port}`, ...(port === 80 || port === 443 ? [name] : [])]),
+    ),
   );
   const url = new URL(config.publicUrl);
+  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

@@ -4,6 +4,7 @@ import { decodeJwt, importJWK, jwtVerify, type JWK } from 'jose';
 import { keysOf } from '../../commands/agent-keys.ts';
 import type { Proof } from '../../commands/agent-sign-in.ts';
 import { findAgent, findAgentNamed } from '../../commands/agents.ts';
+import { judgeCertificate } from '../../commands/foreign-certificates.ts';
 import {
   judgeIssuerToken,
   judgeSvidToken,
@@ -158,11 +159,21 @@ function refuseInactive(agent: AgentRow): void {
 }
 
 async function byCertificate(
-  _form: Form,
-  _context: AppContext,
-  _deps: ApiDeps,
+  form: Form,
+  context: AppContext,
+  deps: ApiDeps,
 ): Promise<ProvenClient> {
-  throw new OAuthError('invalid_request', `Use client_assertion_type=${JWT_ASSERTION}.`);
+  const certificate = context.get('clientCertificate');
+  if (certificate === null)
+    throw new OAuthError(
+      'invalid_request',
+      `Say who you are: with client_assertion_type=${JWT_ASSERTION}, or by a client certificate.`,
+    );
+  const { federation, trust, now } = await tokenJudge(deps);
+  const lets = await believed(judgeCertificate(certificate, { federation, trust, now }));
+  const clientId = form.get('client_id');
+  const isOwnSpiffeId = lets.some(({ proof }) => proof.workload?.['spiffe_id'] === clientId);
+  return oneOf(lets, isOwnSpiffeId ? undefined : clientId, deps);
 }
 
 async function byKey(assertion: string, form: Form, deps: ApiDeps): Promise<ProvenClient> {

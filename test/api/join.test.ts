@@ -122,7 +122,7 @@ describe('a join token', () => {
     const bring = (jwk: JsonObject) =>
       anyone(cast.service).call('POST', '/v1/join', { token, key: jwk });
     expect(outcome(await bring({ kty: 'EC', crv: 'P-384', x: 'a', y: 'b' }))).toBe('422 weak_key');
-    expect(outcome(await bring({ ...key.privateJwk } as JsonObject))).toBe('422 private_key_sent');
+    expect(outcome(await bring({ ...key.privateJwk }))).toBe('422 private_key_sent');
     expect(outcome(await join(token, cast.agent.key))).toBe('409 key_in_use');
     expect(outcome(await join(token, key))).toBe('201');
   });
