@@ -22,6 +22,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { invalid } from './body.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentAgent, presentHeld, presentKey } from './present.ts';
@@ -42,11 +43,14 @@ const register = defineRoute({
     'weak_key',
     'private_key_sent',
     'person_unknown',
+    'parent_unknown',
     'denied',
     'no_approver',
   ],
   events: ['agent.requested', 'evaluation.decided', 'request.opened', 'agent.admitted'],
   handle: async ({ call, once, body }, deps) => {
+    if (body.owner === undefined && body.parent === undefined)
+      throw invalid('Send owner: only a sub-agent, which names its parent, may do without.');
     const keys = await Promise.all(
       body.keys.map((key) => readPublicKey(asJsonObject(key), 'weak_key')),
     );

@@ -141,6 +141,7 @@ function identify({ log, observe }: AppOptions): MiddlewareHandler<{ Variables: 
     context.set('requestId', requestId);
     context.set('traceId', traceId);
     context.set('principal', null);
+    context.set('clientCertificate', null);
     await next();
     context.header('x-request-id', requestId);
     const seconds = (performance.now() - started) / 1000;

@@ -32,6 +32,7 @@ export async function serve(config: Config): Promise<Running> {
     keys: service.keys,
     changes,
     publicUrl: config.publicUrl,
+    dpopNonces: config.dpopNonces,
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
     version: packageVersion(),

@@ -4,6 +4,7 @@ import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
@@ -24,7 +25,14 @@ import {
   type Asked,
   type Judged,
 } from './requests.ts';
-import { asTaskId, isWorkerAlive, lockActiveAgent, revokeWhere } from './tasks.ts';
+import {
+  asTaskId,
+  isWorkerAlive,
+  lockActiveAgent,
+  lockActiveChain,
+  partiesOf,
+  revokeWhere,
+} from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export interface CredentialAsk {
@@ -35,6 +43,10 @@ export interface CredentialAsk {
   ttlSeconds: number | null;
   reason: string | null;
   callbackUrl: string | null;
+  /** The thumbprint of the key that a token shall be bound to, where it is not the one it is sealed to. */
+  dpopThumbprint: string | null;
+  /** The thumbprint of the certificate that the caller came with. */
+  certificate: string | null;
 }
 
 /** How answers are written; the API brings them, so that what is stored is what is sent. */
@@ -78,16 +90,20 @@ async function planCredential(
   if (earlier.kind === 'answered') return { kind: 'answer', answer: earlier.answer };
   const agent = await lockActiveAgent(unit, ask.agent);
   const owner = await lockRunningTask(unit, ask.task, agent.id);
+  // Nothing is done for an agent that was stopped, however far down the chain it was handed on.
+  await lockActiveChain(unit, owner.chain.slice(1));
   if (earlier.kind === 'begun') {
     const resumed = await resume(unit, once, asCredentialId(earlier.resource), answers);
     if (resumed) return resumed;
   }
   await refuseUnlessReady(unit, owner);
+  refuseUndelegated(owner, ask.role);
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
   const ttlSeconds = checkedTtl(ask, definition);
-  const action = credentialAction(agent, owner, ask, definition, ttlSeconds);
+  const confirmation = confirmationFor(ask, definition);
+  const action = credentialAction(owner, ask, definition, { ttlSeconds, confirmation });
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold')
     return settled(
@@ -103,6 +119,8 @@ async function planCredential(
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
+    chain: owner.chain,
+    confirmation,
     role: ask.role,
     definition,
     control: null,
@@ -232,24 +250,61 @@ function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
   return ttl;
 }
 
+/** Whoever delegated a task said which roles may be asked for under it. */
+function refuseUndelegated({ roles }: TaskRow, role: string): void {
+  if (roles !== null && !roles.includes(role))
+    throw new Refusal(
+      'delegation_refused',
+      `This task was delegated with ${roles.length === 0 ? 'no role' : `the roles ${roles.join(', ')}`} and no other.`,
+    );
+}
+
+/** What the token is bound to: part of what is approved, so that nobody else can be given it. */
+function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confirmation | null {
+  const isToken = definition.issuer === 'jwt';
+  if (!isToken && ask.dpopThumbprint !== null)
+    throw new Refusal(
+      'invalid_request',
+      `The role ${ask.role} gives no token, so nothing can be bound to a key: leave out dpop_jkt.`,
+    );
+  if (!isToken) return null;
+  switch (definition.binding) {
+    case 'mtls':
+      if (ask.certificate === null)
+        throw new Refusal(
+          'binding_required',
+          `The role ${ask.role} is bound to a certificate: ask for it over TLS with yours.`,
+        );
+      return { 'x5t#S256': ask.certificate };
+    case 'dpop':
+      return { jkt: ask.dpopThumbprint ?? ask.sealTo.thumbprint };
+    case 'none':
+      return ask.dpopThumbprint === null ? null : { jkt: ask.dpopThumbprint };
+  }
+}
+
 function credentialAction(
-  agent: AgentRow,
   owner: TaskRow,
   ask: CredentialAsk,
   definition: RoleDefinition,
-  ttlSeconds: number,
+  given: { ttlSeconds: number; confirmation: Confirmation | null },
 ): Action {
-  const subject = { type: 'agent' as const, id: agent.id };
+  const actorChain = partiesOf(owner.chain);
   return {
-    subject,
-    actor_chain: [subject],
+    // On whose behalf it is: the last of the chain, which is the agent itself where nothing was delegated.
+    subject: actorChain.at(-1) ?? { type: 'agent', id: owner.agent },
+    actor_chain: actorChain,
     action: 'credential:request',
     resource: { type: 'role', id: ask.role },
-    parameters: { ttl_seconds: ttlSeconds },
+    parameters: {
+      ttl_seconds: given.ttlSeconds,
+      ...(given.confirmation && { confirmation: { ...given.confirmation } }),
+    },
     data_class: definition.data_class,
     destination: destinationOf(definition),
     context: {
       task: owner.id,
+      ...(owner.parent !== null && { parent: owner.parent }),
       purpose: owner.purpose,
       triggered_by: owner.triggeredBy,
       triggered_by_proof: owner.triggeredByProof,

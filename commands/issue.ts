@@ -1,6 +1,6 @@
 // Issuing a lease: the intent is committed, the target is touched, the outcome is committed. The same steps
 // serve the request path and the workflow, and each of them can be the last before a crash.
-import { eq } from 'drizzle-orm';
+import { inArray } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';
@@ -11,6 +11,7 @@ import type { LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
+import { placeOfCredential } from './token-status.ts';
 import { transact, type Call } from './unit.ts';
 
 export interface IssueOrder {
@@ -77,8 +78,11 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
 export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
-  const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
-  if (definition?.issuer !== lease.issuer || !holder?.spiffeId)
+  const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
+  const spiffeIds = lease.chain.map((id) => chain.find((row) => row.id === id)?.spiffeId ?? null);
+  const [spiffeId, ...onBehalfOf] = spiffeIds.filter((id) => id !== null);
+  const isWhole = spiffeId !== undefined && !spiffeIds.includes(null);
+  if (definition?.issuer !== lease.issuer || !isWhole)
     throw new Refusal(
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
@@ -86,7 +90,10 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Js
   const toIssue: LeaseToIssue = {
     credential: lease.id,
     agent: lease.agent,
-    spiffeId: holder.spiffeId,
+    spiffeId,
+    onBehalfOf,
+    confirmation: lease.confirmation,
+    status: await placeOfCredential(deps.db.query, lease.id),
     task: lease.task,
     role: lease.role,
     definition,

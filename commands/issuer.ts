@@ -1,12 +1,20 @@
 // What every issuer of credentials can do. One file each under activities/issuers/.
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RoleDefinition, TargetDefinition } from './policy-bundle.ts';
+import type { StatusPlace } from './token-status.ts';
 
 export interface LeaseToIssue {
   credential: Id<'credential'>;
   agent: Id<'agent'>;
   spiffeId: string;
+  /** On whose behalf, from the agent that handed on last to the one whose task it is; SPIFFE IDs. */
+  onBehalfOf: string[];
+  /** What a token is bound to. */
+  confirmation: Confirmation | null;
+  /** Where the status of a token is found; null for what is no token. */
+  status: StatusPlace | null;
   task: Id<'task'>;
   role: string;
   definition: RoleDefinition;

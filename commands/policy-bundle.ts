@@ -16,7 +16,12 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
-import { FEDERATION_FILE, readFederation, type Federation } from './policy-federation.ts';
+import {
+  agentName,
+  FEDERATION_FILE,
+  readFederation,
+  type Federation,
+} from './policy-federation.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
 const ISSUERS = ['jwt', 'postgres'] as const;
@@ -71,6 +76,11 @@ const targetSchema = z.strictObject({
   application_logins: z.array(databaseName).max(50).default([]),
 });
 
+/** A URL, or a plain name such as clouds use; it never reads as a list or holds what cannot be seen. */
+const audience = z
+  .string()
+  .regex(/^[\x21-\x7e]{1,255}$/, 'a URL or a name of up to 255 visible ASCII characters');
+
 const roleCommon = {
   title: z.string().min(1).max(100),
   data_class: z.string().min(1).max(40).default('internal'),
@@ -87,7 +97,15 @@ const roleSchema = z.discriminatedUnion('issuer', [
     connection_limit: z.number().int().min(1).max(100).default(5),
     ...roleCommon,
   }),
-  z.strictObject({ issuer: z.literal('jwt'), audience: z.url(), ...roleCommon }),
+  z.strictObject({
+    issuer: z.literal('jwt'),
+    audience,
+    /** What the token must be bound to: then a stolen one is of no use to anybody else. */
+    binding: z.enum(['none', 'dpop', 'mtls']).default('none'),
+    /** An access token of ours (RFC 9068), or one as cloud providers expect it of an identity provider. */
+    profile: z.enum(['access_token', 'workload_identity']).default('access_token'),
+    ...roleCommon,
+  }),
 ]);
 
 const rolesFile = z.strictObject({
@@ -101,6 +119,11 @@ const rolesFile = z.strictObject({
     )
     .default({}),
   roles: z.record(name, roleSchema),
+  /** Who checks tokens for which audiences: such an agent is told of those tokens and of no others. */
+  resource_servers: z
+    .array(z.strictObject({ agent: agentName, audiences: z.array(audience).min(1).max(20) }))
+    .max(200)
+    .default([]),
 });
 
 const testsFile = z.array(
@@ -114,6 +137,7 @@ const testsFile = z.array(
   }),
 );
 
+type ResourceServer = z.infer<typeof rolesFile>['resource_servers'][number];
 export type TargetDefinition = z.infer<typeof targetSchema>;
 export type RoleDefinition = z.infer<typeof roleSchema>;
 export type PolicyTest = z.infer<typeof testsFile>[number];
@@ -141,6 +165,7 @@ export interface PolicyBundle {
   routes: Map<string, FrozenRoute>;
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
+  resourceServers: ResourceServer[];
   tests: PolicyTest[];
   /** Who from elsewhere may sign in as which agent. */
   federation: Federation;
@@ -171,7 +196,11 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
   const routes = readYaml('routes.yaml', files, z.record(name, routeSchema), problems) ?? {};
-  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? { targets: {}, roles: {} };
+  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? {
+    targets: {},
+    roles: {},
+    resource_servers: [],
+  };
   const tests =
     files['tests.yaml'] === undefined
       ? []
@@ -187,6 +216,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     ),
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
+    resourceServers: access.resource_servers,
     tests,
     federation: readFederation(files, problems),
   };

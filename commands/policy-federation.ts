@@ -23,7 +23,8 @@ const ALGORITHMS = [
 ] as const;
 
 const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
-const agentName = z
+/** The name of an agent, as it was registered. */
+export const agentName = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,

@@ -4,12 +4,23 @@ import type { AppContext } from '../route.ts';
 
 /** A no in the words of OAuth. */
 export class OAuthError extends Error {
-  readonly code: 'invalid_client' | 'invalid_request' | 'unsupported_grant_type';
-  constructor(code: OAuthError['code'], description: string) {
+  readonly code: OAuthCode;
+  constructor(code: OAuthCode, description: string) {
     super(description);
     this.code = code;
   }
 }
+
+/** Codes of RFC 6749 §5.2, 7009 §2.2.1, 8707 §2 and 9449 §5. */
+type OAuthCode =
+  | 'invalid_client'
+  | 'invalid_request'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce';
 
 /** An error in the shape of RFC 6749 §5.2; anything that has none is thrown on. */
 export function refuseOAuth(context: AppContext, error: unknown): Response {

@@ -1,7 +1,9 @@
 // Leases on access. A row is written before its target is touched and says what is known of the login.
 // Whoever can write here can hide a live login from the reaper; the sweep over each target finds it again.
 import { sql } from 'drizzle-orm';
-import { index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { Confirmation } from '../../domain/delegation.ts';
+import type { Id } from '../../domain/id.ts';
 import { statesOf } from '../../domain/lifecycle.ts';
 import { agent, task } from './agents.ts';
 import { id, instant } from './columns.ts';
@@ -29,6 +31,10 @@ export const credential = pgTable(
     agent: id('agent')()
       .notNull()
       .references(() => agent.id),
+    /** The chain of the task when it was asked for: whoever acts, then on whose behalf. */
+    chain: text().array().$type<Id<'agent'>[]>().notNull(),
+    /** The key or certificate that a token is bound to (RFC 7800); null where it is bound to none. */
+    confirmation: jsonb().$type<Confirmation>(),
     role: text().notNull(),
     issuer: text().notNull(),
     target: text().notNull(),

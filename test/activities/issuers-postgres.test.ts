@@ -52,6 +52,9 @@ function lease(more: Partial<LeaseToIssue> = {}, groups = ['orders_read']): Leas
     credential: newId('credential'),
     agent: newId('agent'),
     spiffeId: 'spiffe://test/agent/bot',
+    onBehalfOf: [],
+    confirmation: null,
+    status: null,
     task: newId('task'),
     role: 'orders-readonly',
     definition: {

@@ -302,7 +302,7 @@ describe('introspection', () => {
       'content-type': 'application/x-www-form-urlencoded',
     };
     const byPerson = await anyone(service).call('POST', '/oauth2/introspect', undefined, headers);
-    expect(byPerson.status).toBe(403);
+    expect(byPerson.status).toBe(401);
     const byNobody = await anyone(service).call('POST', '/oauth2/introspect', undefined, {});
     expect(byNobody.status).toBe(401);
   });
@@ -315,7 +315,10 @@ describe('the documents of the authorization server', () => {
     expect(body).toMatchObject({
       issuer: service.publicUrl,
       token_endpoint: `${service.publicUrl}/oauth2/token`,
-      grant_types_supported: ['client_credentials'],
+      grant_types_supported: [
+        'client_credentials',
+        'urn:ietf:params:oauth:grant-type:token-exchange',
+      ],
       token_endpoint_auth_methods_supported: ['private_key_jwt'],
       token_endpoint_auth_signing_alg_values_supported: ['ES256'],
     });
