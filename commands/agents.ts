@@ -177,7 +177,10 @@ async function knownParent(unit: Unit, id: string | undefined): Promise<AgentRow
   if (id === undefined) return null;
   const row = await findAgent(unit.sql, id);
   if (row?.state !== 'active' || row.retiring)
-    throw new Refusal('parent_unknown', 'parent names no active agent: admit that one first.');
+    throw new Refusal(
+      'parent_unknown',
+      'The parent is no active agent here: admit that one first.',
+    );
   return row;
 }
 

@@ -217,7 +217,7 @@ export async function aliveUnder(query: Query | Transaction, id: Id<'task'>): Pr
       and(
         sql`${credential.task} in (
           with recursive branch (id) as (
-            values (${id}::text)
+            values (${id}::text collate "C")
             union all
             select child.id from task child join branch on child.parent = branch.id
           ) select id from branch)`,

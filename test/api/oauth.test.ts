@@ -303,7 +303,9 @@ describe('introspection', () => {
     };
     const byPerson = await anyone(service).call('POST', '/oauth2/introspect', undefined, headers);
     expect(byPerson.status).toBe(401);
-    const byNobody = await anyone(service).call('POST', '/oauth2/introspect', undefined, {});
+    const byNobody = await anyone(service).call('POST', '/oauth2/introspect', undefined, {
+      'content-type': 'application/x-www-form-urlencoded',
+    });
     expect(byNobody.status).toBe(401);
   });
 });
