@@ -108,8 +108,12 @@ describe.each([
         );
       const claims = await called('https://reports.example', text(token));
       expect(claims).toMatchObject({ client_id: cast.agent.id, scope: 'reports-api' });
-      await expect(called('https://other.example', text(token))).rejects.toThrow();
-      await expect(called('https://reports.example', await cast.agent.token())).rejects.toThrow();
+      await expect(called('https://other.example', text(token))).rejects.toThrow(
+        'unexpected JWT "aud" (audience) claim value',
+      );
+      await expect(called('https://reports.example', await cast.agent.token())).rejects.toThrow(
+        'unexpected JWT "aud" (audience) claim value',
+      );
     });
   });
 
