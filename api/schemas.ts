@@ -180,6 +180,9 @@ export const credentialBody = z.strictObject({
     .regex(/^[A-Za-z0-9_-]{43}$/, 'the SHA-256 thumbprint of a key (RFC 7638)')
     .optional()
     .meta({ description: 'Binds the token to this key instead of the one of seal_to' }),
+  options: anyJson.optional().meta({
+    description: 'What the role lets you choose; see its kind of access in docs/credentials.md',
+  }),
 });
 
 export const delegationBody = z.strictObject({

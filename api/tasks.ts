@@ -282,6 +282,7 @@ const ask = defineRoute({
     'role_unknown',
     'reason_required',
     'ttl_too_long',
+    'option_refused',
     'seal_key_invalid',
     'binding_required',
     'delegation_refused',
@@ -309,6 +310,7 @@ const ask = defineRoute({
       callbackUrl: body.callback?.url ?? null,
       dpopThumbprint: body.dpop_jkt ?? null,
       certificate: context.get('clientCertificate')?.thumbprint ?? null,
+      options: asJsonObject(body.options ?? {}),
     };
     return requestCredential(deps, call, once, order, {
       issued: (row) => created(presentIssued(row)),

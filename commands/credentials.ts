@@ -6,8 +6,10 @@ import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
+import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { issueLease } from './issue.ts';
@@ -15,7 +17,6 @@ import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts
 import { refuseWithoutLog } from './log-health.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { activeBundle } from './policies.ts';
-import { targetOf, type RoleDefinition } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import {
   findLiveDuplicate,
@@ -47,6 +48,7 @@ export interface CredentialAsk {
   dpopThumbprint: string | null;
   /** The thumbprint of the certificate that the caller came with. */
   certificate: string | null;
+  options: JsonObject;
 }
 
 /** How answers are written; the API brings them, so that what is stored is what is sent. */
@@ -101,9 +103,13 @@ async function planCredential(
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
-  const ttlSeconds = checkedTtl(ask, definition);
-  const confirmation = confirmationFor(ask, definition);
-  const action = credentialAction(owner, ask, definition, { ttlSeconds, confirmation });
+  const wanted: Wanted = {
+    definition,
+    ttlSeconds: checkedTtl(ask, definition),
+    options: await accessOf(definition).readOptions(definition, ask.options),
+    confirmation: confirmationFor(ask, definition),
+  };
+  const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold')
     return settled(
@@ -120,13 +126,14 @@ async function planCredential(
     task: owner.id,
     agent: agent.id,
     chain: owner.chain,
-    confirmation,
+    confirmation: wanted.confirmation,
     role: ask.role,
     definition,
+    options: wanted.options,
     control: null,
     request: null,
     permit: null,
-    expiresAt: earliest(secondsAfter(unit.at, ttlSeconds), owner.deadlineAt),
+    expiresAt: earliest(secondsAfter(unit.at, wanted.ttlSeconds), owner.deadlineAt),
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);
@@ -250,6 +257,14 @@ function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
   return ttl;
 }
 
+/** What a role is asked for with, once read. */
+interface Wanted {
+  definition: RoleDefinition;
+  ttlSeconds: number;
+  options: JsonObject;
+  confirmation: Confirmation | null;
+}
+
 /** Whoever delegated a task said which roles may be asked for under it. */
 function refuseUndelegated({ roles }: TaskRow, role: string): void {
   if (roles !== null && !roles.includes(role))
@@ -286,8 +301,7 @@ function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confir
 function credentialAction(
   owner: TaskRow,
   ask: CredentialAsk,
-  definition: RoleDefinition,
-  given: { ttlSeconds: number; confirmation: Confirmation | null },
+  { definition, ttlSeconds, options, confirmation }: Wanted,
 ): Action {
   const actorChain = partiesOf(owner.chain);
   return {
@@ -297,11 +311,12 @@ function credentialAction(
     action: 'credential:request',
     resource: { type: 'role', id: ask.role },
     parameters: {
-      ttl_seconds: given.ttlSeconds,
-      ...(given.confirmation && { confirmation: { ...given.confirmation } }),
+      ttl_seconds: ttlSeconds,
+      ...(Object.keys(options).length > 0 && { options }),
+      ...(confirmation && { confirmation: { ...confirmation } }),
     },
     data_class: definition.data_class,
-    destination: destinationOf(definition),
+    destination: accessOf(definition).destination(definition),
     context: {
       task: owner.id,
       ...(owner.parent !== null && { parent: owner.parent }),
@@ -312,9 +327,6 @@ function credentialAction(
     },
   };
 }
-
-const destinationOf = (definition: RoleDefinition): string =>
-  definition.issuer === 'postgres' ? `postgres:${targetOf(definition)}` : definition.audience;
 
 const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();

@@ -1,13 +1,14 @@
 // Issuing a lease: the intent is committed, the target is touched, the outcome is committed. The same steps
 // serve the request path and the workflow, and each of them can be the last before a crash.
-import { inArray } from 'drizzle-orm';
+import { eq, inArray } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
-import { agent } from '../db/schema/index.ts';
-import type { JsonObject } from '../domain/json.ts';
+import { agent, task } from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
+import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
-import type { LeaseToIssue } from './issuer.ts';
+import type { Issued, LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
@@ -30,17 +31,16 @@ export async function issueLease(
 ): Promise<Answer | Refusal> {
   const { lease } = order;
   deps.crashPoint('issue:intended');
-  let sealed: string;
+  let made: Made;
   try {
-    const material = await makeMaterial(deps, lease);
-    sealed = await sealTo(order.sealTo, material);
+    made = await makeCredential(deps, lease, order.sealTo);
   } catch (error) {
     await giveUp(deps, call, order);
     return whyNotMade(lease, error);
   }
   deps.crashPoint('issue:made');
   const answer = await transact(deps, call, async (unit) => {
-    const row = await activateLease(unit, lease, sealed);
+    const row = await activateLease(unit, lease, made);
     if (!row) return null;
     const settled = order.answer(row);
     await settleKey(unit, order.once, settled);
@@ -74,15 +74,39 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
   });
 }
 
+/** What was made for a lease, in the only forms in which it is kept. */
+export interface Made {
+  sealed: string;
+  /** Everything that ending it takes, encrypted: what earlier attempts left and what this one did. */
+  handles: Uint8Array | null;
+  diesAt: string;
+}
+
 /** Has the target make what a lease stands for. Made again, it replaces what was made before. */
-export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {
+export async function makeCredential(
+  deps: Deps,
+  lease: CredentialRow,
+  sealKey: PublicKey['jwk'],
+): Promise<Made> {
+  const { material, handle, diesAt } = await makeMaterial(deps, lease);
+  const handles = [...openHandles(deps.vault, lease), ...(handle === null ? [] : [handle])];
+  return {
+    sealed: await sealTo(sealKey, material),
+    handles: sealHandles(deps.vault, lease.id, handles),
+    diesAt: latest(lease.diesAt, diesAt ?? lease.expiresAt),
+  };
+}
+
+async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
+  const [owner] = await deps.db.query.select().from(task).where(eq(task.id, lease.task));
+  const holder = chain.find((row) => row.id === lease.agent);
   const spiffeIds = lease.chain.map((id) => chain.find((row) => row.id === id)?.spiffeId ?? null);
   const [spiffeId, ...onBehalfOf] = spiffeIds.filter((id) => id !== null);
   const isWhole = spiffeId !== undefined && !spiffeIds.includes(null);
-  if (definition?.issuer !== lease.issuer || !isWhole)
+  if (definition?.issuer !== lease.issuer || !isWhole || !holder || !owner)
     throw new Refusal(
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
@@ -90,17 +114,39 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Js
   const toIssue: LeaseToIssue = {
     credential: lease.id,
     agent: lease.agent,
+    agentName: holder.name,
     spiffeId,
     onBehalfOf,
     confirmation: lease.confirmation,
     status: await placeOfCredential(deps.db.query, lease.id),
     task: lease.task,
+    purpose: owner.purpose,
     role: lease.role,
     definition,
-    target: bundle.targets.get(lease.target) ?? null,
+    options: lease.options,
+    target: { name: lease.target, definition: bundle.targets.get(lease.target) ?? null },
     expiresAt: lease.expiresAt,
     issueBy: lease.issueBy,
     attempt: lease.issueAttempt,
   };
   return deps.issuers[definition.issuer].issue(toIssue);
 }
+
+const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
+
+const useOf = (id: Id<'credential'>): string => `credential.handles/${id}`;
+
+const sealHandles = (
+  vault: Vault,
+  id: Id<'credential'>,
+  handles: readonly string[],
+): Uint8Array | null =>
+  handles.length === 0 ? null : vault.seal(JSON.stringify(handles), useOf(id));
+
+/** What ending a lease takes besides its id; nothing for most issuers. */
+export function openHandles(vault: Vault, { id, handles }: CredentialRow): string[] {
+  return handles === null ? [] : asHandles(JSON.parse(vault.open(handles, useOf(id))));
+}
+
+/** Sealed by `sealHandles`, and the seal says it was not changed since. */
+const asHandles = (opened: unknown): string[] => opened as string[];

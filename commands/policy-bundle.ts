@@ -16,6 +16,16 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { audienceName } from './access/jwt.ts';
+import { policyName, seconds } from './access/kind.ts';
+import {
+  OWN_TARGETS,
+  roleSchema,
+  targetOf,
+  targetSchema,
+  type RoleDefinition,
+  type TargetDefinition,
+} from './access/kinds.ts';
 import {
   agentName,
   FEDERATION_FILE,
@@ -24,22 +34,9 @@ import {
 } from './policy-federation.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
-const ISSUERS = ['jwt', 'postgres'] as const;
-export type IssuerName = (typeof ISSUERS)[number];
-
-/** The target of credentials that exist only as our own signature. */
-export const OWN_TOKENS = 'tokens';
-
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
 const groupName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'lower-case letters, digits, _ . -');
-const databaseName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'a plain database role name');
-const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
-const seconds = (most: number) => z.number().int().min(1).max(most);
-
 const DAY = 86_400;
 
 const routeSchema = z.strictObject({
@@ -66,62 +63,17 @@ const routeSchema = z.strictObject({
     .default([]),
 });
 
-const targetSchema = z.strictObject({
-  issuer: z.literal('postgres'),
-  url_from: variable,
-  observer_url_from: variable.optional(),
-  /** How independent the observer is of us: A under other administrators, B our sensor on the target. */
-  grade: z.enum(['A', 'B']).default('B'),
-  /** Logins of the applications that own the data: what they do is their work, and no bypass of a gate. */
-  application_logins: z.array(databaseName).max(50).default([]),
-});
-
-/** A URL, or a plain name such as clouds use; it never reads as a list or holds what cannot be seen. */
-const audience = z
-  .string()
-  .regex(/^[\x21-\x7e]{1,255}$/, 'a URL or a name of up to 255 visible ASCII characters');
-
-const roleCommon = {
-  title: z.string().min(1).max(100),
-  data_class: z.string().min(1).max(40).default('internal'),
-  reason: z.enum(['required', 'optional']).default('optional'),
-  ttl_seconds_default: seconds(DAY).default(900),
-  ttl_seconds_max: seconds(DAY).default(3600),
-};
-
-const roleSchema = z.discriminatedUnion('issuer', [
-  z.strictObject({
-    issuer: z.literal('postgres'),
-    target: name,
-    member_of: z.array(databaseName).min(1).max(20),
-    connection_limit: z.number().int().min(1).max(100).default(5),
-    ...roleCommon,
-  }),
-  z.strictObject({
-    issuer: z.literal('jwt'),
-    audience,
-    /** What the token must be bound to: then a stolen one is of no use to anybody else. */
-    binding: z.enum(['none', 'dpop', 'mtls']).default('none'),
-    /** An access token of ours (RFC 9068), or one as cloud providers expect it of an identity provider. */
-    profile: z.enum(['access_token', 'workload_identity']).default('access_token'),
-    ...roleCommon,
-  }),
-]);
-
 const rolesFile = z.strictObject({
   targets: z
     .record(
-      name.refine(
-        (target) => target !== OWN_TOKENS,
-        `"${OWN_TOKENS}" are our own: use another name`,
-      ),
+      policyName.refine((target) => !OWN_TARGETS.has(target), 'this name is our own: use another'),
       targetSchema,
     )
     .default({}),
-  roles: z.record(name, roleSchema),
+  roles: z.record(policyName, roleSchema),
   /** Who checks tokens for which audiences: such an agent is told of those tokens and of no others. */
   resource_servers: z
-    .array(z.strictObject({ agent: agentName, audiences: z.array(audience).min(1).max(20) }))
+    .array(z.strictObject({ agent: agentName, audiences: z.array(audienceName).min(1).max(20) }))
     .max(200)
     .default([]),
 });
@@ -133,13 +85,11 @@ const testsFile = z.array(
     resource: z.string().default(''),
     agent: z.record(z.string(), z.string()).default({}),
     expect: z.enum(['permit', 'hold', 'deny']),
-    routes: z.array(name).default([]),
+    routes: z.array(policyName).default([]),
   }),
 );
 
 type ResourceServer = z.infer<typeof rolesFile>['resource_servers'][number];
-export type TargetDefinition = z.infer<typeof targetSchema>;
-export type RoleDefinition = z.infer<typeof roleSchema>;
 export type PolicyTest = z.infer<typeof testsFile>[number];
 
 /** One Cedar policy with what its annotations say. */
@@ -195,7 +145,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (schema === '')
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
-  const routes = readYaml('routes.yaml', files, z.record(name, routeSchema), problems) ?? {};
+  const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
   const access = readYaml('roles.yaml', files, rolesFile, problems) ?? {
     targets: {},
     roles: {},
@@ -334,18 +284,28 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...place,
         message: `roles.${role}: ttl_seconds_default is larger than ttl_seconds_max`,
       });
-    if (definition.issuer === 'postgres' && !bundle.targets.has(definition.target))
-      problems.push({
-        ...place,
-        message: `roles.${role}: there is no target "${definition.target}"; there are: ${listed(bundle.targets)}`,
-      });
+    problems.push(...targetProblems(bundle, role, definition, place));
   }
   return problems;
+}
+
+/** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */
+function targetProblems(
+  { targets }: PolicyBundle,
+  role: string,
+  definition: RoleDefinition,
+  place: Pick<PolicyProblem, 'file' | 'line'>,
+): PolicyProblem[] {
+  const target = targetOf(definition);
+  const issuer = OWN_TARGETS.get(target) ?? targets.get(target)?.issuer;
+  if (issuer === definition.issuer) return [];
+  const says =
+    issuer === undefined
+      ? `there is no target "${target}"; there are: ${listed(targets)}`
+      : `the target "${target}" is ${issuer}, and this role is ${definition.issuer}`;
+  return [{ ...place, message: `roles.${role}: ${says}` }];
 }
 
 const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);
 
 const listed = (names: Map<string, unknown>): string => [...names.keys()].join(', ') || 'none';
-
-export const targetOf = (role: RoleDefinition): string =>
-  role.issuer === 'postgres' ? role.target : OWN_TOKENS;

@@ -1,7 +1,8 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import { targetOf, type PolicyBundle, type PolicyTest } from './policy-bundle.ts';
+import type { PolicyBundle, PolicyTest } from './policy-bundle.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 
 /** Problems, one for each case that does not come out as it says. */

@@ -8,7 +8,6 @@ import { ACCESS_TOKEN, WORKLOAD_IDENTITY, type TokenKeys } from '../../keys/toke
 
 export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
   return {
-    revocable: true,
     issue: async (lease) => {
       const { definition } = lease;
       if (definition.issuer !== 'jwt') throw new TypeError('this role is not a JWT');
@@ -21,13 +20,14 @@ export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
         ...(lease.confirmation && { cnf: { ...lease.confirmation } }),
         ...(isAccessToken ? accessClaims(lease, issuer) : { sub: lease.spiffeId }),
       });
-      return { kind: 'jwt', token };
+      return { material: { kind: 'jwt', token }, handle: null, diesAt: null };
     },
-    revoke: (_target, credentials) =>
+    revoke: (_target, leases) =>
       Promise.resolve(
-        credentials.map((credential) => ({ credential, gone: true as const, sessionsEnded: 0 })),
+        leases.map(({ credential }) => ({ credential, code: null, sessionsEnded: 0 })),
       ),
-    list: () => Promise.resolve([]),
+    verifyDead: (_target, leases) => Promise.resolve(leases.map(() => 'gone' as const)),
+    list: () => Promise.resolve(null),
   };
 }
 

@@ -62,11 +62,9 @@ describe.each([
         oauth.clientCredentialsGrantRequest(as, self, auth, { scope: 'agent' }, { DPoP, ...plain });
       const first = await request();
       const answered = oauth.processClientCredentialsResponse(as, self, first);
+      // Told to come back with a nonce, a client does; what else goes wrong fails the test.
       const token = await answered.catch(async (error: unknown) => {
-        expect([oauth.isDPoPNonceError(error), env]).toEqual([
-          true,
-          { COUNTERSIGN_DPOP_NONCE: 'true' },
-        ]);
+        if (!oauth.isDPoPNonceError(error) || !('COUNTERSIGN_DPOP_NONCE' in env)) throw error;
         return oauth.processClientCredentialsResponse(as, self, await request());
       });
       expect(token.token_type).toBe('dpop');
