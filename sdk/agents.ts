@@ -10,8 +10,10 @@ export interface AgentOrder {
   /** Lower-case letters, digits and dashes; given once and for ever. */
   name: string;
   kind: AgentKind;
-  /** The person who answers for it: `psn_…`. */
-  owner: string;
+  /** The person who answers for it: `psn_…`; of a sub-agent, whoever owns its parent if it is not said. */
+  owner?: string | undefined;
+  /** The agent that it is a sub-agent of: `agt_…`. */
+  parent?: string | undefined;
   team: string;
   purpose: string;
   /** Public keys only; see `publicKeyOf`. */
@@ -22,10 +24,13 @@ const asBody = ({ kty, crv, x, y }: PublicJwk) => ({ kty, crv, x, y });
 
 export const agentCalls = (transport: Transport) => ({
   /** Registers an agent; people then decide whether to admit it, in the request the answer names. */
-  register: ({ name, kind, owner, team, purpose, keys }: AgentOrder, options?: CallOptions) =>
+  register: (
+    { name, kind, owner, parent, team, purpose, keys }: AgentOrder,
+    options?: CallOptions,
+  ) =>
     transport.post<Agent>('/v1/agents', {
       ...options,
-      body: { name, kind, owner, team, purpose, keys: keys.map(asBody) },
+      body: { name, kind, owner, parent, team, purpose, keys: keys.map(asBody) },
     }),
 
   get: (id: string, options?: CallOptions) => transport.get<Agent>(path`/v1/agents/${id}`, options),
