@@ -26,7 +26,11 @@ export const jwtAccess: AccessKind<JwtRole> = {
   target: () => OWN_TOKENS,
   destination: (role) => role.audience,
   gives: (role) => `a token for ${role.audience}`,
-  reaches: (role) => [`audience ${role.audience}`],
+  // Taking the binding away takes something away from those who decide on it.
+  reaches: (role) => [
+    `audience ${role.audience}`,
+    ...(role.binding === 'none' ? [] : [`audience ${role.audience}, bound by ${role.binding}`]),
+  ],
   // Introspection says no at once. Whoever checks offline alone accepts it until it expires.
   revocable: () => true,
   longestSeconds: () => 0,
