@@ -58,6 +58,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     name: row.name,
     kind: row.kind,
     owner: row.owner,
+    parent: row.parent,
     team: row.team,
     purpose: row.purpose,
     state: row.state,
@@ -77,6 +78,9 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
   return {
     id: row.id,
     agent: row.agent,
+    parent: row.parent,
+    chain: row.chain,
+    roles: row.roles,
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,

@@ -95,7 +95,9 @@ export const agentBody = z
         '1 to 63 lower-case letters, digits and dashes',
       ),
     kind: z.enum(AGENT_KINDS),
-    owner: z.string(),
+    /** Left out for a sub-agent: it then belongs to whoever owns its parent. */
+    owner: z.string().optional(),
+    parent: z.string().optional(),
     team: z.string().trim().min(1).max(100),
     purpose: text,
     keys: z.array(jwk).max(5),
@@ -135,6 +137,7 @@ export const agent = z
     name: z.string(),
     kind: z.enum(AGENT_KINDS),
     owner: z.string(),
+    parent: z.string().nullable().meta({ description: 'The agent it is a sub-agent of' }),
     team: z.string(),
     purpose: z.string(),
     state: z.enum(statesOf('agent')),
@@ -177,6 +180,14 @@ export const task = z
   .object({
     id: z.string(),
     agent: z.string(),
+    parent: z.string().nullable().meta({ description: 'The task it was delegated from' }),
+    chain: z
+      .array(z.string())
+      .meta({ description: 'Whoever acts first, then each agent on whose behalf' }),
+    roles: z
+      .array(z.string())
+      .nullable()
+      .meta({ description: 'The roles that were delegated; null is no limit' }),
     purpose: z.string(),
     triggered_by: z.string().nullable(),
     triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
@@ -185,7 +196,9 @@ export const task = z
     deadline_at: instant,
     created_at: instant,
     ended_at: instant.nullable(),
-    alive: z.int().meta({ description: 'Credentials not yet seen gone' }),
+    alive: z.int().meta({
+      description: 'Credentials not yet seen gone, with those of tasks delegated from it',
+    }),
   })
   .meta({ id: 'Task' });
 
@@ -196,10 +209,32 @@ export const credentialBody = z.strictObject({
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+  dpop_jkt: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/, 'the SHA-256 thumbprint of a key (RFC 7638)')
+    .optional()
+    .meta({ description: 'Binds the token to this key instead of the one of seal_to' }),
   options: anyJson.optional().meta({
     description: 'What the role lets you choose; see its kind of access in docs/credentials.md',
   }),
 });
+
+export const delegationBody = z.strictObject({
+  agent: z.string(),
+  roles: z.array(z.string().max(100)).max(50).optional(),
+  ttl_seconds: z.int().min(1).max(900).default(300),
+});
+
+export const delegation = z
+  .object({
+    task: z.string(),
+    agent: z.string(),
+    roles: z.array(z.string()).nullable(),
+    subject_token: z.string(),
+    subject_token_type: z.string(),
+    expires_at: instant,
+  })
+  .meta({ id: 'Delegation' });
 
 export const credential = z
   .object({

@@ -35,6 +35,8 @@ export interface Agent {
   name: string;
   kind: AgentKind;
   owner: string;
+  /** The agent it is a sub-agent of. */
+  parent: string | null;
   team: string;
   purpose: string;
   state: AgentState;
@@ -80,6 +82,12 @@ export interface Joined {
 export interface Task {
   id: string;
   agent: string;
+  /** The task it was delegated from. */
+  parent: string | null;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: string[];
+  /** The roles that were delegated; null is no limit. */
+  roles: string[] | null;
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
@@ -90,6 +98,17 @@ export interface Task {
   ended_at: string | null;
   /** Credentials not yet seen gone. */
   alive: number;
+}
+
+/** Part of a task, handed on to one other agent. */
+export interface Delegation {
+  task: string;
+  agent: string;
+  roles: string[] | null;
+  /** For that agent to exchange, once (RFC 8693). */
+  subject_token: string;
+  subject_token_type: string;
+  expires_at: string;
 }
 
 /** A lease on a role, without its secret. */

@@ -5,6 +5,7 @@ import type {
   AccessRequest,
   Agent,
   Credential,
+  Delegation,
   InvitedPerson,
   Joined,
   MadeJoinToken,
@@ -27,6 +28,7 @@ describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
