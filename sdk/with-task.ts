@@ -4,8 +4,15 @@ import type { Client } from './client.ts';
 import type { Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
-import type { TaskOrder } from './tasks.ts';
-import type { AccessRequest, JwtMaterial, Material, PostgresMaterial, Task } from './types.ts';
+import type { DelegationOrder, TaskOrder } from './tasks.ts';
+import type {
+  AccessRequest,
+  Delegation,
+  JwtMaterial,
+  Material,
+  PostgresMaterial,
+  Task,
+} from './types.ts';
 
 /** A task to start, and what to do while people decide. */
 export interface WithTaskOptions extends TaskOrder {
@@ -31,6 +38,8 @@ export interface CredentialWish {
 export interface RunningTask {
   id: string;
   deadline_at: string;
+  /** Hands part of the task on: that agent does its work in a `withTask` with this as its `parent`. */
+  delegateTo(agent: string, order?: Omit<DelegationOrder, 'agent'>): Promise<Delegation>;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
   /** The same, for a role that is a database login. */
@@ -101,6 +110,8 @@ function runningTask(
   return {
     id: task.id,
     deadline_at: task.deadline_at,
+    delegateTo: (agent, order) =>
+      client.tasks.delegate(task.id, { ...order, agent }, { signal: options.signal }),
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
