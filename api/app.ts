@@ -32,6 +32,7 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { runRoutes } from './runs.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { taskRoutes } from './tasks.ts';
 
@@ -59,6 +60,7 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...peopleRoutes,

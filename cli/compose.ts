@@ -10,6 +10,7 @@ import {
 } from '../activities/egress.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { postgresRunner } from '../activities/runner.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -62,6 +63,7 @@ export async function openService(
     crashPoint: crashPoints(config),
     tokens: keys.tokens,
     policies: new Map(),
+    runner: postgresRunner(config.secret),
     issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
   };
   const close = async (): Promise<void> => {

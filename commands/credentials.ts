@@ -111,6 +111,7 @@ async function planCredential(
     agent: agent.id,
     role: ask.role,
     definition,
+    holder: 'agent',
     options: wanted.options,
     control: null,
     request: null,
@@ -159,7 +160,7 @@ async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Prom
   return answers.held(unit.sql, opened);
 }
 
-const deniedBy = ({ id, evaluation }: Judged): Refusal =>
+export const deniedBy = ({ id, evaluation }: Judged): Refusal =>
   new Refusal('denied', 'Policy does not allow this.', {
     evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
   });
@@ -209,7 +210,8 @@ export async function lockRunningTask(
 const taskIs = (row: TaskRow): string =>
   row.state === 'running' ? 'past its deadline' : row.state;
 
-async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
+/** Nothing is issued that could not be revoked, or not be recorded. */
+export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
   await refuseWithoutLog(unit.sql);
   if (owner.ownedAt === null)
     throw new Refusal(
@@ -223,7 +225,7 @@ async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
     );
 }
 
-const unknownRole = (role: string, known: string[]): Refusal =>
+export const unknownRole = (role: string, known: string[]): Refusal =>
   new Refusal('role_unknown', `There is no role "${role}". There are: ${known.join(', ')}.`);
 
 function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
@@ -274,7 +276,7 @@ function credentialAction(
   };
 }
 
-const secondsAfter = (at: string, seconds: number): string =>
+export const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';

@@ -3,10 +3,12 @@ import type { TokenKeys } from '../keys/tokens.ts';
 import type { IssuerName } from './access/kinds.ts';
 import type { Issuer } from './issuer.ts';
 import type { PolicyCache } from './policies.ts';
+import type { StatementRunner } from './runner.ts';
 import type { UnitDeps } from './unit.ts';
 
 export interface Deps extends UnitDeps {
   tokens: TokenKeys;
   policies: PolicyCache;
   issuers: Record<IssuerName, Issuer>;
+  runner: StatementRunner;
 }

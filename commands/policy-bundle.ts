@@ -25,6 +25,7 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
   OWN_TARGETS,
@@ -97,6 +98,8 @@ const testsFile = z.array(
     action: z.string(),
     resource: z.string().default(''),
     agent: z.record(z.string(), z.string()).default({}),
+    /** Of a statement to run. */
+    effect: z.enum(STATEMENT_EFFECTS).default('read'),
     expect: z.enum(['permit', 'hold', 'deny']),
     routes: z.array(policyName).default([]),
   }),

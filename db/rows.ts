@@ -5,6 +5,7 @@ export type AgentRow = typeof schema.agent.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;
 export type CredentialRow = typeof schema.credential.$inferSelect;
+export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;

@@ -44,6 +44,8 @@ export const REFUSAL_CODES = [
   'reason_required',
   'ttl_too_long',
   'option_refused',
+  'statement_refused',
+  'statement_failed',
   'seal_key_invalid',
   'callback_refused',
   'policy_invalid',

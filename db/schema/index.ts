@@ -5,4 +5,5 @@ export * from './operation.ts';
 export * from './people.ts';
 export * from './policy.ts';
 export * from './requests.ts';
+export * from './runs.ts';
 export * from './reviews.ts';
