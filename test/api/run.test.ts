@@ -308,6 +308,8 @@ describe('I5: what a statement reads', () => {
     const asPerson = await cast.approver.call('GET', `/v1/runs/${text(reply.body['id'])}`);
     expect(asPerson.body).not.toHaveProperty('sealed');
     const other = await newKey();
-    await expect(opened(reply.body['sealed'], other)).rejects.toThrow();
+    await expect(opened(reply.body['sealed'], other)).rejects.toThrow(
+      'decryption operation failed',
+    );
   });
 });

@@ -10,6 +10,7 @@ import type {
   Person,
   RecordedEvent,
   RegisteredKey,
+  Run,
   Task,
 } from '../../sdk/index.ts';
 
@@ -25,6 +26,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
