@@ -12,6 +12,7 @@ import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
+import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
@@ -84,6 +85,7 @@ export async function openService(
       postgres,
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
+    runner: postgresRunner(config.secret),
   };
   const close = async (): Promise<void> => {
     await postgres.close();
