@@ -3,7 +3,7 @@ import type { Log } from '../commands/log-line.ts';
 import { readSigningKeys } from '../commands/signing-keys.ts';
 import { CHANNELS } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
-import type { KeyDriverName } from '../domain/signing-key.ts';
+import type { KeyDriverName, KeyUse } from '../domain/signing-key.ts';
 import { openSigningRing, type SigningRing } from '../keys/ring.ts';
 import { configuredSeal, installationSeal, sealedDriver, type Seals } from '../keys/sealed.ts';
 import type { KeyDriver } from '../keys/signer.ts';
@@ -13,8 +13,14 @@ import type { Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 
 export interface Signing {
+  /** Keys of tokens. */
   ring: SigningRing;
+  /** Keys of our X.509 authorities. */
+  authorities: SigningRing;
   driver: KeyDriver;
+  drivers: Partial<Record<KeyDriverName, KeyDriver>>;
+  /** The connection that no transaction of ours holds. */
+  db: Database;
   close(): Promise<void>;
 }
 
@@ -54,17 +60,25 @@ export async function openSigning(
     application: `countersign ${name} keys`,
     connectionsMax: 1,
   });
-  const read = () => readSigningKeys(db.query, vault, 'tokens');
+  const open = (use: KeyUse): Promise<SigningRing> =>
+    openSigningRing({
+      read: () => readSigningKeys(db.query, vault, use),
+      drivers: drivers.all,
+    });
   try {
-    const ring = await openSigningRing({ read, drivers: drivers.all });
+    const ring = await open('tokens');
     await ring.signer();
-    const told = (): void => ring.invalidate();
+    const authorities = await open('x509');
+    const told = (): void => {
+      ring.invalidate();
+      authorities.invalidate();
+    };
     const listening = await main.sql.listen(CHANNELS.keys, told, told);
     const close = async (): Promise<void> => {
       await listening.unlisten().catch(() => undefined);
       await db.close();
     };
-    return { ring, driver: drivers.first, close };
+    return { ring, authorities, driver: drivers.first, drivers: drivers.all, db, close };
   } catch (cause) {
     await db.close();
     throw new StartError(`the keys that sign cannot be used: ${messageOf(cause)}`, { cause });

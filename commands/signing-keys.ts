@@ -222,7 +222,8 @@ async function activate(unit: Unit, kid: string, schedule: KeySchedule | null): 
   const retiresAt = addSeconds(unit.at, schedule?.keepSeconds ?? 0);
   const [old] = await unit.sql
     .update(signingKey)
-    .set({ state: 'retiring', retiresAt, sealed: null })
+    // An authority goes on signing the list of what it revokes, until nothing that it signed is good any more.
+    .set({ state: 'retiring', retiresAt, ...(next.use !== 'x509' && { sealed: null }) })
     .where(and(eq(signingKey.use, next.use), eq(signingKey.state, 'active')))
     .returning();
   await unit.sql

@@ -21,7 +21,6 @@ export type TokenFault =
 
 /** Claims whose shape was checked; whatever else the token carries is there as it came. */
 export interface Claims extends JsonObject {
-  iss: string;
   sub: string;
   aud: string | string[];
   exp: number;
@@ -36,7 +35,8 @@ export interface TokenRules {
   keys: readonly JsonObject[];
   /** What this issuer signs with. */
   algorithms: readonly Algorithm[];
-  issuer: string;
+  /** Compared byte for byte; null for kinds of tokens that name no issuer, whose keys say whose they are. */
+  issuer: string | null;
   /** Those of us that a token may be for; one of them must be named. */
   audience: string | readonly string[];
   /** Values of `typ` that this kind of token carries; null where it carries none. */
@@ -199,7 +199,8 @@ function faultIn(claims: JsonObject, rules: StrictRules): TokenFault | null {
   if (rules.required.some((name) => !Object.hasOwn(claims, name))) return 'claims_refused';
   if (typeof sub !== 'string' || sub === '') return 'claims_refused';
   if (jti !== undefined && typeof jti !== 'string') return 'claims_refused';
-  if (typeof iss !== 'string' || iss !== rules.issuer) return 'issuer_wrong';
+  if (iss !== undefined && typeof iss !== 'string') return 'issuer_wrong';
+  if (rules.issuer !== null && iss !== rules.issuer) return 'issuer_wrong';
   if (!Array.isArray(audiences) || audiences.length === 0) return 'audience_wrong';
   if (!audiences.every((each) => typeof each === 'string')) return 'audience_wrong';
   const wanted = typeof rules.audience === 'string' ? [rules.audience] : rules.audience;

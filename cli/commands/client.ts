@@ -11,6 +11,7 @@ import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
+import { workloadCommands } from './workload.ts';
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   agentCommands(program, terminal);
@@ -23,4 +24,5 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   policyCommands(program, terminal);
   keysCommands(program, terminal);
   setupCommands(program, terminal);
+  workloadCommands(program, terminal);
 }

@@ -1,4 +1,5 @@
 export * from './agents.ts';
+export * from './certificates.ts';
 export * from './credentials.ts';
 export * from './keys.ts';
 export * from './log.ts';
@@ -6,4 +7,6 @@ export * from './operation.ts';
 export * from './people.ts';
 export * from './policy.ts';
 export * from './requests.ts';
+export * from './runs.ts';
 export * from './reviews.ts';
+export * from './tokens.ts';
