@@ -9,6 +9,7 @@ import {
   type EgressPolicy,
 } from '../activities/egress.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
+import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
@@ -54,7 +55,9 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
-  const postgres = postgresIssuer(config.secret, deploymentMark(facts));
+  const mark = deploymentMark(facts);
+  const postgres = postgresIssuer(config.secret, mark);
+  const mysql = mysqlIssuer(config.secret, mark);
   const deps: Deps = {
     db,
     installation: facts,
@@ -62,10 +65,10 @@ export async function openService(
     crashPoint: crashPoints(config),
     tokens: keys.tokens,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
+    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), mysql, postgres },
   };
   const close = async (): Promise<void> => {
-    await postgres.close();
+    await Promise.all([mysql.close(), postgres.close()]);
     await db.close();
   };
   return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };

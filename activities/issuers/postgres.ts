@@ -10,23 +10,9 @@ import {
   type RevokeOutcome,
   type TargetRef,
 } from '../../commands/issuer.ts';
-import { bodyOf, isId, type Id } from '../../domain/id.ts';
+import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
-
-/** Resolves the name of a setting that holds a secret; the composition root reads the environment. */
-export type Secrets = (name: string) => string | null;
-
-const ROLE_PREFIX = 'cs_';
-/** The role's name follows from the lease, so it can be found again whatever was lost. */
-export const roleName = (credential: Id<'credential'>): string =>
-  `${ROLE_PREFIX}${bodyOf(credential)}`;
-
-/** Reads a lease's id back from a role's name; null for a role that is not ours. */
-export function leaseOfRole(role: string): Id<'credential'> | null {
-  if (!role.startsWith(ROLE_PREFIX)) return null;
-  const id = `crd_${role.slice(ROLE_PREFIX.length)}`;
-  return isId('credential', id) ? id : null;
-}
+import { leaseOfLogin, loginName, type Secrets } from './login.ts';
 
 /** The target is given this long for one statement of ours. */
 const STATEMENT_TIMEOUT_MS = 5_000;
@@ -102,7 +88,7 @@ async function issueLogin(
   if (lease.definition.issuer !== 'postgres')
     throw new TypeError('this role is not a PostgreSQL one');
   const { member_of: groups, connection_limit: connections } = lease.definition;
-  const username = roleName(lease.credential);
+  const username = loginName(lease.credential);
   const password = randomBytes(32).toString('base64url');
   const parameters = {
     role: username,
@@ -197,7 +183,7 @@ async function revokeLogins(
   mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
-  const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
+  const names = new Map(credentials.map((credential) => [loginName(credential), credential]));
   const failures = new Map<string, string>();
   for (const name of names.keys())
     await attempt(failures, name, () =>
@@ -230,8 +216,8 @@ async function loginsAmong(
   credentials: readonly Id<'credential'>[],
 ): Promise<Set<Id<'credential'>>> {
   const rows = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname = any(${credentials.map(roleName)})`;
-  return new Set(rows.flatMap(({ name }) => leaseOfRole(name) ?? []));
+    select rolname as name from pg_roles where rolname = any(${credentials.map(loginName)})`;
+  return new Set(rows.flatMap(({ name }) => leaseOfLogin(name) ?? []));
 }
 
 async function attempt(
@@ -364,7 +350,7 @@ async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
   const rows = await sql<{ name: string }[]>`
     select rolname as name from pg_roles
     where rolname like 'cs\\_%' and starts_with(shobj_description(oid, 'pg_authid'), ${mark})`;
-  return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
+  return rows.flatMap(({ name }) => leaseOfLogin(name) ?? []);
 }
 
 /** RFC 5803: what the server stores, so that the password itself never travels to it or into its log. */

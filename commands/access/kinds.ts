@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
+import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 
-export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole]);
-export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget]);
+export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, mysqlRole, jwtRole]);
+export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget, mysqlTarget]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
 export type TargetDefinition = z.infer<typeof targetSchema>;
@@ -13,6 +14,7 @@ export type IssuerName = RoleDefinition['issuer'];
 
 const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
   jwt: jwtAccess,
+  mysql: mysqlAccess,
   postgres: postgresAccess,
 };
 
