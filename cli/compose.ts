@@ -11,6 +11,7 @@ import {
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { redisIssuer } from '../activities/issuers/redis.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -65,7 +66,12 @@ export async function openService(
     crashPoint: crashPoints(config),
     tokens: keys.tokens,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), mysql, postgres },
+    issuers: {
+      jwt: jwtIssuer(keys.tokens, facts.issuer),
+      mysql,
+      postgres,
+      redis: redisIssuer(config.secret, mark),
+    },
   };
   const close = async (): Promise<void> => {
     await Promise.all([mysql.close(), postgres.close()]);

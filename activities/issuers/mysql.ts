@@ -69,7 +69,7 @@ export function mysqlIssuer(secrets: Secrets, mark: string): Issuer & { close():
       return leases.map(({ credential }) => (alive.has(loginName(credential)) ? 'alive' : 'gone'));
     },
     list: (target) => using(servers.open(target), (connection) => listLogins(connection, said)),
-    close: servers.close,
+    close: () => servers.close(),
   };
 }
 
@@ -206,7 +206,7 @@ async function look(connection: PoolConnection, username: string): Promise<Found
   const comment = row?.['comment'];
   return {
     isThere: Number(row?.['accounts']) > 0,
-    comment: comment === null || comment === undefined ? null : String(comment),
+    comment: typeof comment === 'string' ? comment : null,
   };
 }
 
@@ -226,7 +226,7 @@ function markStatements(
 ): string {
   const event = `${SCHEMA}.${ownWord(username)}`;
   const schedule = `ON SCHEDULE AT '${moment(lease.expiresAt)}' ON COMPLETION PRESERVE
-    ${backstop === 'event' ? 'ENABLE' : 'DISABLE'} COMMENT '${said}${Number(lease.attempt)}'`;
+    ${backstop === 'event' ? 'ENABLE' : 'DISABLE'} COMMENT '${said}${lease.attempt}'`;
   return `CREATE EVENT IF NOT EXISTS ${event} ${schedule} DO BEGIN
       DECLARE session_id BIGINT DEFAULT 0;
       DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;

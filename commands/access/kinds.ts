@@ -4,9 +4,19 @@ import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
 import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+import { redisAccess, redisRole, redisTarget } from './redis.ts';
 
-export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, mysqlRole, jwtRole]);
-export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget, mysqlTarget]);
+export const roleSchema = z.discriminatedUnion('issuer', [
+  postgresRole,
+  mysqlRole,
+  redisRole,
+  jwtRole,
+]);
+export const targetSchema = z.discriminatedUnion('issuer', [
+  postgresTarget,
+  mysqlTarget,
+  redisTarget,
+]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
 export type TargetDefinition = z.infer<typeof targetSchema>;
@@ -16,6 +26,7 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   jwt: jwtAccess,
   mysql: mysqlAccess,
   postgres: postgresAccess,
+  redis: redisAccess,
 };
 
 /** Targets that no policy defines: there we issue on our own authority. */
