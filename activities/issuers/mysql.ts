@@ -68,7 +68,8 @@ export function mysqlIssuer(secrets: Secrets, mark: string): Issuer & { close():
       });
       return leases.map(({ credential }) => (alive.has(loginName(credential)) ? 'alive' : 'gone'));
     },
-    list: (target) => using(servers.open(target), (connection) => listLogins(connection, said)),
+    list: async (target) =>
+      using(servers.open(target), (connection) => listLogins(connection, said)),
     close: () => servers.close(),
   };
 }

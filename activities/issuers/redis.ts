@@ -55,14 +55,14 @@ export function redisIssuer(secrets: Secrets, mark: string): Issuer {
         return leases.map(({ credential }) => ({ credential, code, sessionsEnded: 0 }));
       }
     },
-    verifyDead: (target, leases) =>
+    verifyDead: async (target, leases) =>
       using(redisServer(target, secrets), async (connection) => {
         const alive = await knownNames(connection);
         return leases.map(({ credential }) =>
           alive.has(loginName(credential)) ? ('alive' as const) : ('gone' as const),
         );
       }),
-    list: (target) =>
+    list: async (target) =>
       using(redisServer(target, secrets), (connection) => listUsers(connection, said)),
   };
 }

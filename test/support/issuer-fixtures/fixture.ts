@@ -6,26 +6,38 @@ import { newId } from '../../../commands/unit.ts';
 import type { Id } from '../../../domain/id.ts';
 import type { JsonObject } from '../../../domain/json.ts';
 
+/** A kind of access, for the table of them all in all.ts. */
+export interface IssuerKind {
+  name: string;
+  /**
+   * What ends a credential of this kind: the target, when it is revoked; our own lease, which whoever checks it asks; or
+   * time alone, as the other side takes nothing back.
+   */
+  endedBy: 'target' | 'lease' | 'time';
+  /** Whether what was made before, for the same lease, ends when something new is made. */
+  replaces: boolean;
+  /** Whether the target itself makes nothing once the lease's time to be issued is over. */
+  refusesLate: boolean;
+  start(): Promise<IssuerFixture>;
+}
+
 /** One issuer with a real target, or the best stand-in for it that there is. */
 export interface IssuerFixture {
   ours: Issuer;
-  /** The same kind of issuer of another deployment at the same target; null where targets are never shared. */
+  /** The same kind of issuer, of another deployment, at the same target; null where targets are never shared. */
   theirs: Issuer | null;
-  target: TargetRef;
-  /** The same with a target that is down; null where there is none to reach. */
+  /** The same kind of issuer, its target out of reach; null where there is none to reach. */
   down: Issuer | null;
-  /** A role that `works` can use what it gives. */
+  target: TargetRef;
+  /** A role, and what is asked for within it. */
   role: RoleDefinition;
-  /** What is asked for within the role; nothing where it takes no options. */
   options?: JsonObject;
-  /** Whether the target lets somebody in who has this, asked as its holder would. */
+  /** Whether somebody who has this is let in where it leads. */
   works(material: JsonObject): Promise<boolean>;
-  /** The parts of what is given that nobody else may see. */
+  /** What nobody but the holder may see of it. */
   secretsOf(material: JsonObject): string[];
-  /** Whether material made before, for the same lease, ends when new material is made. */
-  replaces: boolean;
-  /** Whether revoking ends what the other side lets in at once. */
-  revocable: boolean;
+  /** What nobody but the issuer may see. */
+  ownSecrets: string[];
   close(): Promise<void>;
 }
 

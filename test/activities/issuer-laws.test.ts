@@ -1,0 +1,239 @@
+// What holds for every issuer there is, each with a real target or the best stand-in for it.
+import { inspect } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type {
+  Issued,
+  Issuer,
+  LeaseToEnd,
+  LeaseToIssue,
+  RevokeOutcome,
+} from '../../commands/issuer.ts';
+import { newId } from '../../commands/unit.ts';
+import { ISSUER_KINDS } from '../support/issuer-fixtures/all.ts';
+import {
+  ended,
+  inSeconds,
+  leaseOf,
+  withoutHandles,
+  type IssuerFixture,
+  type IssuerKind,
+} from '../support/issuer-fixtures/fixture.ts';
+
+/** A word of ours: it says what went wrong, and cannot quote anything. */
+const CODE = /^[a-z0-9_]{1,64}$/;
+
+describe.each(Object.values(ISSUER_KINDS))('$name', (kind) => {
+  let fixture: IssuerFixture;
+  beforeAll(async () => {
+    fixture = await kind.start();
+  });
+  afterAll(() => fixture.close());
+
+  const lease = (more: Partial<LeaseToIssue> = {}): LeaseToIssue =>
+    leaseOf(fixture.role, fixture.target, { options: fixture.options ?? {}, ...more });
+  const end = (...leases: LeaseToEnd[]) => ended(fixture.ours, fixture.target, leases);
+  const listed = async (): Promise<string[]> => (await fixture.ours.list(fixture.target)) ?? [];
+
+  it('gives what works, and something new each time', async () => {
+    const held = lease();
+    const first = await fixture.ours.issue(held);
+    expect(await fixture.works(first.material)).toBe(true);
+    const second = await fixture.ours.issue({ ...held, attempt: 2 });
+    expect(await fixture.works(second.material)).toBe(true);
+    expect(await fixture.works(first.material)).toBe(!kind.replaces);
+    if (kind.endedBy === 'lease') return;
+    expect(fixture.secretsOf(second.material)).not.toEqual(fixture.secretsOf(first.material));
+    await end(toEnd(held, first, second));
+  });
+
+  it('says of what kind it is, and holds a secret that nobody guesses', async () => {
+    const held = lease();
+    const issued = await fixture.ours.issue(held);
+    expect(issued.material['kind']).toBe(kind.name);
+    expect(fixture.secretsOf(issued.material).every((secret) => secret.length >= 20)).toBe(true);
+    await end(toEnd(held, issued));
+  });
+
+  it('says nothing of a secret in what it answers or throws', async () => {
+    const held = lease();
+    const issued = await fixture.ours.issue(held);
+    const said: unknown[] = [await end(toEnd(held, issued))];
+    for (const issuer of [fixture.ours, fixture.down, fixture.theirs])
+      if (issuer)
+        said.push(
+          await issuer.issue(lease({ issueBy: 'never' })).catch((error: unknown) => error),
+          await issuer.revoke(fixture.target, [toEnd(held, issued)]),
+          await issuer
+            .verifyDead(fixture.target, [toEnd(held, issued)])
+            .catch((error: unknown) => error),
+          await issuer.list(fixture.target).catch((error: unknown) => error),
+        );
+    const everything = inspect(
+      said.filter((each) => !isIssued(each)),
+      { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null },
+    );
+    for (const secret of [...fixture.secretsOf(issued.material), ...fixture.ownSecrets])
+      expect(everything).not.toContain(secret);
+  });
+
+  it('I3: revoking what never was is done, and done again', async () => {
+    const never = withoutHandles([newId('credential'), newId('credential')]);
+    for (let again = 0; again < 2; again += 1)
+      expect((await end(...never)).map(({ isOver }) => isOver)).toEqual([true, true]);
+    expect(await end()).toEqual([]);
+  });
+
+  if (kind.endedBy === 'target') targetLaws(kind, () => fixture, lease, end, listed);
+  if (kind.endedBy === 'time')
+    it('I3: what cannot be taken back says so, and when to look again', async () => {
+      const held = lease();
+      const issued = await fixture.ours.issue(held);
+      const [outcome] = await end(toEnd(held, issued));
+      expect(outcome).toMatchObject({ isOver: false, code: 'not_revocable' });
+      expect(Date.parse(outcome?.tryAt ?? '')).toBeGreaterThan(Date.now());
+    });
+});
+
+function targetLaws(
+  kind: IssuerKind,
+  running: () => IssuerFixture,
+  lease: (more?: Partial<LeaseToIssue>) => LeaseToIssue,
+  end: (...leases: LeaseToEnd[]) => Promise<(RevokeOutcome & { isOver: boolean })[]>,
+  listed: () => Promise<string[]>,
+): void {
+  it('I3: a revoked credential works no more, whatever of it was revoked before, and its neighbours work on', async () => {
+    const { ours, works } = running();
+    const [held, neighbour] = [lease(), lease()];
+    const issued = await ours.issue(held);
+    const kept = await ours.issue(neighbour);
+    for (let again = 0; again < 2; again += 1) {
+      expect(await end(toEnd(held, issued))).toMatchObject([{ code: null, isOver: true }]);
+      expect(await works(issued.material)).toBe(false);
+    }
+    expect(await works(kept.material)).toBe(true);
+    const over = await end(toEnd(held, issued), toEnd(neighbour, kept));
+    expect(over.map(({ isOver }) => isOver)).toEqual([true, true]);
+    expect(await works(kept.material)).toBe(false);
+  });
+
+  it('I3: everything that was made for a lease ends with it', async () => {
+    const { ours, works } = running();
+    const held = lease();
+    const first = await ours.issue(held);
+    const second = await ours.issue({ ...held, attempt: 2 });
+    expect(await end(toEnd(held, first, second))).toMatchObject([{ isOver: true }]);
+    expect([await works(first.material), await works(second.material)]).toEqual([false, false]);
+  });
+
+  it('I3: is never said to be gone while it works', async () => {
+    const { ours, works, target } = running();
+    const held = lease();
+    const issued = await ours.issue(held);
+    expect(await ours.verifyDead(target, [toEnd(held, issued)])).toEqual(['alive']);
+    expect(await works(issued.material)).toBe(true);
+    await end(toEnd(held, issued));
+    expect(await ours.verifyDead(target, [toEnd(held, issued)])).toEqual(['gone']);
+    expect(await works(issued.material)).toBe(false);
+  });
+
+  it('I3: issuing and revoking at once leave nothing that works once revoking has said it is over', async () => {
+    const { ours, works } = running();
+    for (let round = 0; round < 4; round += 1) {
+      const held = lease();
+      const [issued] = await Promise.all([
+        ours.issue(held).catch((): Issued | null => null),
+        end(toEnd(held)),
+      ]);
+      // Whoever issued finds the lease closed, and ends what was made.
+      const made = issued === null ? [] : [issued];
+      expect(await end(toEnd(held, ...made))).toMatchObject([{ isOver: true }]);
+      for (const { material } of made) expect(await works(material)).toBe(false);
+      expect(await listed()).not.toContain(held.credential);
+    }
+  });
+
+  it('I3: revoking twice at once ends in one that is gone', async () => {
+    const { ours, works, target } = running();
+    const held = lease();
+    const issued = await ours.issue(held);
+    const both = await Promise.all([1, 2].map(() => end(toEnd(held, issued))));
+    expect(both.flat().some(({ isOver }) => isOver)).toBe(true);
+    expect(await works(issued.material)).toBe(false);
+    expect(await ours.verifyDead(target, [toEnd(held, issued)])).toEqual(['gone']);
+  });
+
+  if (kind.refusesLate)
+    it('makes nothing after its time, and nothing for an attempt that a later one overtook', async () => {
+      const { ours, works } = running();
+      const late = lease({ issueBy: inSeconds(-2) });
+      await expect(ours.issue(late)).rejects.toMatchObject({ code: 'too_late' });
+      expect(await listed()).not.toContain(late.credential);
+      const held = lease({ attempt: 2 });
+      const issued = await ours.issue(held);
+      await expect(ours.issue({ ...held, attempt: 1 })).rejects.toMatchObject({
+        code: 'superseded',
+      });
+      expect(await works(issued.material)).toBe(true);
+      await end(toEnd(held, issued));
+    });
+
+  it('I3: a sweep finds what is ours, what no lease knows as well, and nothing once it is ended', async () => {
+    const { ours, target } = running();
+    const held = lease();
+    await ours.issue(held);
+    if ((await ours.list(target)) === null) return;
+    expect(await listed()).toContain(held.credential);
+    expect(await end(...withoutHandles([held.credential]))).toMatchObject([{ isOver: true }]);
+    expect(await listed()).not.toContain(held.credential);
+  });
+
+  it('I3: ends nothing of another deployment', async () => {
+    const { ours, theirs, works, target } = running();
+    if (theirs === null) return;
+    const held = lease();
+    const issued = await theirs.issue(held);
+    expect(await listed()).not.toContain(held.credential);
+    expect(await end(...withoutHandles([held.credential]))).toMatchObject([{ isOver: false }]);
+    expect(await works(issued.material)).toBe(true);
+    await expect(ours.issue(held)).rejects.toMatchObject({ code: expect.stringMatching(CODE) });
+    expect(await works(issued.material)).toBe(true);
+    expect(await ended(theirs, target, [toEnd(held, issued)])).toMatchObject([{ isOver: true }]);
+    expect(await works(issued.material)).toBe(false);
+  });
+
+  it('I3: a target out of reach is said to be, for each lease, and nothing is said to be over', async () => {
+    const { down, target } = running();
+    if (down === null) return;
+    await expect(down.issue(lease())).rejects.toMatchObject({ code: expect.stringMatching(CODE) });
+    const leases = withoutHandles([newId('credential'), newId('credential')]);
+    const outcomes = await ended(down, target, leases);
+    expect(outcomes.map(({ credential }) => credential)).toEqual(
+      leases.map(({ credential }) => credential),
+    );
+    for (const { isOver, code } of outcomes) {
+      expect(isOver).toBe(false);
+      expect(code).toMatch(CODE);
+    }
+    await expect(listOf(down, target)).resolves.toBeNull();
+  });
+
+  it('I3: a target that policy no longer has is said to be out of reach', async () => {
+    const { ours, target } = running();
+    const gone = { ...target, definition: null };
+    const [outcome] = await ended(ours, gone, withoutHandles([newId('credential')]));
+    expect(outcome).toMatchObject({ isOver: false, code: 'target_not_configured' });
+  });
+}
+
+const toEnd = (held: LeaseToIssue, ...issued: readonly Issued[]): LeaseToEnd => ({
+  credential: held.credential,
+  handles: issued.flatMap(({ handle }) => handle ?? []),
+  diesAt: issued.at(-1)?.diesAt ?? null,
+});
+
+const isIssued = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && 'material' in value;
+
+/** What a sweep makes of it: a target that cannot be asked now is no target without logins. */
+const listOf = (issuer: Issuer, target: IssuerFixture['target']) =>
+  issuer.list(target).catch(() => null);
