@@ -33,9 +33,9 @@ export interface IssuerFixture {
   role: RoleDefinition;
   options?: JsonObject;
   /** Whether somebody who has this is let in where it leads. */
-  works(material: JsonObject): Promise<boolean>;
+  works: (material: JsonObject) => Promise<boolean>;
   /** What nobody but the holder may see of it. */
-  secretsOf(material: JsonObject): string[];
+  secretsOf: (material: JsonObject) => string[];
   /** What nobody but the issuer may see. */
   ownSecrets: string[];
   close(): Promise<void>;
