@@ -7,7 +7,6 @@ import {
   type Issuer,
   type LeaseToEnd,
   type LeaseToIssue,
-  type RevokeOutcome,
 } from '../../commands/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import { ISSUER_KINDS } from '../support/issuer-fixtures/all.ts';
@@ -23,57 +22,83 @@ import {
 /** A word of ours: it says what went wrong, and cannot quote anything. */
 const CODE = /^[a-z0-9_]{1,64}$/;
 
-describe.each(Object.values(ISSUER_KINDS))('$name', (kind) => {
-  let fixture: IssuerFixture;
-  beforeAll(async () => {
-    fixture = await kind.start();
-  });
-  afterAll(() => fixture.close());
+const KINDS = Object.values(ISSUER_KINDS);
+const IN_TARGETS = KINDS.filter(({ endedBy }) => endedBy === 'target');
+const FENCED = IN_TARGETS.filter(({ refusesLate }) => refusesLate);
+const BY_TIME = KINDS.filter(({ endedBy }) => endedBy === 'time');
 
-  const lease = (more: Partial<LeaseToIssue> = {}): LeaseToIssue =>
-    leaseOf(fixture.role, fixture.target, { options: fixture.options ?? {}, ...more });
-  const end = (...leases: LeaseToEnd[]) => ended(fixture.ours, fixture.target, leases);
-  const listed = async (): Promise<string[]> => (await fixture.ours.list(fixture.target)) ?? [];
+const fixtures = new Map<string, IssuerFixture>();
+beforeAll(async () => {
+  for (const kind of KINDS) fixtures.set(kind.name, await kind.start());
+});
+afterAll(async () => {
+  for (const fixture of fixtures.values()) await fixture.close();
+});
+
+const running = ({ name }: IssuerKind): IssuerFixture => {
+  const fixture = fixtures.get(name);
+  if (fixture === undefined) throw new Error(`${name} did not start`);
+  return fixture;
+};
+const leaseFor = (kind: IssuerKind, more: Partial<LeaseToIssue> = {}): LeaseToIssue => {
+  const { role, target, options = {} } = running(kind);
+  return leaseOf(role, target, { options, ...more });
+};
+const endFor = (kind: IssuerKind, leases: readonly LeaseToEnd[]) =>
+  ended(running(kind).ours, running(kind).target, leases);
+const listFor = async (kind: IssuerKind): Promise<string[]> =>
+  (await running(kind).ours.list(running(kind).target)) ?? [];
+
+describe.each(KINDS)('$name', (kind) => {
+  const lease = (more: Partial<LeaseToIssue> = {}): LeaseToIssue => leaseFor(kind, more);
+  const end = (...leases: LeaseToEnd[]) => endFor(kind, leases);
 
   it('gives what works, and something new each time', async () => {
     const held = lease();
-    const first = await fixture.ours.issue(held);
-    expect(await fixture.works(first.material)).toBe(true);
-    const second = await fixture.ours.issue({ ...held, attempt: 2 });
-    expect(await fixture.works(second.material)).toBe(true);
-    expect(await fixture.works(first.material)).toBe(!kind.replaces);
+    const first = await running(kind).ours.issue(held);
+    expect(await running(kind).works(first.material)).toBe(true);
+    const second = await running(kind).ours.issue({ ...held, attempt: 2 });
+    expect(await running(kind).works(second.material)).toBe(true);
+    expect(await running(kind).works(first.material)).toBe(!kind.replaces);
     if (kind.endedBy === 'lease') return;
-    expect(fixture.secretsOf(second.material)).not.toEqual(fixture.secretsOf(first.material));
+    expect(running(kind).secretsOf(second.material)).not.toEqual(
+      running(kind).secretsOf(first.material),
+    );
     await end(toEnd(held, first, second));
   });
 
   it('says of what kind it is, and holds a secret that nobody guesses', async () => {
     const held = lease();
-    const issued = await fixture.ours.issue(held);
+    const issued = await running(kind).ours.issue(held);
     expect(issued.material['kind']).toBe(kind.name);
-    expect(fixture.secretsOf(issued.material).every((secret) => secret.length >= 20)).toBe(true);
+    expect(
+      running(kind)
+        .secretsOf(issued.material)
+        .every((secret) => secret.length >= 20),
+    ).toBe(true);
     await end(toEnd(held, issued));
   });
 
   it('says nothing of a secret in what it answers or throws', async () => {
     const held = lease();
-    const issued = await fixture.ours.issue(held);
+    const issued = await running(kind).ours.issue(held);
     const said: unknown[] = [await end(toEnd(held, issued))];
-    for (const issuer of [fixture.ours, fixture.down, fixture.theirs])
+    const { ours, down, theirs } = running(kind);
+    for (const issuer of [ours, down, theirs])
       if (issuer)
         said.push(
           await issuer.issue(lease({ issueBy: 'never' })).catch((error: unknown) => error),
-          await issuer.revoke(fixture.target, [toEnd(held, issued)]),
+          await issuer.revoke(running(kind).target, [toEnd(held, issued)]),
           await issuer
-            .verifyDead(fixture.target, [toEnd(held, issued)])
+            .verifyDead(running(kind).target, [toEnd(held, issued)])
             .catch((error: unknown) => error),
-          await issuer.list(fixture.target).catch((error: unknown) => error),
+          await issuer.list(running(kind).target).catch((error: unknown) => error),
         );
     const everything = inspect(
       said.filter((each) => !isIssued(each)),
       { depth: 12, showHidden: true, maxStringLength: null, maxArrayLength: null },
     );
-    for (const secret of [...fixture.secretsOf(issued.material), ...fixture.ownSecrets])
+    for (const secret of [...running(kind).secretsOf(issued.material), ...running(kind).ownSecrets])
       expect(everything).not.toContain(secret);
   });
 
@@ -83,27 +108,39 @@ describe.each(Object.values(ISSUER_KINDS))('$name', (kind) => {
       expect((await end(...never)).map(({ isOver }) => isOver)).toEqual([true, true]);
     expect(await end()).toEqual([]);
   });
-
-  if (kind.endedBy === 'target') targetLaws(kind, () => fixture, lease, end, listed);
-  if (kind.endedBy === 'time')
-    it('I3: what cannot be taken back says so, and when to look again', async () => {
-      const held = lease();
-      const issued = await fixture.ours.issue(held);
-      const [outcome] = await end(toEnd(held, issued));
-      expect(outcome).toMatchObject({ isOver: false, code: 'not_revocable' });
-      expect(Date.parse(outcome?.tryAt ?? '')).toBeGreaterThan(Date.now());
-    });
 });
 
-function targetLaws(
-  kind: IssuerKind,
-  running: () => IssuerFixture,
-  lease: (more?: Partial<LeaseToIssue>) => LeaseToIssue,
-  end: (...leases: LeaseToEnd[]) => Promise<(RevokeOutcome & { isOver: boolean })[]>,
-  listed: () => Promise<string[]>,
-): void {
+describe.each(BY_TIME)('$name', (kind) => {
+  it('I3: what cannot be taken back says so, and when to look again', async () => {
+    const held = leaseFor(kind);
+    const issued = await running(kind).ours.issue(held);
+    const [outcome] = await endFor(kind, [toEnd(held, issued)]);
+    expect(outcome).toMatchObject({ isOver: false, code: 'not_revocable' });
+    expect(Date.parse(outcome?.tryAt ?? '')).toBeGreaterThan(Date.now());
+  });
+});
+
+describe.each(FENCED)('$name', (kind) => {
+  it('makes nothing after its time, and nothing for an attempt that a later one overtook', async () => {
+    const { ours, works } = running(kind);
+    const late = leaseFor(kind, { issueBy: inSeconds(-2) });
+    await expect(ours.issue(late)).rejects.toMatchObject({ code: 'too_late' });
+    expect(await listFor(kind)).not.toContain(late.credential);
+    const held = leaseFor(kind, { attempt: 2 });
+    const issued = await ours.issue(held);
+    await expect(ours.issue({ ...held, attempt: 1 })).rejects.toMatchObject({ code: 'superseded' });
+    expect(await works(issued.material)).toBe(true);
+    await endFor(kind, [toEnd(held, issued)]);
+  });
+});
+
+describe.each(IN_TARGETS)('$name', (kind) => {
+  const lease = (more: Partial<LeaseToIssue> = {}): LeaseToIssue => leaseFor(kind, more);
+  const end = (...leases: LeaseToEnd[]) => endFor(kind, leases);
+  const listed = (): Promise<string[]> => listFor(kind);
+
   it('I3: a revoked credential works no more, whatever of it was revoked before, and its neighbours work on', async () => {
-    const { ours, works } = running();
+    const { ours, works } = running(kind);
     const [held, neighbour] = [lease(), lease()];
     const issued = await ours.issue(held);
     const kept = await ours.issue(neighbour);
@@ -118,7 +155,7 @@ function targetLaws(
   });
 
   it('I3: everything that was made for a lease ends with it', async () => {
-    const { ours, works } = running();
+    const { ours, works } = running(kind);
     const held = lease();
     const first = await ours.issue(held);
     const second = await ours.issue({ ...held, attempt: 2 });
@@ -127,7 +164,7 @@ function targetLaws(
   });
 
   it('I3: is never said to be gone while it works', async () => {
-    const { ours, works, target } = running();
+    const { ours, works, target } = running(kind);
     const held = lease();
     const issued = await ours.issue(held);
     expect(await ours.verifyDead(target, [toEnd(held, issued)])).toEqual(['alive']);
@@ -138,7 +175,7 @@ function targetLaws(
   });
 
   it('I3: issuing and revoking at once leave nothing that works once revoking has said it is over', async () => {
-    const { ours, works } = running();
+    const { ours, works } = running(kind);
     for (let round = 0; round < 4; round += 1) {
       const held = lease();
       const [issued] = await Promise.all([
@@ -154,7 +191,7 @@ function targetLaws(
   });
 
   it('I3: revoking twice at once ends in one that is gone', async () => {
-    const { ours, works, target } = running();
+    const { ours, works, target } = running(kind);
     const held = lease();
     const issued = await ours.issue(held);
     const both = await Promise.all([1, 2].map(() => end(toEnd(held, issued))));
@@ -163,23 +200,8 @@ function targetLaws(
     expect(await ours.verifyDead(target, [toEnd(held, issued)])).toEqual(['gone']);
   });
 
-  if (kind.refusesLate)
-    it('makes nothing after its time, and nothing for an attempt that a later one overtook', async () => {
-      const { ours, works } = running();
-      const late = lease({ issueBy: inSeconds(-2) });
-      await expect(ours.issue(late)).rejects.toMatchObject({ code: 'too_late' });
-      expect(await listed()).not.toContain(late.credential);
-      const held = lease({ attempt: 2 });
-      const issued = await ours.issue(held);
-      await expect(ours.issue({ ...held, attempt: 1 })).rejects.toMatchObject({
-        code: 'superseded',
-      });
-      expect(await works(issued.material)).toBe(true);
-      await end(toEnd(held, issued));
-    });
-
   it('I3: a sweep finds what is ours, what no lease knows as well, and nothing once it is ended', async () => {
-    const { ours, target } = running();
+    const { ours, target } = running(kind);
     const held = lease();
     await ours.issue(held);
     if ((await ours.list(target)) === null) return;
@@ -189,7 +211,7 @@ function targetLaws(
   });
 
   it('I3: ends nothing of another deployment', async () => {
-    const { ours, theirs, works, target } = running();
+    const { ours, theirs, works, target } = running(kind);
     if (theirs === null) return;
     const held = lease();
     const issued = await theirs.issue(held);
@@ -203,7 +225,7 @@ function targetLaws(
   });
 
   it('I3: a target out of reach is said to be, for each lease, and nothing is said to be over', async () => {
-    const { down, target } = running();
+    const { down, target } = running(kind);
     if (down === null) return;
     expect(await refusalOf(down.issue(lease()))).toMatch(CODE);
     const leases = withoutHandles([newId('credential'), newId('credential')]);
@@ -219,12 +241,12 @@ function targetLaws(
   });
 
   it('I3: a target that policy no longer has is said to be out of reach', async () => {
-    const { ours, target } = running();
+    const { ours, target } = running(kind);
     const gone = { ...target, definition: null };
     const [outcome] = await ended(ours, gone, withoutHandles([newId('credential')]));
     expect(outcome).toMatchObject({ isOver: false, code: 'target_not_configured' });
   });
-}
+});
 
 const toEnd = (held: LeaseToIssue, ...issued: readonly Issued[]): LeaseToEnd => ({
   credential: held.credential,
