@@ -5,7 +5,7 @@ import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql
 import type { Shadowed } from '../../domain/sql-shadows.ts';
 import { hasSchema } from '../../domain/sql-tokens.ts';
 import { leaseOfLogin } from '../issuers/login.ts';
-import { ISSUER_STATEMENTS } from '../issuers/postgres.ts';
+import { ISSUER_STATEMENTS } from '../issuers/postgres-blocks.ts';
 
 /** What a control stands in front of, in one target: tables by their names with their schemas. */
 export interface Coverage {

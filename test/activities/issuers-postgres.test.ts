@@ -254,6 +254,25 @@ describe('I3: revoking', () => {
     }
   });
 
+  it('I3: takes away what a login gave itself, in what its group owns as well', async () => {
+    const group = `owners_${randomBytes(4).toString('hex')}`;
+    await root.unsafe(`CREATE ROLE ${group} NOLOGIN; CREATE TABLE ${group} (a int)`);
+    await root.unsafe(`GRANT CONNECT ON DATABASE ${sample.database} TO ${group}`);
+    await root.unsafe(
+      `GRANT ${group} TO countersign_issuer WITH ADMIN OPTION, INHERIT FALSE, SET FALSE`,
+    );
+    await root.unsafe(`ALTER TABLE ${group} OWNER TO ${group}`);
+    const held = lease({}, [group]);
+    const material = await made(ours, held);
+    expect(await runs(material, `GRANT ALL ON ${group} TO ${loginName(held.credential)}`)).toBe(
+      'ran',
+    );
+    expect(await runs(material, `SELECT lo_from_bytea(0, 'kept')`)).toBe('ran');
+    expect(await end(ours, held.credential)).toMatchObject([{ code: null, isOver: true }]);
+    expect(await roleIn(held.credential)).toBeNull();
+    await root.unsafe(`DROP TABLE ${group}; DROP OWNED BY ${group}; DROP ROLE ${group}`);
+  });
+
   it('I3: at the same moment from two sides ends in one gone login', async () => {
     const held = lease();
     await ours.issue(held);
