@@ -29,5 +29,8 @@ export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<M
 function isMaterial(value: unknown): value is Material {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'jwt') return 'token' in value && typeof value.token === 'string';
-  return value.kind === 'postgres' && 'url' in value && typeof value.url === 'string';
+  return isLogin(value.kind) && 'url' in value && typeof value.url === 'string';
 }
+
+const isLogin = (kind: unknown): boolean =>
+  kind === 'postgres' || kind === 'mysql' || kind === 'redis';

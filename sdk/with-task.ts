@@ -5,7 +5,15 @@ import type { Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
 import type { TaskOrder } from './tasks.ts';
-import type { AccessRequest, JwtMaterial, Material, PostgresMaterial, Task } from './types.ts';
+import type {
+  AccessRequest,
+  JwtMaterial,
+  Material,
+  MysqlMaterial,
+  PostgresMaterial,
+  RedisMaterial,
+  Task,
+} from './types.ts';
 
 /** A task to start, and what to do while people decide. */
 export interface WithTaskOptions extends TaskOrder {
@@ -33,8 +41,12 @@ export interface RunningTask {
   deadline_at: string;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
-  /** The same, for a role that is a database login. */
+  /** The same, for a role that is a login to a PostgreSQL. */
   postgres(role: string, wish?: CredentialWish): Promise<PostgresMaterial>;
+  /** The same, for a role that is a login to a MySQL or MariaDB. */
+  mysql(role: string, wish?: CredentialWish): Promise<MysqlMaterial>;
+  /** The same, for a role that is a login to a Redis. */
+  redis(role: string, wish?: CredentialWish): Promise<RedisMaterial>;
   /** The same, for a role that is a signed token. */
   jwt(role: string, wish?: CredentialWish): Promise<JwtMaterial>;
 }
@@ -103,6 +115,8 @@ function runningTask(
     deadline_at: task.deadline_at,
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
+    mysql: async (role, wish) => ofKind(await credential(role, wish), 'mysql', role),
+    redis: async (role, wish) => ofKind(await credential(role, wish), 'redis', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
   };
 }

@@ -108,10 +108,6 @@ BEGIN
       EXECUTE format('GRANT %I TO %I', login, estate);
       EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
     END IF;
-    -- As itself: where a group of its owns something, it could grant itself rights there that only it can take back.
-    EXECUTE format('SET LOCAL ROLE %I', login);
-    EXECUTE format('DROP OWNED BY %I', login);
-    RESET ROLE;
     EXECUTE format('DROP OWNED BY %I', login);
   END IF;
 END $$`;

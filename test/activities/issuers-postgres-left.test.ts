@@ -148,7 +148,7 @@ describe('I3: a login is gone, on a version before 16 and with passwords kept as
       'LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE',
       `PREPARE TRANSACTION '${name.replaceAll("'", "''")}'`,
     ];
-    expect(await runs(material, [`${prepares.join('; ')}`], database)).toBe('ran');
+    expect(await runs(material, [prepares.join('; ')], database)).toBe('ran');
     expect(await root`select 1 from pg_prepared_xacts`).toHaveLength(1);
     expect(await end(credential)).toMatchObject([{ code: null, isOver: true }]);
     expect(await root`select 1 from pg_prepared_xacts`).toHaveLength(0);

@@ -45,7 +45,7 @@ export async function startOlderPostgres(otherDatabase: string): Promise<OlderPo
     await run('chown', ['postgres', folder]);
   }
   const as = asRoot ? ['setpriv', '--reuid=postgres', '--regid=postgres', '--clear-groups'] : [];
-  const [initdb = '', ...initdbArgs] = [...as, path.join(binaries, 'initdb')];
+  const [initdb, ...initdbArgs] = [...as, path.join(binaries, 'initdb')];
   const data = path.join(folder, 'data');
   // Passwords as older installations keep them; ours bring their own.
   const cluster = ['-D', data, '-U', 'root', '--auth-local=trust', '--auth-host=md5', '--no-sync'];
