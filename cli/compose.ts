@@ -12,6 +12,8 @@ import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { redisIssuer } from '../activities/issuers/redis.ts';
+import { x509Issuer } from '../activities/issuers/x509.ts';
+import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -20,14 +22,19 @@ import { installation } from '../db/schema/index.ts';
 import { digestOf } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openKeyring, type Keyring } from '../keys/keyring.ts';
-import { crashPoints, type Config } from './config.ts';
+import type { KeyDriver } from '../keys/signer.ts';
+import { openTokenKeys } from '../keys/tokens.ts';
+import { crashPoints, isLoopback, type Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 import { MIGRATIONS } from './package.ts';
+import { openSigning } from './signing.ts';
 
 export interface Service {
   config: Config;
   db: Database;
   keys: Keyring;
+  /** Where new keys that sign are made. */
+  keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
   log: Log;
@@ -56,28 +63,46 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
+  const signing = await openSigning(config, keys.vault, db, name, log);
+  const tokens = openTokenKeys(signing.ring);
   const mark = deploymentMark(facts);
   const postgres = postgresIssuer(config.secret, mark);
   const mysql = mysqlIssuer(config.secret, mark);
+  const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
+  const authorities = openAuthorities({
+    unit,
+    db: signing.db,
+    ring: signing.authorities,
+    drivers: signing.drivers,
+  });
   const deps: Deps = {
-    db,
-    installation: facts,
-    vault: keys.vault,
-    crashPoint: crashPoints(config),
-    tokens: keys.tokens,
+    ...unit,
+    tokens,
+    authorities,
     policies: new Map(),
     issuers: {
-      jwt: jwtIssuer(keys.tokens, facts.issuer),
+      jwt: jwtIssuer(tokens, facts.issuer),
       mysql,
       postgres,
       redis: redisIssuer(config.secret, mark),
+      x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
   };
   const close = async (): Promise<void> => {
     await Promise.all([mysql.close(), postgres.close()]);
+    await signing.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+  return {
+    config,
+    db,
+    keys,
+    keyDriver: signing.driver,
+    deps,
+    egress: openEgress(egressPolicy(config)),
+    log,
+    close,
+  };
 }
 
 export function requireDatabase(config: Config): string {
@@ -110,9 +135,6 @@ const egressPolicy = (config: Config): EgressPolicy => ({
   allow: config.egressAllow,
   loopback: isLoopback(config.host),
 });
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 /** Refuses callback addresses that would be refused when the time comes. */
 export const callbackCheck =

@@ -45,6 +45,7 @@ export const REFUSAL_CODES = [
   'ttl_too_long',
   'option_refused',
   'seal_key_invalid',
+  'csr_invalid',
   'callback_refused',
   'policy_invalid',
   'target_unavailable',

@@ -5,12 +5,14 @@ import type { AccessKind } from './kind.ts';
 import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 import { redisAccess, redisRole, redisTarget } from './redis.ts';
+import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
   postgresRole,
   mysqlRole,
   redisRole,
   jwtRole,
+  x509Role,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
@@ -27,10 +29,14 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   mysql: mysqlAccess,
   postgres: postgresAccess,
   redis: redisAccess,
+  x509: x509Access,
 };
 
 /** Targets that no policy defines: there we issue on our own authority. */
-export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([[OWN_TOKENS, 'jwt']]);
+export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([
+  [OWN_TOKENS, 'jwt'],
+  [OWN_CERTIFICATES, 'x509'],
+]);
 
 export const isIssuerName = (name: string): name is IssuerName => Object.hasOwn(KINDS, name);
 

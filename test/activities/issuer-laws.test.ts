@@ -22,14 +22,13 @@ import {
 /** A word of ours: it says what went wrong, and cannot quote anything. */
 const CODE = /^[a-z0-9_]{1,64}$/;
 
-const KINDS = Object.values(ISSUER_KINDS);
-const IN_TARGETS = KINDS.filter(({ endedBy }) => endedBy === 'target');
+const IN_TARGETS = ISSUER_KINDS.filter(({ endedBy }) => endedBy === 'target');
 const FENCED = IN_TARGETS.filter(({ refusesLate }) => refusesLate);
-const BY_TIME = KINDS.filter(({ endedBy }) => endedBy === 'time');
+const BY_TIME = ISSUER_KINDS.filter(({ endedBy }) => endedBy === 'time');
 
 const fixtures = new Map<string, IssuerFixture>();
 beforeAll(async () => {
-  for (const kind of KINDS) fixtures.set(kind.name, await kind.start());
+  for (const kind of ISSUER_KINDS) fixtures.set(kind.name, await kind.start());
 });
 afterAll(async () => {
   for (const fixture of fixtures.values()) await fixture.close();
@@ -49,7 +48,7 @@ const endFor = (kind: IssuerKind, leases: readonly LeaseToEnd[]) =>
 const listFor = async (kind: IssuerKind): Promise<string[]> =>
   (await running(kind).ours.list(running(kind).target)) ?? [];
 
-describe.each(KINDS)('$name', (kind) => {
+describe.each(ISSUER_KINDS)('$name', (kind) => {
   const lease = (more: Partial<LeaseToIssue> = {}): LeaseToIssue => leaseFor(kind, more);
   const end = (...leases: LeaseToEnd[]) => endFor(kind, leases);
 

@@ -1,8 +1,9 @@
 // Tokens of our own. No target is asked: what ends them is our lease, from which introspection answers.
 import { jwtIssuer } from '../../../activities/issuers/jwt.ts';
 import { jwtRole, OWN_TOKENS } from '../../../commands/access/jwt.ts';
-import { ACCESS_TOKEN, makeTokenKey, openTokenKeys } from '../../../keys/tokens.ts';
+import { ACCESS_TOKEN } from '../../../keys/tokens.ts';
 import { text } from '../client.ts';
+import { fileKey, tokensOf } from '../signing.ts';
 import { anyRole, type IssuerKind } from './fixture.ts';
 
 const ISSUER = 'https://issuer.example';
@@ -14,8 +15,8 @@ export const jwtKind: IssuerKind = {
   replaces: false,
   refusesLate: false,
   start: async () => {
-    const stored = await makeTokenKey('2026-11-21T00:00:00.000Z');
-    const keys = await openTokenKeys([stored]);
+    const filed = await fileKey('active');
+    const keys = await tokensOf([filed]);
     return {
       ours: jwtIssuer(keys, ISSUER),
       theirs: null,
@@ -25,7 +26,7 @@ export const jwtKind: IssuerKind = {
       works: async (material) =>
         (await keys.verify(text(material['token']), ACCESS_TOKEN, ISSUER, AUDIENCE)) !== null,
       secretsOf: (material) => [text(material['token'])],
-      ownSecrets: [text(stored.jwk.d)],
+      ownSecrets: [filed.privateKey.export({ format: 'jwk' }).d ?? ''],
       close: () => Promise.resolve(),
     };
   },
