@@ -35,5 +35,8 @@ export async function unseal(sealed: string, sealKey: PrivateJwk): Promise<unkno
 function isMaterial(value: unknown): value is Material {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'jwt') return 'token' in value && typeof value.token === 'string';
-  return value.kind === 'postgres' && 'url' in value && typeof value.url === 'string';
+  return isLogin(value.kind) && 'url' in value && typeof value.url === 'string';
 }
+
+const isLogin = (kind: unknown): boolean =>
+  kind === 'postgres' || kind === 'mysql' || kind === 'redis';

@@ -171,6 +171,32 @@ export interface PostgresMaterial {
   url: string;
 }
 
+/** A login to a MySQL or MariaDB. */
+export interface MysqlMaterial {
+  kind: 'mysql';
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+  password: string;
+  /** Whether the server lets the login in over TLS only. */
+  tls: boolean;
+  /** All of the above but `tls` as one connection string. */
+  url: string;
+}
+
+/** A login to a Redis. */
+export interface RedisMaterial {
+  kind: 'redis';
+  host: string;
+  port: number;
+  username: string;
+  password: string;
+  tls: boolean;
+  /** All of the above as one connection string: `rediss:` where it takes TLS. */
+  url: string;
+}
+
 /** A signed token for somebody else's API. */
 export interface JwtMaterial {
   kind: 'jwt';
@@ -178,7 +204,7 @@ export interface JwtMaterial {
 }
 
 /** The secret itself, opened. */
-export type Material = PostgresMaterial | JwtMaterial;
+export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
 
 /** One statement that was run for an agent. */
 export interface Run {
