@@ -19,6 +19,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
 import {
@@ -67,6 +68,7 @@ export const ROUTES: readonly Route[] = [
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
+  ...receiverRoutes,
   ...administrationRoutes,
   ...slackRoutes,
   ...operationRoutes,

@@ -60,6 +60,9 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     nextTryAt: null,
     lastError: null,
     endedAt: null,
+    fingerprints: [],
+    leak: null,
+    leakedAt: null,
   };
   await unit.sql.insert(credential).values(row);
   emitIntended(unit, row);

@@ -110,6 +110,7 @@ export const EVENTS = {
     private: [],
   },
   'credential.resealed': { public: ['credential', 'attempt', 'seal_thumbprint'], private: [] },
+  'credential.delivered': { public: ['credential', 'delivery', 'kind'], private: ['path', 'host'] },
   'credential.collected': { public: ['credential'], private: [] },
   'credential.abandoned': { public: ['credential', 'seen_gone'], private: [] },
   'credential.revoke_intended': { public: ['credential', 'because', 'by'], private: ['reason'] },
@@ -145,6 +146,28 @@ export const EVENTS = {
     private: ['reason'],
   },
   'review.closed': { public: ['kept', 'revoked', 'undecided'], private: [] },
+  'receiver.added': {
+    public: ['receiver', 'kind', 'signals', 'wise', 'reasons', 'by'],
+    private: ['url'],
+  },
+  'receiver.changed': { public: ['receiver', 'state', 'because', 'by'], private: [] },
+  'receiver.removed': { public: ['receiver', 'undelivered', 'by'], private: [] },
+  'receiver.tested': { public: ['receiver', 'delivery', 'by'], private: [] },
+  'receiver.delivery_failed': {
+    public: ['receiver', 'delivery', 'signal', 'attempts', 'code'],
+    private: [],
+  },
+  'scanner.added': { public: ['scanner', 'kind', 'policy', 'by'], private: ['name'] },
+  'scanner.removed': { public: ['scanner', 'by'], private: [] },
+  'leak.reported': {
+    public: ['leak', 'scanner', 'looked_for', 'matches', 'seen_at', 'by'],
+    private: ['source', 'where'],
+  },
+  'leak.matched': {
+    public: ['leak', 'credential', 'proof', 'outcome', 'agent_suspended'],
+    private: [],
+  },
+  'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'report.read': { public: ['report', 'by'], private: [] },
 } as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;

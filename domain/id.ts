@@ -14,6 +14,12 @@ const PREFIXES = {
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',
+  receiver: 'rcv',
+  signal: 'sig',
+  scanner: 'scn',
+  leak: 'lek',
+  placement: 'plc',
+  triggerSource: 'trs',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -14,8 +14,8 @@ import {
 } from 'jose';
 
 export interface TokenKeys {
-  /** Signs claims as a token of this type. */
-  sign(type: string, claims: JWTPayload & { exp: number }): Promise<string>;
+  /** Signs claims as a token of this type. What has no end tells of an event, and gives nobody anything (RFC 8417). */
+  sign(type: string, claims: JWTPayload & ({ exp: number } | { events: object })): Promise<string>;
   /** The claims of one of our tokens of this type for this audience, or null. */
   verify(
     token: string,
@@ -54,7 +54,7 @@ export async function openTokenKeys(stored: readonly StoredTokenKey[]): Promise<
     sign: (type, claims) =>
       new SignJWT(claims)
         .setProtectedHeader({ alg: 'ES256', typ: type, kid: newest.kid })
-        .setIssuedAt()
+        .setIssuedAt(claims.iat)
         .setJti(claims.jti ?? randomUUID())
         .sign(privateKey),
     verify: async (token, type, issuer, audience) => {

@@ -75,7 +75,54 @@ CREATE TABLE "credential" (
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"next_try_at" timestamp(3) with time zone,
 	"last_error" text,
-	"ended_at" timestamp(3) with time zone
+	"ended_at" timestamp(3) with time zone,
+	"fingerprints" text[] DEFAULT '{}' NOT NULL,
+	"leak" text collate "C",
+	"leaked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "leak" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"source" text NOT NULL,
+	"scanner" text collate "C",
+	"place" text,
+	"seen_at" timestamp(3) with time zone,
+	"looked_for" text[] NOT NULL,
+	"reported_by" jsonb NOT NULL,
+	"reported_at" timestamp(3) with time zone NOT NULL,
+	"closed_at" timestamp(3) with time zone,
+	"seconds" integer
+);
+--> statement-breakpoint
+CREATE TABLE "leak_match" (
+	"leak" text collate "C" NOT NULL,
+	"subject" text NOT NULL,
+	"credential" text collate "C",
+	"agent" text collate "C" NOT NULL,
+	"proof" text NOT NULL,
+	"outcome" text NOT NULL,
+	"agent_suspended" boolean NOT NULL,
+	CONSTRAINT "leak_match_leak_subject_pk" PRIMARY KEY("leak","subject")
+);
+--> statement-breakpoint
+CREATE TABLE "placement" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"credential" text collate "C" NOT NULL,
+	"kind" text NOT NULL,
+	"path" text NOT NULL,
+	"host" text,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "scanner" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"kind" text NOT NULL,
+	"policy" text NOT NULL,
+	"public_keys" jsonb NOT NULL,
+	"sealed" "bytea",
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "event" (
@@ -325,6 +372,38 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "receiver" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"kind" text NOT NULL,
+	"url" text NOT NULL,
+	"audience" text NOT NULL,
+	"signals" text[] NOT NULL,
+	"state" text NOT NULL,
+	"because" text,
+	"wise" boolean NOT NULL,
+	"reasons" boolean NOT NULL,
+	"token" "bytea",
+	"failing_since" timestamp(3) with time zone,
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "signal_delivery" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"receiver" text collate "C" NOT NULL,
+	"event" text collate "C",
+	"signal" text NOT NULL,
+	"form" text NOT NULL,
+	"subject" text NOT NULL,
+	"nonce" text,
+	"state" text NOT NULL,
+	"attempts" integer NOT NULL,
+	"next_try_at" timestamp(3) with time zone,
+	"tries" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -346,7 +425,10 @@ CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> stat
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
+CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint
+CREATE INDEX "placement_credential" ON "placement" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
 CREATE INDEX "event_request" ON "event" USING btree ("request","id");--> statement-breakpoint
 CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-breakpoint
@@ -362,4 +444,8 @@ CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");-->
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
-CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");
+CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "signal_delivery_receiver" ON "signal_delivery" USING btree ("receiver","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "signal_delivery_once" ON "signal_delivery" USING btree ("receiver","event","form");
