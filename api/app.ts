@@ -13,6 +13,8 @@ import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
+import { leakScannerRoutes } from './leak-scanners.ts';
+import { leakRoutes } from './leaks.ts';
 import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
@@ -69,6 +71,8 @@ export const ROUTES: readonly Route[] = [
   ...eventRoutes,
   ...logRoutes,
   ...receiverRoutes,
+  ...leakRoutes,
+  ...leakScannerRoutes,
   ...administrationRoutes,
   ...slackRoutes,
   ...operationRoutes,

@@ -20,6 +20,7 @@ import { credential } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
 import { groupsAfter } from '../domain/approval.ts';
 import { shownDigest } from '../domain/card.ts';
+import { secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 
@@ -93,6 +94,11 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
   ended_at: row.endedAt,
+  leaked_at: row.leakedAt,
+  seconds_to_dead:
+    row.leakedAt === null || row.endedAt === null
+      ? null
+      : Math.max(0, secondsBetween(row.leakedAt, row.endedAt)),
 });
 
 /** With the sealed material: only in the answer to whoever asked for it. */

@@ -179,6 +179,11 @@ export const credential = z
     attempts: z.int(),
     next_try_at: instant.nullable(),
     ended_at: instant.nullable(),
+    leaked_at: instant.nullable(),
+    seconds_to_dead: z
+      .number()
+      .nullable()
+      .meta({ description: 'From the report that it leaked until it was seen gone' }),
   })
   .meta({ id: 'Credential' });
 

@@ -7,10 +7,10 @@ import { asJson } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { sameJson, type JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { readPublicKey, sealTo, type PublicKey } from '../keys/public-key.ts';
+import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
-import { makeMaterial, whyNotMade } from './issue.ts';
-import { reissueLease } from './leases.ts';
+import { makeMaterial, sealMaterial, whyNotMade } from './issue.ts';
+import { reissueLease, type SealedMaterial } from './leases.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { refuseUse, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
@@ -48,9 +48,9 @@ export async function collectCredential(
   if (plan.kind === 'answer') return plan.answer;
   if (plan.kind === 'refused') return plan.refusal;
   deps.crashPoint('collect:unsealed');
-  let sealed: string;
+  let sealed: SealedMaterial;
   try {
-    sealed = await sealTo(plan.sealTo, await makeMaterial(deps, plan.lease));
+    sealed = await sealMaterial(deps, plan.sealTo, await makeMaterial(deps, plan.lease));
   } catch (error) {
     // The lease stays as it is, without material: whoever collects next has it made again.
     await transact(deps, call, (unit) => releaseKey(unit, once));
@@ -118,7 +118,7 @@ async function finishReseal(
   deps: Deps,
   collection: Collection,
   lease: CredentialRow,
-  sealed: string,
+  { sealed, fingerprints }: SealedMaterial,
   answer: Answering,
 ): Promise<Exclude<Plan, { kind: 'reseal' }>> {
   const row = await lockRequest(unit, collection.request);
@@ -126,7 +126,8 @@ async function finishReseal(
   if (refusal) return refused(refusal);
   const [resealed] = await unit.sql
     .update(credential)
-    .set({ sealed })
+    // The password that was replaced was sealed to somebody all the same.
+    .set({ sealed, fingerprints: [...lease.fingerprints, ...fingerprints] })
     .where(
       and(
         eq(credential.id, lease.id),

@@ -6,9 +6,10 @@ import { agent } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
+import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Deps } from './deps.ts';
 import type { LeaseToIssue } from './issuer.ts';
-import { abandonLease, activateLease } from './leases.ts';
+import { abandonLease, activateLease, type SealedMaterial } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
 import { transact, type Call } from './unit.ts';
@@ -29,10 +30,9 @@ export async function issueLease(
 ): Promise<Answer | Refusal> {
   const { lease } = order;
   deps.crashPoint('issue:intended');
-  let sealed: string;
+  let sealed: SealedMaterial;
   try {
-    const material = await makeMaterial(deps, lease);
-    sealed = await sealTo(order.sealTo, material);
+    sealed = await sealMaterial(deps, order.sealTo, await makeMaterial(deps, lease));
   } catch (error) {
     await giveUp(deps, call, order);
     return whyNotMade(lease, error);
@@ -72,6 +72,16 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
     await releaseKey(unit, order.once);
   });
 }
+
+/** What is kept of material: nothing that anybody here could read. */
+export const sealMaterial = async (
+  deps: Deps,
+  key: PublicKey['jwk'],
+  material: JsonObject,
+): Promise<SealedMaterial> => ({
+  sealed: await sealTo(key, material),
+  fingerprints: fingerprintsOf(deps.vault, material),
+});
 
 /** Has the target make what a lease stands for. Made again, it replaces what was made before. */
 export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {

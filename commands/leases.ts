@@ -5,6 +5,7 @@ import { credential, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { closeLeaksOf } from './leak-end.ts';
 import { targetOf, type RoleDefinition } from './policy-bundle.ts';
 import { aboutCredential, revokeWhere, targetWorkflow } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
@@ -139,15 +140,21 @@ export async function lockLease(unit: Unit, id: string): Promise<CredentialRow> 
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 export const asCredentialId = (id: string): Id<'credential'> => id as Id<'credential'>;
 
+/** What a target made, as we keep it: sealed for somebody else, and known again if it is found elsewhere. */
+export interface SealedMaterial {
+  sealed: string;
+  fingerprints: string[];
+}
+
 /** Compare and set: pending, by this attempt, becomes active. Null means the lease was lost meanwhile. */
 export async function activateLease(
   unit: Unit,
   lease: CredentialRow,
-  sealed: string,
+  { sealed, fingerprints }: SealedMaterial,
 ): Promise<CredentialRow | null> {
   const [row] = await unit.sql
     .update(credential)
-    .set({ state: 'active', issuedAt: unit.at, sealed })
+    .set({ state: 'active', issuedAt: unit.at, sealed, fingerprints })
     .where(
       and(
         eq(credential.id, lease.id),
@@ -272,6 +279,7 @@ export async function closeLease(
       private: {},
     });
   unit.changed(id);
+  if (row.leak !== null) await closeLeaksOf(unit, id);
   await wakeOwners(unit, row);
 }
 

@@ -82,6 +82,10 @@ export interface Credential {
   attempts: number;
   next_try_at: string | null;
   ended_at: string | null;
+  /** When it was reported to have leaked. */
+  leaked_at: string | null;
+  /** From then until it was seen gone. */
+  seconds_to_dead: number | null;
 }
 
 /** A login to a PostgreSQL database. */

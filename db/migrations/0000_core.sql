@@ -87,11 +87,11 @@ CREATE TABLE "leak" (
 	"scanner" text collate "C",
 	"place" text,
 	"seen_at" timestamp(3) with time zone,
-	"looked_for" text[] NOT NULL,
+	"looked_for" jsonb NOT NULL,
 	"reported_by" jsonb NOT NULL,
 	"reported_at" timestamp(3) with time zone NOT NULL,
 	"closed_at" timestamp(3) with time zone,
-	"seconds" integer
+	"seconds" double precision
 );
 --> statement-breakpoint
 CREATE TABLE "leak_match" (

@@ -1,5 +1,13 @@
 // Reports of leaked secrets and what they led to. No secret is kept, nor anything from which one could be guessed.
-import { boolean, index, integer, jsonb, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import {
+  boolean,
+  doublePrecision,
+  index,
+  jsonb,
+  pgTable,
+  primaryKey,
+  text,
+} from 'drizzle-orm/pg-core';
 import type { Party } from '../../domain/action.ts';
 import { bytes, id, instant } from './columns.ts';
 
@@ -26,13 +34,14 @@ export const leak = pgTable('leak', {
   scanner: id('scanner')(),
   place: text(),
   seenAt: instant('seen_at'),
-  lookedFor: text('looked_for').array().notNull(),
+  /** How many of each kind were looked for. */
+  lookedFor: jsonb('looked_for').$type<Record<string, number>>().notNull(),
   reportedBy: jsonb('reported_by').$type<Party>().notNull(),
   reportedAt: instant('reported_at').notNull(),
   /** When everything it led to was seen gone; at once if that was nothing. */
   closedAt: instant('closed_at'),
   /** From the report to seen gone; null while something is alive, and if nothing was. */
-  seconds: integer('seconds'),
+  seconds: doublePrecision(),
 });
 
 /** What a report led to: a lease, or an access token of an agent. */
