@@ -20,6 +20,7 @@ import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
+import { placementRoutes } from './placements.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
@@ -62,6 +63,7 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...placementRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...peopleRoutes,

@@ -18,3 +18,4 @@ export type SignalRow = typeof schema.signalDelivery.$inferSelect;
 export type ScannerRow = typeof schema.scanner.$inferSelect;
 export type LeakRow = typeof schema.leak.$inferSelect;
 export type LeakMatchRow = typeof schema.leakMatch.$inferSelect;
+export type PlacementRow = typeof schema.placement.$inferSelect;
