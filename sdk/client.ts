@@ -9,6 +9,7 @@ import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
+import { leakCalls, receiverCalls } from './signals.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
 import type { Introspection, ServerVersion } from './types.ts';
@@ -42,6 +43,8 @@ export interface Client {
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
   slack: ReturnType<typeof slackCalls>;
+  receivers: ReturnType<typeof receiverCalls>;
+  leaks: ReturnType<typeof leakCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
   /** Whether a token is good now (RFC 7662). */
@@ -72,6 +75,8 @@ export function openClient(options: ClientOptions): Client {
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
     slack: slackCalls(transport),
+    receivers: receiverCalls(transport),
+    leaks: leakCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),
     version: (call) => transport.get('/version', { ...call, anonymous: true }),

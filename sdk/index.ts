@@ -16,7 +16,16 @@ export {
   type PublicJwk,
 } from './keys.ts';
 export { openSealed } from './seal.ts';
-export { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from './webhook.ts';
+export {
+  verifySignal,
+  verifyWebhook,
+  type ReceivedWebhook,
+  type SignalMessage,
+  type WebhookEvent,
+} from './webhook.ts';
+export type { LeakReport, ReceiverOrder } from './signals.ts';
+export type { SignalName } from '../domain/signal.ts';
+export type * from './signal-types.ts';
 export { eachItem, type ListOptions } from './lists.ts';
 export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';

@@ -4,8 +4,10 @@ import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { evidenceCommands } from './evidence.ts';
+import { leakCommands } from './leak.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
+import { receiverCommands } from './receiver.ts';
 import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
@@ -20,5 +22,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  receiverCommands(program, terminal);
+  leakCommands(program, terminal);
   setupCommands(program, terminal);
 }

@@ -138,6 +138,7 @@ describe('an auditor', () => {
         'delete /v1/session',
         'post /oauth2/token',
         'post /slack/interactions',
+        'post /v1/leak-scanners/{id}/reports',
         // Refused by the one function that decides, which logs it.
         'post /v1/requests/{id}/votes',
       ]),

@@ -1,15 +1,23 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { leak, leakLine } from '../../api/leaks.ts';
+import type { placement } from '../../api/placements.ts';
+import type { receiver, signalDelivery } from '../../api/receivers.ts';
 import type * as shape from '../../api/schemas.ts';
 import type {
   AccessRequest,
   Agent,
   Credential,
   InvitedPerson,
+  Leak,
+  LeakLine,
   Page,
   Person,
+  Placement,
+  Receiver,
   RecordedEvent,
   RegisteredKey,
+  SignalDelivery,
   Task,
 } from '../../sdk/index.ts';
 
@@ -27,6 +35,11 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
+    expectTypeOf<z.infer<typeof receiver>>().toEqualTypeOf<Receiver>();
+    expectTypeOf<z.infer<typeof signalDelivery>>().toEqualTypeOf<SignalDelivery>();
+    expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
+    expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
+    expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
