@@ -44,7 +44,7 @@ export const leakBody = z
   .refine(({ secret, hint }) => secret !== undefined || hint !== undefined, {
     message: 'it needs a secret or a hint',
   });
-export type LeakBody = z.infer<typeof leakBody>;
+type LeakBody = z.infer<typeof leakBody>;
 
 const seen = z.object({
   at: z.string().nullable(),
@@ -143,7 +143,7 @@ const presentMatch = ({
 });
 
 /** A report with what was seen done with each credential it led to. */
-export async function presentLeak(query: Reader, read: LeakRead): Promise<JsonObject> {
+async function presentLeak(query: Reader, read: LeakRead): Promise<JsonObject> {
   const matches = await Promise.all(
     read.matches.map(async (each) => ({
       ...presentMatch(each),

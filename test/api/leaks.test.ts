@@ -11,9 +11,11 @@ import {
   newKey,
   object,
   opened,
+  person,
   text,
   vote,
   type Reply,
+  type TestPerson,
 } from '../support/client.ts';
 import { startLeakStage, type LeakStage } from '../support/leaked.ts';
 
@@ -247,6 +249,44 @@ describe('a report', () => {
     expect((await stage.report({ secret: 'another secret of somebody' }, key)).body['code']).toBe(
       'idempotency_mismatch',
     );
+  });
+});
+
+describe('the page for leaks', () => {
+  const send = (by: TestPerson, fields: Record<string, string>): Promise<Response> =>
+    fetch(`${stage.cast.service.url}/leaks`, {
+      method: 'POST',
+      redirect: 'manual',
+      headers: { cookie: by.cookie },
+      body: new URLSearchParams({ csrf_token: by.csrf, source: 'a page', ...fields }),
+    });
+
+  it('I5: takes a secret by POST alone, shows where it led, and never shows it again', async () => {
+    const adam = await person(stage.cast.service, 'Adam', [], { roles: ['admin'] });
+    const jwt = await stage.given('reports-api');
+    const secret = stage.secretOf(jwt);
+    const refused = await send(adam, { secret, where: `https://evil.example/${secret}` });
+    stage.answers.push(await refused.text());
+    expect(refused.status).toBe(400);
+    const once = randomUUID();
+    const [taken, again] = [await send(adam, { secret, once }), await send(adam, { secret, once })];
+    const place = taken.headers.get('location') ?? '';
+    expect([taken.status, again.headers.get('location')]).toEqual([303, place]);
+    expect(place).toMatch(/^\/leaks\/lek_[0-9a-z]{26}$/);
+    for (const path of [place, '/leaks']) {
+      const seen = await fetch(stage.cast.service.url + path, { headers: { cookie: adam.cookie } });
+      const html = await seen.text();
+      stage.answers.push(html);
+      expect(html).toContain(stage.cast.agent.name);
+    }
+    await eventually(async () => (await stage.stateOf(jwt.id))['state'] === 'revoked');
+  });
+
+  it('is for administrators to fill in', async () => {
+    const auditor = await person(stage.cast.service, 'Audrey', [], { roles: ['auditor'] });
+    expect((await send(auditor, { secret: 'whatever it is' })).status).toBe(403);
+    const strange = await send({ ...auditor, csrf: 'wrong' }, { secret: 'whatever it is' });
+    expect(strange.status).toBe(403);
   });
 });
 
