@@ -1,6 +1,8 @@
 // Ending leases in one target: what is due, what was abandoned, and what no lease accounts for.
+import { isIssuerName, OWN_TARGETS, type IssuerName } from '../commands/access/kinds.ts';
 import type { Deps } from '../commands/deps.ts';
-import type { RevokeOutcome, TargetRef } from '../commands/issuer.ts';
+import { openHandles } from '../commands/issue.ts';
+import type { LeaseToEnd, TargetRef } from '../commands/issuer.ts';
 import {
   beginReaping,
   closeLease,
@@ -10,9 +12,10 @@ import {
   orphansAmong,
 } from '../commands/leases.ts';
 import { readActiveBundle } from '../commands/policies.ts';
-import { OWN_TOKENS, type IssuerName } from '../commands/policy-bundle.ts';
 import { transact, type Call, type Unit } from '../commands/unit.ts';
+import type { CredentialRow } from '../db/rows.ts';
 import type { Reaped } from '../workflows/contract.ts';
+import { endCredentials, type Ended } from './ending.ts';
 
 /** Leases ended in one go: enough to be quick, few enough to finish within a heartbeat or two. */
 const BATCH_MAX = 100;
@@ -25,48 +28,63 @@ export async function reap(deps: Deps, call: Call, target: string): Promise<Reap
     return rows;
   });
   deps.crashPoint('reap:intended');
-  if (due.length > 0) {
-    const { issuer, ref } = await targetRef(deps, target, due[0]?.issuer);
-    const outcomes = await deps.issuers[issuer].revoke(
+  const [first] = due;
+  if (first) {
+    const { issuer, ref } = await targetOf(deps, target, first.issuer);
+    const ended = await endCredentials(
+      deps.issuers[issuer],
       ref,
-      due.map((row) => row.id),
+      due.map((row) => leaseToEnd(deps, row)),
     );
     deps.crashPoint('reap:revoked');
-    await record(deps, call, outcomes);
+    await record(deps, call, ended);
   }
   const next = await transact(deps, call, (unit) => nextDueAt(unit, target));
   return { nextDueAt: next, more: due.length === BATCH_MAX };
 }
 
-async function record(deps: Deps, call: Call, outcomes: readonly RevokeOutcome[]): Promise<void> {
+const leaseToEnd = (deps: Deps, row: CredentialRow): LeaseToEnd => ({
+  credential: row.id,
+  handles: openHandles(deps.vault, row),
+  diesAt: row.diesAt,
+});
+
+async function record(deps: Deps, call: Call, ended: readonly Ended[]): Promise<void> {
   await transact(deps, call, async (unit) => {
     // Sorted, so that two batches never lock the same leases in different orders.
-    for (const outcome of outcomes.toSorted((a, b) => (a.credential < b.credential ? -1 : 1)))
-      if (outcome.gone) await closeLease(unit, outcome.credential, outcome.sessionsEnded);
-      else await failLease(unit, outcome.credential, outcome.code);
+    for (const { outcome, death, isOver } of ended.toSorted((a, b) =>
+      a.outcome.credential < b.outcome.credential ? -1 : 1,
+    )) {
+      const { credential, code, sessionsEnded, tryAt } = outcome;
+      if (isOver) await closeLease(unit, credential, { sessionsEnded, seenGone: death === 'gone' });
+      else await failLease(unit, credential, code ?? 'still_there', tryAt);
+    }
   });
 }
 
 /** Compares the logins in a target with the leases and ends those that nobody leases. */
 export async function sweep(deps: Deps, call: Call, target: string): Promise<void> {
-  const { issuer, ref } = await targetRef(deps, target, undefined);
-  if (ref.definition === null) return;
+  const { issuer, ref } = await targetOf(deps, target, null);
   const found = await deps.issuers[issuer].list(ref).catch(() => null);
   // A target that cannot be asked now is asked again at the next sweep; reaping does not wait for that.
   if (found === null) return;
   const orphans = await transact(deps, call, (unit) => orphansAmong(unit, target, found));
   if (orphans.length === 0) return;
-  const outcomes = await deps.issuers[issuer].revoke(ref, orphans);
+  const ended = await endCredentials(
+    deps.issuers[issuer],
+    ref,
+    orphans.map((credential) => ({ credential, handles: [], diesAt: null })),
+  );
   await transact(deps, call, (unit) => {
-    for (const outcome of outcomes) reportOrphan(unit, target, outcome);
+    for (const each of ended) reportOrphan(unit, target, each);
     return Promise.resolve();
   });
 }
 
-function reportOrphan(unit: Unit, target: string, outcome: RevokeOutcome): void {
+function reportOrphan(unit: Unit, target: string, { outcome, isOver }: Ended): void {
   unit.emit('runtime.observed', {
     subject: outcome.credential,
-    decision: outcome.gone ? 'removed' : 'remains',
+    decision: isOver ? 'removed' : 'remains',
     detail: {
       kind: 'orphan_login',
       target,
@@ -75,7 +93,7 @@ function reportOrphan(unit: Unit, target: string, outcome: RevokeOutcome): void 
       credential: outcome.credential,
       login: 'ours',
       effect: 'login',
-      outcome: outcome.gone ? 'removed' : outcome.code,
+      outcome: isOver ? 'removed' : (outcome.code ?? 'still_there'),
       session_ref: null,
       at: unit.at,
       skew_ms: 0,
@@ -86,14 +104,14 @@ function reportOrphan(unit: Unit, target: string, outcome: RevokeOutcome): void 
 }
 
 /** The issuer and definition of a target. One that policy no longer has can only be reported as failing. */
-async function targetRef(
+async function targetOf(
   deps: Deps,
   target: string,
-  known: string | undefined,
+  issuedBy: string | null,
 ): Promise<{ issuer: IssuerName; ref: TargetRef }> {
-  if (target === OWN_TOKENS) return { issuer: 'jwt', ref: { name: target, definition: null } };
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.targets.get(target) ?? null;
-  const issuer = definition?.issuer ?? (known === 'jwt' ? 'jwt' : 'postgres');
+  const named = OWN_TARGETS.get(target) ?? definition?.issuer ?? issuedBy ?? '';
+  const issuer = isIssuerName(named) ? named : 'postgres';
   return { issuer, ref: { name: target, definition } };
 }

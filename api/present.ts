@@ -89,7 +89,7 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   issued_at: row.issuedAt,
   expires_at: row.expiresAt,
   last_used_at: row.lastUsedAt,
-  revocable: true,
+  revocable: row.revocable,
   request: row.request,
   attempts: row.attempts,
   next_try_at: row.nextTryAt,

@@ -44,6 +44,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   role_unknown: 422,
   reason_required: 422,
   ttl_too_long: 422,
+  option_refused: 422,
   seal_key_invalid: 422,
   callback_refused: 422,
   policy_invalid: 422,

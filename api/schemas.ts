@@ -162,6 +162,9 @@ export const credentialBody = z.strictObject({
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+  options: anyJson.optional().meta({
+    description: 'What the role lets you choose; see its kind of access in docs/credentials.md',
+  }),
 });
 
 export const credential = z

@@ -228,6 +228,7 @@ const ask = defineRoute({
     'role_unknown',
     'reason_required',
     'ttl_too_long',
+    'option_refused',
     'seal_key_invalid',
     'callback_refused',
     'no_approver',
@@ -251,6 +252,7 @@ const ask = defineRoute({
       ttlSeconds: body.ttl_seconds ?? null,
       reason: body.reason ?? null,
       callbackUrl: body.callback?.url ?? null,
+      options: asJsonObject(body.options ?? {}),
     };
     return requestCredential(deps, call, once, order, {
       issued: (row) => created(presentIssued(row)),

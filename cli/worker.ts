@@ -12,10 +12,10 @@ import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
 import { relayOnce } from '../activities/relay.ts';
+import { OWN_TARGETS } from '../commands/access/kinds.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
-import { OWN_TOKENS } from '../commands/policy-bundle.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
@@ -297,7 +297,7 @@ async function readKept(file: string): Promise<string | null> {
 async function wakeTargets(service: Service): Promise<void> {
   const bundle = await readActiveBundle(service.db.query, service.deps.policies);
   await transact(service.deps, asLoop('start'), (unit) => {
-    for (const target of [OWN_TOKENS, ...bundle.targets.keys()])
+    for (const target of [...OWN_TARGETS.keys(), ...bundle.targets.keys()])
       unit.wake('target', targetWorkflow(target));
     return Promise.resolve();
   });

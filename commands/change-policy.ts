@@ -7,6 +7,7 @@ import type { Digest } from '../domain/digest.ts';
 import type { EventFacts } from '../domain/event.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
+import type { TargetDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import { isStillApproved } from './permits.ts';
 import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
@@ -55,8 +56,9 @@ export async function whyTargetsMayNotMove(
   before: PolicyBundle,
   next: PolicyBundle,
 ): Promise<Refusal | null> {
-  for (const [target, { url_from: from }] of before.targets) {
-    if (next.targets.get(target)?.url_from === from) continue;
+  for (const [target, definition] of before.targets) {
+    const after = next.targets.get(target);
+    if (after && placeOf(after) === placeOf(definition)) continue;
     const alive = await unit.sql.$count(
       credential,
       and(eq(credential.target, target), inArray(credential.state, [...ALIVE])),
@@ -69,6 +71,16 @@ export async function whyTargetsMayNotMove(
       );
   }
   return null;
+}
+
+/** Which server a target is, and by which right we are there; how it is watched may change at any time. */
+function placeOf(definition: TargetDefinition): string {
+  const watching = ['observer_url_from', 'grade', 'application_logins'];
+  return JSON.stringify(
+    Object.entries(definition)
+      .filter(([member]) => !watching.includes(member))
+      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  );
 }
 
 async function supersede(unit: Unit, row: RequestRow, version: Digest): Promise<void> {

@@ -9,8 +9,8 @@ import { sameJson, type JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
-import { makeMaterial, sealMaterial, whyNotMade } from './issue.ts';
-import { reissueLease, type SealedMaterial } from './leases.ts';
+import { makeCredential, whyNotMade, type Made } from './issue.ts';
+import { reissueLease } from './leases.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { refuseUse, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
@@ -48,9 +48,9 @@ export async function collectCredential(
   if (plan.kind === 'answer') return plan.answer;
   if (plan.kind === 'refused') return plan.refusal;
   deps.crashPoint('collect:unsealed');
-  let sealed: SealedMaterial;
+  let made: Made;
   try {
-    sealed = await sealMaterial(deps, plan.sealTo, await makeMaterial(deps, plan.lease));
+    made = await makeCredential(deps, plan.lease, plan.sealTo);
   } catch (error) {
     // The lease stays as it is, without material: whoever collects next has it made again.
     await transact(deps, call, (unit) => releaseKey(unit, once));
@@ -58,7 +58,7 @@ export async function collectCredential(
   }
   deps.crashPoint('collect:resealed');
   const finished = await transact(deps, call, async (unit) =>
-    settled(unit, once, await finishReseal(unit, deps, collection, plan.lease, sealed, answer)),
+    settled(unit, once, await finishReseal(unit, deps, collection, plan.lease, made, answer)),
   );
   return finished.kind === 'answer' ? finished.answer : finished.refusal;
 }
@@ -118,7 +118,7 @@ async function finishReseal(
   deps: Deps,
   collection: Collection,
   lease: CredentialRow,
-  { sealed, fingerprints }: SealedMaterial,
+  made: Made,
   answer: Answering,
 ): Promise<Exclude<Plan, { kind: 'reseal' }>> {
   const row = await lockRequest(unit, collection.request);
@@ -126,8 +126,7 @@ async function finishReseal(
   if (refusal) return refused(refusal);
   const [resealed] = await unit.sql
     .update(credential)
-    // The password that was replaced was sealed to somebody all the same.
-    .set({ sealed, fingerprints: [...lease.fingerprints, ...fingerprints] })
+    .set(made)
     .where(
       and(
         eq(credential.id, lease.id),

@@ -5,8 +5,10 @@ import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts
 import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
+import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { issueLease } from './issue.ts';
@@ -14,7 +16,6 @@ import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts
 import { refuseWithoutLog } from './log-health.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { activeBundle } from './policies.ts';
-import { targetOf, type RoleDefinition } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import {
   findLiveDuplicate,
@@ -35,6 +36,7 @@ export interface CredentialAsk {
   ttlSeconds: number | null;
   reason: string | null;
   callbackUrl: string | null;
+  options: JsonObject;
 }
 
 /** How answers are written; the API brings them, so that what is stored is what is sent. */
@@ -86,8 +88,12 @@ async function planCredential(
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
-  const ttlSeconds = checkedTtl(ask, definition);
-  const action = credentialAction(agent, owner, ask, definition, ttlSeconds);
+  const wanted: Wanted = {
+    definition,
+    ttlSeconds: checkedTtl(ask, definition),
+    options: await accessOf(definition).readOptions(definition, ask.options),
+  };
+  const action = credentialAction(agent, owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold')
     return settled(
@@ -105,10 +111,11 @@ async function planCredential(
     agent: agent.id,
     role: ask.role,
     definition,
+    options: wanted.options,
     control: null,
     request: null,
     permit: null,
-    expiresAt: earliest(secondsAfter(unit.at, ttlSeconds), owner.deadlineAt),
+    expiresAt: earliest(secondsAfter(unit.at, wanted.ttlSeconds), owner.deadlineAt),
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);
@@ -232,12 +239,18 @@ function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
   return ttl;
 }
 
+/** What a role is asked for with, once read. */
+interface Wanted {
+  definition: RoleDefinition;
+  ttlSeconds: number;
+  options: JsonObject;
+}
+
 function credentialAction(
   agent: AgentRow,
   owner: TaskRow,
   ask: CredentialAsk,
-  definition: RoleDefinition,
-  ttlSeconds: number,
+  { definition, ttlSeconds, options }: Wanted,
 ): Action {
   const subject = { type: 'agent' as const, id: agent.id };
   return {
@@ -245,9 +258,12 @@ function credentialAction(
     actor_chain: [subject],
     action: 'credential:request',
     resource: { type: 'role', id: ask.role },
-    parameters: { ttl_seconds: ttlSeconds },
+    parameters: {
+      ttl_seconds: ttlSeconds,
+      ...(Object.keys(options).length > 0 && { options }),
+    },
     data_class: definition.data_class,
-    destination: destinationOf(definition),
+    destination: accessOf(definition).destination(definition),
     context: {
       task: owner.id,
       purpose: owner.purpose,
@@ -257,9 +273,6 @@ function credentialAction(
     },
   };
 }
-
-const destinationOf = (definition: RoleDefinition): string =>
-  definition.issuer === 'postgres' ? `postgres:${targetOf(definition)}` : definition.audience;
 
 const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();

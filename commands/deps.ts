@@ -1,8 +1,8 @@
 // What the composition root hands to commands.
 import type { TokenKeys } from '../keys/tokens.ts';
+import type { IssuerName } from './access/kinds.ts';
 import type { Issuer } from './issuer.ts';
 import type { PolicyCache } from './policies.ts';
-import type { IssuerName } from './policy-bundle.ts';
 import type { UnitDeps } from './unit.ts';
 
 export interface Deps extends UnitDeps {

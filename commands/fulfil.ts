@@ -3,6 +3,7 @@ import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import type { Digest } from '../domain/digest.ts';
+import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
@@ -150,7 +151,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   const bundle = await activeBundle(unit, deps.policies);
   const definition = bundle.roles.get(row.action.resource.id);
   if (!definition) throw new Error('a redeemed permit names a role that policy no longer has');
-  const { ttl_seconds: ttl } = row.action.parameters;
+  const { ttl_seconds: ttl, options = {} } = row.action.parameters;
   const wanted = new Date(Date.parse(unit.at) + Number(ttl) * 1000).toISOString();
   const key = await readPublicKey(row.sealTo ?? {}, 'seal_key_invalid');
   const lease = await intendLease(unit, {
@@ -158,6 +159,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     agent: agent.id,
     role: row.action.resource.id,
     definition,
+    options: asOptions(options),
     control: row.controls[0] ?? null,
     request: row.id,
     permit: redeemed.id,
@@ -168,6 +170,9 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   await linkCredential(unit, row.id, lease.id);
   return { lease, sealTo: row.sealTo };
 }
+
+/** Written by `credentialAction`, from what the kind of access read. */
+const asOptions = (options: JsonValue): JsonObject => options as JsonObject;
 
 /** The lease that an earlier run of this began: finished, or to be taken over. */
 async function resumable(unit: Unit, row: RequestRow): Promise<LeasePlan | null> {

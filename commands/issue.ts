@@ -2,14 +2,15 @@
 // serve the request path and the workflow, and each of them can be the last before a crash.
 import { eq } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
-import { agent } from '../db/schema/index.ts';
-import type { JsonObject } from '../domain/json.ts';
+import { agent, task } from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
 import { fingerprintsOf } from '../keys/secret-text.ts';
+import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
-import type { LeaseToIssue } from './issuer.ts';
-import { abandonLease, activateLease, type SealedMaterial } from './leases.ts';
+import type { Issued, LeaseToIssue } from './issuer.ts';
+import { abandonLease, activateLease } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
 import { transact, type Call } from './unit.ts';
@@ -30,16 +31,16 @@ export async function issueLease(
 ): Promise<Answer | Refusal> {
   const { lease } = order;
   deps.crashPoint('issue:intended');
-  let sealed: SealedMaterial;
+  let made: Made;
   try {
-    sealed = await sealMaterial(deps, order.sealTo, await makeMaterial(deps, lease));
+    made = await makeCredential(deps, lease, order.sealTo);
   } catch (error) {
     await giveUp(deps, call, order);
     return whyNotMade(lease, error);
   }
   deps.crashPoint('issue:made');
   const answer = await transact(deps, call, async (unit) => {
-    const row = await activateLease(unit, lease, sealed);
+    const row = await activateLease(unit, lease, made);
     if (!row) return null;
     const settled = order.answer(row);
     await settleKey(unit, order.once, settled);
@@ -73,22 +74,38 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
   });
 }
 
-/** What is kept of material: nothing that anybody here could read. */
-export const sealMaterial = async (
-  deps: Deps,
-  key: PublicKey['jwk'],
-  material: JsonObject,
-): Promise<SealedMaterial> => ({
-  sealed: await sealTo(key, material),
-  fingerprints: fingerprintsOf(deps.vault, material),
-});
+/** What was made for a lease, in the only forms in which it is kept. */
+export interface Made {
+  sealed: string;
+  /** Everything that ending it takes, encrypted: what earlier attempts left and what this one did. */
+  handles: Uint8Array | null;
+  diesAt: string;
+  /** Keyed digests of every secret that was ever handed out for the lease, the replaced ones too. */
+  fingerprints: string[];
+}
 
 /** Has the target make what a lease stands for. Made again, it replaces what was made before. */
-export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<JsonObject> {
+export async function makeCredential(
+  deps: Deps,
+  lease: CredentialRow,
+  sealKey: PublicKey['jwk'],
+): Promise<Made> {
+  const { material, handle, diesAt } = await makeMaterial(deps, lease);
+  const handles = [...openHandles(deps.vault, lease), ...(handle === null ? [] : [handle])];
+  return {
+    sealed: await sealTo(sealKey, material),
+    handles: sealHandles(deps.vault, lease.id, handles),
+    diesAt: latest(lease.diesAt, diesAt ?? lease.expiresAt),
+    fingerprints: [...new Set([...lease.fingerprints, ...fingerprintsOf(deps.vault, material)])],
+  };
+}
+
+async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
-  if (definition?.issuer !== lease.issuer || !holder?.spiffeId)
+  const [owner] = await deps.db.query.select().from(task).where(eq(task.id, lease.task));
+  if (definition?.issuer !== lease.issuer || !holder?.spiffeId || !owner)
     throw new Refusal(
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
@@ -96,14 +113,36 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Js
   const toIssue: LeaseToIssue = {
     credential: lease.id,
     agent: lease.agent,
+    agentName: holder.name,
     spiffeId: holder.spiffeId,
     task: lease.task,
+    purpose: owner.purpose,
     role: lease.role,
     definition,
-    target: bundle.targets.get(lease.target) ?? null,
+    options: lease.options,
+    target: { name: lease.target, definition: bundle.targets.get(lease.target) ?? null },
     expiresAt: lease.expiresAt,
     issueBy: lease.issueBy,
     attempt: lease.issueAttempt,
   };
   return deps.issuers[definition.issuer].issue(toIssue);
 }
+
+const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
+
+const useOf = (id: Id<'credential'>): string => `credential.handles/${id}`;
+
+const sealHandles = (
+  vault: Vault,
+  id: Id<'credential'>,
+  handles: readonly string[],
+): Uint8Array | null =>
+  handles.length === 0 ? null : vault.seal(JSON.stringify(handles), useOf(id));
+
+/** What ending a lease takes besides its id; nothing for most issuers. */
+export function openHandles(vault: Vault, { id, handles }: CredentialRow): string[] {
+  return handles === null ? [] : asHandles(JSON.parse(vault.open(handles, useOf(id))));
+}
+
+/** Sealed by `sealHandles`, and the seal says it was not changed since. */
+const asHandles = (opened: unknown): string[] => opened as string[];

@@ -1,43 +1,73 @@
-// What every issuer of credentials can do. One file each under activities/issuers/.
+// The hands of one kind of access. One file each under activities/issuers/.
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
-import type { RoleDefinition, TargetDefinition } from './policy-bundle.ts';
+import type { RoleDefinition, TargetDefinition } from './access/kinds.ts';
 
 export interface LeaseToIssue {
   credential: Id<'credential'>;
   agent: Id<'agent'>;
+  agentName: string;
   spiffeId: string;
   task: Id<'task'>;
+  purpose: string;
   role: string;
   definition: RoleDefinition;
-  target: TargetDefinition | null;
+  /** What was asked for within the role, as its kind of access read it. */
+  options: JsonObject;
+  target: TargetRef;
   expiresAt: string;
-  /** After this the target must refuse to make the login. */
+  /** After this the target must refuse to make it. */
   issueBy: string;
   /** Counts the attempts at one lease: a slower, earlier one must not replace what a later one made. */
   attempt: number;
 }
 
-/** One target as the policy defines it now. */
+/** One target as the policy defines it now; no definition where it is our own, or policy has it no more. */
 export interface TargetRef {
   name: string;
   definition: TargetDefinition | null;
 }
 
-export type RevokeOutcome =
-  /** Seen gone in the target, just now. */
-  | { credential: Id<'credential'>; gone: true; sessionsEnded: number }
-  | { credential: Id<'credential'>; gone: false; code: string };
+/** What an issuer made. */
+export interface Issued {
+  /** What its holder is given, sealed to their key at once and kept nowhere else. */
+  material: JsonObject;
+  /** What ending it takes and does not follow from the lease. A secret like the material: kept encrypted, or `null`. */
+  handle: string | null;
+  /** When the other side lets it die, where that is not when the lease ends. */
+  diesAt: string | null;
+}
+
+/** A lease whose credential is to be ended. */
+export interface LeaseToEnd {
+  credential: Id<'credential'>;
+  /** Of everything that was made for it, oldest first; attempts that a crash cut short left none. */
+  handles: readonly string[];
+  /** By then the other side has let all of it die, whatever we do; null where nobody knows, as for an orphan. */
+  diesAt: string | null;
+}
+
+export interface RevokeOutcome {
+  credential: Id<'credential'>;
+  /** A short, stable word for what went wrong; null when all was done that can be. */
+  code: string | null;
+  sessionsEnded: number;
+  /** When trying again makes sense, where that is known. */
+  tryAt?: string;
+}
+
+/** `unknowable` where the other side cannot be asked, and never forgets by itself. */
+export type Death = 'gone' | 'alive' | 'unknowable';
 
 export interface Issuer {
-  /** Whether revoking ends what the credential can do before it expires. */
-  revocable: boolean;
-  /** Makes the login and returns its material. Repeating it for a lease replaces the material. */
-  issue(lease: LeaseToIssue): Promise<JsonObject>;
-  /** Ends logins and their sessions, and looks whether they are gone. Idempotent. */
-  revoke(target: TargetRef, credentials: readonly Id<'credential'>[]): Promise<RevokeOutcome[]>;
-  /** Every login of ours that the target knows. */
-  list(target: TargetRef): Promise<Id<'credential'>[]>;
+  /** Makes the credential. Repeating it for a lease replaces what was made. Throws a TargetError. */
+  issue(lease: LeaseToIssue): Promise<Issued>;
+  /** Ends credentials and their sessions as far as that can be done. Idempotent; one failing holds up no other. */
+  revoke(target: TargetRef, leases: readonly LeaseToEnd[]): Promise<RevokeOutcome[]>;
+  /** Looks, after a revocation and apart from it, whether the other side still takes them. */
+  verifyDead(target: TargetRef, leases: readonly LeaseToEnd[]): Promise<Death[]>;
+  /** Everything of ours that the target knows; null where it cannot be asked. */
+  list(target: TargetRef): Promise<Id<'credential'>[] | null>;
 }
 
 /** The target could not be reached or refused; trying again later may work. */

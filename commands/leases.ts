@@ -3,10 +3,12 @@ import { and, asc, eq, inArray, lte, or, sql } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { credential, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import type { Made } from './issue.ts';
 import { closeLeaksOf } from './leak-end.ts';
-import { targetOf, type RoleDefinition } from './policy-bundle.ts';
 import { aboutCredential, revokeWhere, targetWorkflow } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -24,6 +26,7 @@ export interface LeaseInput {
   agent: Id<'agent'>;
   role: string;
   definition: RoleDefinition;
+  options: JsonObject;
   control: string | null;
   request: Id<'request'> | null;
   permit: Id<'permit'> | null;
@@ -31,27 +34,36 @@ export interface LeaseInput {
   sealThumbprint: string;
 }
 
+const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
+
 const later = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 /** Writes a lease that is about to be issued. The caller holds its task in place. */
 export async function intendLease(unit: Unit, input: LeaseInput): Promise<CredentialRow> {
+  const access = accessOf(input.definition);
+  const issueBy = later(unit.at, ISSUE_SECONDS);
   const row: CredentialRow = {
     id: newId('credential'),
     task: input.task,
     agent: input.agent,
     role: input.role,
     issuer: input.definition.issuer,
-    target: targetOf(input.definition),
+    target: access.target(input.definition),
+    options: input.options,
+    revocable: access.revocable(input.definition),
     control: input.control,
     state: 'pending',
     permit: input.permit,
     request: input.request,
     issueAttempt: 1,
-    issueBy: later(unit.at, ISSUE_SECONDS),
+    issueBy,
     createdAt: unit.at,
     issuedAt: null,
     expiresAt: input.expiresAt,
+    // Should this process die while it is made, that is how long it could be out there.
+    diesAt: latest(input.expiresAt, later(issueBy, access.longestSeconds(input.definition))),
+    handles: null,
     lastUsedAt: null,
     sealed: null,
     sealThumbprint: input.sealThumbprint,
@@ -140,21 +152,15 @@ export async function lockLease(unit: Unit, id: string): Promise<CredentialRow> 
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 export const asCredentialId = (id: string): Id<'credential'> => id as Id<'credential'>;
 
-/** What a target made, as we keep it: sealed for somebody else, and known again if it is found elsewhere. */
-export interface SealedMaterial {
-  sealed: string;
-  fingerprints: string[];
-}
-
 /** Compare and set: pending, by this attempt, becomes active. Null means the lease was lost meanwhile. */
 export async function activateLease(
   unit: Unit,
   lease: CredentialRow,
-  { sealed, fingerprints }: SealedMaterial,
+  made: Made,
 ): Promise<CredentialRow | null> {
   const [row] = await unit.sql
     .update(credential)
-    .set({ state: 'active', issuedAt: unit.at, sealed, fingerprints })
+    .set({ state: 'active', issuedAt: unit.at, ...made })
     .where(
       and(
         eq(credential.id, lease.id),
@@ -243,11 +249,14 @@ export async function beginReaping(unit: Unit, due: readonly CredentialRow[]): P
 
 const FINAL_STATE = { ttl: 'expired', issue_abandoned: 'abandoned' } as const;
 
-/** Closes a lease that was just seen gone in its target. */
+/**
+ * Closes a lease that was just seen gone in its target, or whose target cannot be asked and never forgets: that is
+ * said, and not taken for the same.
+ */
 export async function closeLease(
   unit: Unit,
   id: Id<'credential'>,
-  sessionsEnded: number,
+  { sessionsEnded, seenGone }: { sessionsEnded: number; seenGone: boolean },
 ): Promise<void> {
   const row = await lockLease(unit, id);
   if (row.state !== 'revoking' && row.state !== 'revoke_failed') return;
@@ -257,13 +266,21 @@ export async function closeLease(
   const attempts = row.attempts + 1;
   await unit.sql
     .update(credential)
-    .set({ state, attempts, endedAt: unit.at, nextTryAt: null, lastError: null, sealed: null })
+    .set({
+      state,
+      attempts,
+      endedAt: unit.at,
+      nextTryAt: null,
+      lastError: null,
+      sealed: null,
+      handles: null,
+    })
     .where(eq(credential.id, id));
   const about = { ...aboutCredential(row), cause: because };
   if (state === 'abandoned')
     unit.emit('credential.abandoned', {
       ...about,
-      detail: { credential: id, seen_gone: true },
+      detail: { credential: id, seen_gone: seenGone },
       private: {},
     });
   else
@@ -272,7 +289,7 @@ export async function closeLease(
       detail: {
         credential: id,
         because,
-        seen_gone: true,
+        seen_gone: seenGone,
         sessions_ended: sessionsEnded,
         attempts,
       },
@@ -297,11 +314,16 @@ async function wakeOwners(unit: Unit, row: CredentialRow): Promise<void> {
 const retryDelaySeconds = (attempts: number): number => Math.min(300, 2 ** Math.min(attempts, 9));
 
 /** Notes a revocation that did not work. It stays visible and is tried again, for ever. */
-export async function failLease(unit: Unit, id: Id<'credential'>, code: string): Promise<void> {
+export async function failLease(
+  unit: Unit,
+  id: Id<'credential'>,
+  code: string,
+  tryAt: string | null = null,
+): Promise<void> {
   const row = await lockLease(unit, id);
   if (row.state !== 'revoking' && row.state !== 'revoke_failed') return;
   const attempts = row.attempts + 1;
-  const nextTryAt = later(unit.at, retryDelaySeconds(attempts));
+  const nextTryAt = latest(later(unit.at, retryDelaySeconds(attempts)), tryAt ?? unit.at);
   await unit.sql
     .update(credential)
     .set({ state: 'revoke_failed', attempts, nextTryAt, lastError: code })

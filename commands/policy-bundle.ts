@@ -25,6 +25,15 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { policyName, seconds } from './access/kind.ts';
+import {
+  OWN_TARGETS,
+  roleSchema,
+  targetOf,
+  targetSchema,
+  type RoleDefinition,
+  type TargetDefinition,
+} from './access/kinds.ts';
 
 export interface PolicyProblem {
   file: string;
@@ -43,22 +52,9 @@ export class PolicyError extends Error {
 export const formatProblem = ({ file, line, message }: PolicyProblem): string =>
   `${file}${line === null ? '' : `:${line}`}: ${message}`;
 
-const ISSUERS = ['jwt', 'postgres'] as const;
-export type IssuerName = (typeof ISSUERS)[number];
-
-/** The target of credentials that exist only as our own signature. */
-export const OWN_TOKENS = 'tokens';
-
-const name = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
 const groupName = z
   .string()
   .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'lower-case letters, digits, _ . -');
-const databaseName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'a plain database role name');
-const variable = z.string().regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
-const seconds = (most: number) => z.number().int().min(1).max(most);
-
 const DAY = 86_400;
 
 const routeSchema = z.strictObject({
@@ -85,46 +81,14 @@ const routeSchema = z.strictObject({
     .default([]),
 });
 
-const targetSchema = z.strictObject({
-  issuer: z.literal('postgres'),
-  url_from: variable,
-  observer_url_from: variable.optional(),
-  /** How independent the observer is of us: A under other administrators, B our sensor on the target. */
-  grade: z.enum(['A', 'B']).default('B'),
-  /** Logins of the applications that own the data: what they do is their work, and no bypass of a gate. */
-  application_logins: z.array(databaseName).max(50).default([]),
-});
-
-const roleCommon = {
-  title: z.string().min(1).max(100),
-  data_class: z.string().min(1).max(40).default('internal'),
-  reason: z.enum(['required', 'optional']).default('optional'),
-  ttl_seconds_default: seconds(DAY).default(900),
-  ttl_seconds_max: seconds(DAY).default(3600),
-};
-
-const roleSchema = z.discriminatedUnion('issuer', [
-  z.strictObject({
-    issuer: z.literal('postgres'),
-    target: name,
-    member_of: z.array(databaseName).min(1).max(20),
-    connection_limit: z.number().int().min(1).max(100).default(5),
-    ...roleCommon,
-  }),
-  z.strictObject({ issuer: z.literal('jwt'), audience: z.url(), ...roleCommon }),
-]);
-
 const rolesFile = z.strictObject({
   targets: z
     .record(
-      name.refine(
-        (target) => target !== OWN_TOKENS,
-        `"${OWN_TOKENS}" are our own: use another name`,
-      ),
+      policyName.refine((target) => !OWN_TARGETS.has(target), 'this name is our own: use another'),
       targetSchema,
     )
     .default({}),
-  roles: z.record(name, roleSchema),
+  roles: z.record(policyName, roleSchema),
 });
 
 const testsFile = z.array(
@@ -134,12 +98,10 @@ const testsFile = z.array(
     resource: z.string().default(''),
     agent: z.record(z.string(), z.string()).default({}),
     expect: z.enum(['permit', 'hold', 'deny']),
-    routes: z.array(name).default([]),
+    routes: z.array(policyName).default([]),
   }),
 );
 
-export type TargetDefinition = z.infer<typeof targetSchema>;
-export type RoleDefinition = z.infer<typeof roleSchema>;
 export type PolicyTest = z.infer<typeof testsFile>[number];
 
 /** One Cedar policy with what its annotations say. */
@@ -187,7 +149,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (schema === '')
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
-  const routes = readYaml('routes.yaml', files, z.record(name, routeSchema), problems) ?? {};
+  const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
   const access = readYaml('roles.yaml', files, rolesFile, problems) ?? { targets: {}, roles: {} };
   const tests =
     files['tests.yaml'] === undefined
@@ -389,13 +351,26 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...place,
         message: `roles.${role}: ttl_seconds_default is larger than ttl_seconds_max`,
       });
-    if (definition.issuer === 'postgres' && !bundle.targets.has(definition.target))
-      problems.push({
-        ...place,
-        message: `roles.${role}: there is no target "${definition.target}"; there are: ${listed(bundle.targets)}`,
-      });
+    problems.push(...targetProblems(bundle, role, definition, place));
   }
   return problems;
+}
+
+/** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */
+function targetProblems(
+  { targets }: PolicyBundle,
+  role: string,
+  definition: RoleDefinition,
+  place: Pick<PolicyProblem, 'file' | 'line'>,
+): PolicyProblem[] {
+  const target = targetOf(definition);
+  const issuer = OWN_TARGETS.get(target) ?? targets.get(target)?.issuer;
+  if (issuer === definition.issuer) return [];
+  const says =
+    issuer === undefined
+      ? `there is no target "${target}"; there are: ${listed(targets)}`
+      : `the target "${target}" is ${issuer}, and this role is ${definition.issuer}`;
+  return [{ ...place, message: `roles.${role}: ${says}` }];
 }
 
 /** Where a text first stands in a bundle. */
@@ -411,6 +386,3 @@ export function placeOf(
 const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);
 
 const listed = (names: Map<string, unknown>): string => [...names.keys()].join(', ') || 'none';
-
-export const targetOf = (role: RoleDefinition): string =>
-  role.issuer === 'postgres' ? role.target : OWN_TOKENS;

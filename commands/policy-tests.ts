@@ -1,9 +1,9 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
 import {
   placeOf,
-  targetOf,
   type PolicyBundle,
   type PolicyProblem,
   type PolicyTest,

@@ -6,8 +6,9 @@ import type { Transaction } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import { targetOf, type PolicyBundle } from './policy-bundle.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 
 /** Asks the bundle about an action as things stand in this transaction. */
 export async function evaluateAction(

@@ -2,6 +2,7 @@
 // those who stand at it: otherwise whoever may change the policy could decide everything.
 import { isStrongEnough, type FrozenRoute, type RouteRule } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
+import { accessOf, targetOf } from './access/kinds.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import {
   couldMatch,
@@ -149,15 +150,13 @@ function reachOf({ roles }: PolicyBundle, matter: Matter): string[] {
   if (!('role' in matter)) return [matter.action];
   const role = roles.get(matter.role);
   if (!role) return [];
-  return role.issuer === 'jwt'
-    ? [`audience ${role.audience}`]
-    : role.member_of.map((group) => `group ${group}`);
+  return accessOf(role).reaches(role);
 }
 
 /** The same with where it is and how it is watched: whoever points the observer elsewhere blinds the gate. */
 function placesOf(bundle: PolicyBundle, matter: Matter): string[] {
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
-  const target = role?.issuer === 'postgres' ? bundle.targets.get(role.target) : undefined;
+  const target = role && bundle.targets.get(targetOf(role));
   const where = target ? canonicalJson(asJson(target)) : '';
   return reachOf(bundle, matter).map((each) => `${each} ${where}`);
 }

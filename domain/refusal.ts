@@ -43,6 +43,7 @@ export const REFUSAL_CODES = [
   'role_unknown',
   'reason_required',
   'ttl_too_long',
+  'option_refused',
   'seal_key_invalid',
   'callback_refused',
   'policy_invalid',

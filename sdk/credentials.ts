@@ -1,4 +1,5 @@
 // Asking for credentials, and giving them back.
+import type { JsonObject } from '../domain/json.ts';
 import { CountersignError } from './error.ts';
 import { generateKey, publicKeyOf, type PrivateJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
@@ -15,6 +16,8 @@ export interface CredentialOrder {
   reason?: string | undefined;
   /** The role's default if it is not said. */
   ttlSeconds?: number | undefined;
+  /** What the role lets you choose, such as the repositories of a token. */
+  options?: JsonObject | undefined;
   /** Called when a held request is decided; see `verifyWebhook`. */
   callbackUrl?: string | undefined;
   /** What the credential is sealed to; a fresh key if none is given. Keep it to collect from another process. */
@@ -110,6 +113,7 @@ function ask(
       seal_to: { ...publicKeyOf(sealKey) },
       ttl_seconds: order.ttlSeconds,
       reason: order.reason,
+      options: order.options,
       callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },
     },
   });

@@ -1,4 +1,5 @@
 // The shape of guarded work: a task that always ends, and what it was given ends with it.
+import type { JsonObject } from '../domain/json.ts';
 import type { Client } from './client.ts';
 import type { Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
@@ -20,6 +21,8 @@ export interface WithTaskOptions extends TaskOrder {
 export interface CredentialWish {
   reason?: string | undefined;
   ttlSeconds?: number | undefined;
+  /** What the role lets you choose. */
+  options?: JsonObject | undefined;
   /** Instead of the task's own. */
   waitSeconds?: number | undefined;
 }

@@ -44,7 +44,7 @@ export interface RequestView {
   /** The action as indented JSON. */
   action: string;
   /** What the role gives, by the policy of today; null for what is not a role. */
-  role: { title: string; scope: string; target: string; seconds: number } | null;
+  role: { title: string; gives: string; seconds: number } | null;
   controls: string[];
   whyHeld: string[];
   policyVersion: string;

@@ -224,8 +224,8 @@ function grain(view: RequestView): string {
   }
 }
 
-const roleText = ({ title, scope, target, seconds }: NonNullable<RequestView['role']>): string =>
-  `${title}: ${scope} on ${target}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
+const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
+  `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
 
 const WhyHeld = ({ view }: { view: RequestView }): Html => (
   <Panel title="Why it is held">

@@ -6,7 +6,6 @@ import { ACCESS_TOKEN, type TokenKeys } from '../../keys/tokens.ts';
 
 export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
   return {
-    revocable: true,
     issue: async (lease) => {
       if (lease.definition.issuer !== 'jwt') throw new TypeError('this role is not a JWT');
       const token = await tokens.sign(ACCESS_TOKEN, {
@@ -19,12 +18,13 @@ export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
         scope: lease.role,
         exp: Math.floor(Date.parse(lease.expiresAt) / 1000),
       });
-      return { kind: 'jwt', token };
+      return { material: { kind: 'jwt', token }, handle: null, diesAt: null };
     },
-    revoke: (_target, credentials) =>
+    revoke: (_target, leases) =>
       Promise.resolve(
-        credentials.map((credential) => ({ credential, gone: true as const, sessionsEnded: 0 })),
+        leases.map(({ credential }) => ({ credential, code: null, sessionsEnded: 0 })),
       ),
-    list: () => Promise.resolve([]),
+    verifyDead: (_target, leases) => Promise.resolve(leases.map(() => 'gone' as const)),
+    list: () => Promise.resolve(null),
   };
 }

@@ -41,27 +41,34 @@ export function postgresIssuer(
   mark: string,
 ): Issuer & { close(): Promise<void> } {
   const pools = new Map<string, Sql>();
-  const open = (target: TargetRef): { sql: Sql; url: URL } => {
-    const name = target.definition?.url_from;
-    const text = name === undefined ? null : secrets(name);
+  const open = ({ definition }: TargetRef): { sql: Sql; url: URL } => {
+    const text = definition?.issuer === 'postgres' ? secrets(definition.url_from) : null;
     if (text === null) throw new TargetError('target_not_configured');
     const sql = pools.get(text) ?? connectTarget(text);
     pools.set(text, sql);
     return { sql, url: new URL(text) };
   };
   return {
-    revocable: true,
     issue: async (lease) => {
-      const { sql, url } = open({ name: lease.role, definition: lease.target });
-      return issueLogin(sql, url, mark, lease);
+      const { sql, url } = open(lease.target);
+      const material = await issueLogin(sql, url, mark, lease);
+      return { material, handle: null, diesAt: null };
     },
-    revoke: async (target, credentials) => {
+    revoke: async (target, leases) => {
+      const credentials = leases.map(({ credential }) => credential);
       try {
         return await revokeLogins(open(target).sql, mark, credentials);
       } catch (error) {
         const code = errorCode(error);
-        return credentials.map((credential) => ({ credential, gone: false as const, code }));
+        return credentials.map((credential) => ({ credential, code, sessionsEnded: 0 }));
       }
+    },
+    verifyDead: async (target, leases) => {
+      const alive = await loginsAmong(
+        open(target).sql,
+        leases.map(({ credential }) => credential),
+      );
+      return leases.map(({ credential }) => (alive.has(credential) ? 'alive' : 'gone'));
     },
     list: async (target) => listLogins(open(target).sql, mark),
     close: async () => {
@@ -184,7 +191,7 @@ BEGIN
   END IF;
 END $$`;
 
-/** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it, see it gone. */
+/** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
 async function revokeLogins(
   sql: Sql,
   mark: string,
@@ -207,16 +214,24 @@ async function revokeLogins(
     if (remaining.has(oid)) failures.set(name, 'sessions_remain');
     else if (!failures.has(name))
       await attempt(failures, name, () => runBlock(sql, { role: name, mark }, DROP_LOGIN));
-  const left = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname = any(${[...names.keys()]})`;
-  const there = new Set(left.map(({ name }) => name));
   return [...names].map(([name, credential]) => {
-    const code = failures.get(name);
-    if (there.has(name) || code !== undefined)
-      return { credential, gone: false, code: code ?? 'still_there' };
     const oid = found.find((each) => each.name === name)?.oid ?? '';
-    return { credential, gone: true, sessionsEnded: ended.get(oid) ?? 0 };
+    return {
+      credential,
+      code: failures.get(name) ?? null,
+      sessionsEnded: ended.get(oid) ?? 0,
+    };
   });
+}
+
+/** Of these, the ones whose login the server still knows: by its catalog, whatever revoking thought it did. */
+async function loginsAmong(
+  sql: Sql,
+  credentials: readonly Id<'credential'>[],
+): Promise<Set<Id<'credential'>>> {
+  const rows = await sql<{ name: string }[]>`
+    select rolname as name from pg_roles where rolname = any(${credentials.map(roleName)})`;
+  return new Set(rows.flatMap(({ name }) => leaseOfRole(name) ?? []));
 }
 
 async function attempt(

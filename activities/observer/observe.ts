@@ -1,5 +1,6 @@
 // One look at one target: what its log says since the last look, joined to what policy covers.
 import { randomBytes } from 'node:crypto';
+import type { PostgresTarget } from '../../commands/access/postgres.ts';
 import type { Deps } from '../../commands/deps.ts';
 import {
   readCursor,
@@ -11,7 +12,7 @@ import {
   type StandingPath,
 } from '../../commands/observe.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
-import type { PolicyBundle, TargetDefinition } from '../../commands/policy-bundle.ts';
+import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { controlsOver } from '../../commands/policy-scope.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
@@ -84,6 +85,7 @@ export function openObserver(
       const failures: unknown[] = [];
       let more = false;
       for (const [name, definition] of bundle.targets) {
+        if (definition.issuer !== 'postgres') continue;
         const url = definition.observer_url_from ? secrets(definition.observer_url_from) : null;
         if (url === null) continue;
         const key = `${name} ${url}`;
@@ -150,7 +152,7 @@ async function freshCatalog(
 async function lookAt(
   deps: Deps,
   target: string,
-  { grade }: TargetDefinition,
+  { grade }: PostgresTarget,
   watch: Watch,
   catalog: Catalog,
 ): Promise<boolean> {
@@ -285,7 +287,7 @@ function healthOf({ heardAt, openedAt }: Watch, problems: readonly string[]): He
 const isBlind = ({ saidBlindAt }: Watch, { problems }: Health): boolean =>
   problems.length > 0 && Date.now() - saidBlindAt >= BLIND_MS;
 
-function ownLogins(definition: TargetDefinition, secrets: Secrets): OwnLogins {
+function ownLogins(definition: PostgresTarget, secrets: Secrets): OwnLogins {
   const userOf = (variable: string | undefined): string | null => {
     const url = variable === undefined ? null : secrets(variable);
     return url === null ? null : decodeURIComponent(new URL(url).username);

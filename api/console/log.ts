@@ -1,8 +1,8 @@
+import { accessOf } from '../../commands/access/kinds.ts';
 // The log and the policy, to read.
 import { readEvents, type EventRead } from '../../commands/events.ts';
 import { newestCheckpoint } from '../../commands/log.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
-import { targetOf, type RoleDefinition } from '../../commands/policy-bundle.ts';
 import { EVENTS, eventName } from '../../domain/event.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../../domain/json.ts';
 import { formatVerifierKey } from '../../domain/note.ts';
@@ -135,12 +135,6 @@ const show: ConsoleRoute = {
   },
 };
 
-function givesOf(role: RoleDefinition): string {
-  return role.issuer === 'postgres'
-    ? `a login of ${targetOf(role)}, member of ${role.member_of.join(', ')}`
-    : `a token for ${role.audience}`;
-}
-
 const policy: ConsoleRoute = {
   method: 'get',
   path: '/policy',
@@ -165,7 +159,7 @@ const policy: ConsoleRoute = {
           roles: [...bundle.roles.entries()].map(([name, role]) => ({
             name,
             title: role.title,
-            gives: givesOf(role),
+            gives: accessOf(role).gives(role),
             dataClass: role.data_class,
             maxSeconds: role.ttl_seconds_max,
             reason: role.reason,

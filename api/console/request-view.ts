@@ -1,8 +1,9 @@
 // Loads what the pages about requests show.
 import { eq } from 'drizzle-orm';
+import { accessOf } from '../../commands/access/kinds.ts';
 import { tallyOf } from '../../commands/decide.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
-import { targetOf, type PolicyBundle } from '../../commands/policy-bundle.ts';
+import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { cardOf, votesOn } from '../../commands/requests.ts';
 import { findTask } from '../../commands/tasks.ts';
@@ -124,11 +125,7 @@ function roleOf(bundle: PolicyBundle, row: RequestRow): RequestView['role'] {
   if (!role) return null;
   return {
     title: role.title,
-    scope:
-      role.issuer === 'postgres'
-        ? `member of ${role.member_of.join(', ')}`
-        : `a token for ${role.audience}`,
-    target: targetOf(role),
+    gives: accessOf(role).gives(role),
     seconds: role.ttl_seconds_max,
   };
 }

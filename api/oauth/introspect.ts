@@ -11,7 +11,7 @@ import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { agentOf } from '../auth.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
-import { OAuthError, refuseOAuth } from './token.ts';
+import { OAuthError, refuseOAuth } from './error.ts';
 
 export async function introspect(context: AppContext, deps: ApiDeps): Promise<Response> {
   const principal = context.get('principal');

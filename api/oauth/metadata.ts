@@ -1,7 +1,7 @@
 // RFC 8414: what this authorization server offers, and where.
 import type { JsonObject } from '../../domain/json.ts';
 import type { ApiDeps } from '../route.ts';
-import { tokenEndpoint } from './token.ts';
+import { tokenEndpoint } from './client-auth.ts';
 
 export const serverMetadata = (deps: ApiDeps): JsonObject => ({
   issuer: deps.installation.issuer,

@@ -1,35 +1,23 @@
-// The token endpoint: private_key_jwt in, an RFC 9068 access token out (RFC 6749 §4.4, RFC 7523 §2.2).
+// The token endpoint: a proven client in, an RFC 9068 access token out (RFC 6749 §4.4).
 import { randomUUID } from 'node:crypto';
-import { importJWK, jwtVerify, decodeJwt, type JWK } from 'jose';
-import { keysOf } from '../../commands/agent-keys.ts';
 import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
-import { findAgent } from '../../commands/agents.ts';
 import { transact } from '../../commands/unit.ts';
-import type { AgentRow, KeyRow } from '../../db/rows.ts';
-import { isId } from '../../domain/id.ts';
-import { Refusal } from '../../domain/refusal.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
-import { isUnstorable, readForm } from '../body.ts';
+import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
+import { authenticateClient, type ProvenClient } from './client-auth.ts';
+import { OAuthError, refuseOAuth } from './error.ts';
 
-const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
-/** Longer-lived assertions are refused: they would have to be remembered for as long. */
-const ASSERTION_SECONDS_MAX = 300;
-const SKEW_SECONDS = 30;
 const TOKEN_SECONDS = 900;
 /** What an access token of ours lets an agent do: act as itself. Roles are asked for under a task. */
 const SCOPE = 'agent';
 
-/** RFC 6749 §5.2: this endpoint has its own shape of error. */
-export class OAuthError extends Error {
-  readonly code: 'invalid_client' | 'invalid_request' | 'unsupported_grant_type';
-  constructor(code: OAuthError['code'], description: string) {
-    super(description);
-    this.code = code;
-  }
+interface TokenAnswer {
+  access_token: string;
+  token_type: 'Bearer';
+  expires_in: number;
+  scope: string;
 }
-
-export const tokenEndpoint = (publicUrl: string): string => `${publicUrl}/oauth2/token`;
 
 export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Response> {
   context.header('cache-control', 'no-store');
@@ -37,37 +25,18 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
     const form = await readForm(context.req);
     if (form.get('grant_type') !== 'client_credentials')
       throw new OAuthError('unsupported_grant_type', 'Use grant_type=client_credentials.');
-    if (form.get('client_assertion_type') !== ASSERTION_TYPE)
-      throw new OAuthError('invalid_request', `Use client_assertion_type=${ASSERTION_TYPE}.`);
-    const assertion = form.get('client_assertion') ?? '';
-    return context.json(await exchange(assertion, form.get('client_id'), deps, context));
+    const client = await authenticateClient(form, deps);
+    return context.json(await signIn(client, deps, context));
   } catch (error) {
     return refuseOAuth(context, error);
   }
 }
 
-/** An error in the shape of RFC 6749 §5.2; anything that has none is thrown on. */
-export function refuseOAuth(context: AppContext, error: unknown): Response {
-  if (error instanceof OAuthError)
-    return context.json(
-      { error: error.code, error_description: error.message },
-      error.code === 'invalid_client' ? 401 : 400,
-    );
-  if (error instanceof Refusal && error.code === 'invalid_request')
-    return context.json({ error: 'invalid_request', error_description: error.message }, 400);
-  throw error;
-}
-
-async function exchange(
-  assertion: string,
-  clientId: string | undefined,
+async function signIn(
+  { agent, key, assertion }: ProvenClient,
   deps: ApiDeps,
   context: AppContext,
-): Promise<{ access_token: string; token_type: 'Bearer'; expires_in: number; scope: string }> {
-  const agent = await claimedAgent(assertion, deps);
-  if (clientId !== undefined && clientId !== agent.id)
-    throw new OAuthError('invalid_client', 'client_id and the assertion name different agents.');
-  const { key, jti, exp } = await verifyAssertion(assertion, agent, deps);
+): Promise<TokenAnswer> {
   const tokenId = randomUUID();
   const { issuer } = deps.installation;
   const expires = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
@@ -79,8 +48,8 @@ async function exchange(
     recordAgentSignIn(unit, {
       agent,
       key,
-      assertion: jti,
-      assertionExpiresAt: new Date((exp + SKEW_SECONDS) * 1000).toISOString(),
+      assertion: assertion.jti,
+      assertionExpiresAt: assertion.expiresAt,
       tokenId,
       tokenExpiresAt: new Date(expires * 1000).toISOString(),
     }),
@@ -103,80 +72,4 @@ async function exchange(
     exp: expires,
   });
   return { access_token: token, token_type: 'Bearer', expires_in: TOKEN_SECONDS, scope: SCOPE };
-}
-
-/** Whose keys to try. The claim is not believed until one of them has verified it. */
-async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow> {
-  let subject: string | undefined;
-  try {
-    subject = decodeJwt(assertion).sub;
-  } catch {
-    throw new OAuthError('invalid_client', 'client_assertion is not a JWT.');
-  }
-  const agent =
-    subject !== undefined && isId('agent', subject)
-      ? await findAgent(deps.db.query, subject)
-      : null;
-  if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
-  if (agent.state !== 'active' || agent.retiring)
-    throw new OAuthError('invalid_client', `This agent is ${agent.state}.`);
-  return agent;
-}
-
-async function verifyAssertion(
-  assertion: string,
-  agent: AgentRow,
-  deps: ApiDeps,
-): Promise<{ key: KeyRow; jti: string; exp: number }> {
-  const { issuer } = deps.installation;
-  const keys = (await keysOf(deps.db.query, agent.id)).filter((key) => key.state === 'active');
-  for (const key of keys) {
-    const payload = await verifyWith(assertion, key, agent, [
-      issuer,
-      tokenEndpoint(issuer),
-      deps.publicUrl,
-      tokenEndpoint(deps.publicUrl),
-    ]);
-    if (!payload) continue;
-    const { jti, exp, iat } = payload;
-    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
-      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
-    if (typeof jti !== 'string' || jti === '' || jti.length > 200 || isUnstorable(jti))
-      throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
-    if (
-      typeof exp !== 'number' ||
-      !(exp <= Date.now() / 1000 + ASSERTION_SECONDS_MAX + SKEW_SECONDS)
-    )
-      throw new OAuthError(
-        'invalid_client',
-        `The assertion may be good for at most ${ASSERTION_SECONDS_MAX} seconds.`,
-      );
-    return { key, jti, exp };
-  }
-  throw new OAuthError(
-    'invalid_client',
-    'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.',
-  );
-}
-
-async function verifyWith(
-  assertion: string,
-  key: KeyRow,
-  agent: AgentRow,
-  audience: string[],
-): Promise<Record<string, unknown> | null> {
-  try {
-    const publicKey = await importJWK(key.jwk as JWK, 'ES256');
-    const { payload } = await jwtVerify(assertion, publicKey, {
-      algorithms: ['ES256'],
-      issuer: agent.id,
-      subject: agent.id,
-      audience,
-      clockTolerance: SKEW_SECONDS,
-      requiredClaims: ['exp', 'jti'],
-    });
-    return payload;
-  } catch {
-    return null;
-  }
 }

@@ -1,10 +1,11 @@
 // Leases on access. A row is written before its target is touched and says what is known of the login.
 // Whoever can write here can hide a live login from the reaper; the sweep over each target finds it again.
 import { sql } from 'drizzle-orm';
-import { index, integer, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { boolean, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { JsonObject } from '../../domain/json.ts';
 import { statesOf } from '../../domain/lifecycle.ts';
 import { agent, task } from './agents.ts';
-import { id, instant } from './columns.ts';
+import { bytes, id, instant } from './columns.ts';
 
 export const REVOKE_CAUSES = [
   'ttl',
@@ -33,6 +34,10 @@ export const credential = pgTable(
     role: text().notNull(),
     issuer: text().notNull(),
     target: text().notNull(),
+    /** What was asked for within the role; what people approve names it too. */
+    options: jsonb().$type<JsonObject>().notNull(),
+    /** Whether revoking ends what it can do before it would expire by itself. */
+    revocable: boolean().notNull(),
     control: text(),
     state: text({ enum: statesOf('credential') }).notNull(),
     permit: id('permit')(),
@@ -44,6 +49,10 @@ export const credential = pgTable(
     createdAt: instant('created_at').notNull(),
     issuedAt: instant('issued_at'),
     expiresAt: instant('expires_at').notNull(),
+    /** By then the other side has let it die, whatever we do. */
+    diesAt: instant('dies_at').notNull(),
+    /** What ending it takes and does not follow from the id, under a key that is not in this database. */
+    handles: bytes(),
     lastUsedAt: instant('last_used_at'),
     /** JWE to the requester's key: a reader of this table holds only ciphertext for someone else. */
     sealed: text(),

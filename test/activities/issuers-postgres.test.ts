@@ -1,8 +1,9 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import postgres, { type Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
+import { endCredentials } from '../../activities/ending.ts';
 import { postgresIssuer, roleName } from '../../activities/issuers/postgres.ts';
-import type { LeaseToIssue, TargetRef } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue, TargetRef } from '../../commands/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { text } from '../support/client.ts';
@@ -38,7 +39,7 @@ beforeAll(async () => {
   await root.unsafe(`GRANT CREATE, USAGE ON SCHEMA ${hostile} TO ${hostile}`);
 });
 afterAll(async () => {
-  for (const issuer of [ours, theirs]) await issuer.revoke(target, await issuer.list(target));
+  for (const issuer of [ours, theirs]) await end(issuer, ...((await issuer.list(target)) ?? []));
   await ours.close();
   await theirs.close();
   await root.end({ timeout: 2 });
@@ -51,8 +52,10 @@ function lease(more: Partial<LeaseToIssue> = {}, groups = ['orders_read']): Leas
   return {
     credential: newId('credential'),
     agent: newId('agent'),
+    agentName: 'bot',
     spiffeId: 'spiffe://test/agent/bot',
     task: newId('task'),
+    purpose: 'test',
     role: 'orders-readonly',
     definition: {
       issuer: 'postgres',
@@ -65,13 +68,26 @@ function lease(more: Partial<LeaseToIssue> = {}, groups = ['orders_read']): Leas
       ttl_seconds_default: 60,
       ttl_seconds_max: 60,
     },
-    target: definition,
+    options: {},
+    target,
     expiresAt: inSeconds(60),
     issueBy: inSeconds(30),
     attempt: 1,
     ...more,
   };
 }
+
+const made = async (issuer: Issuer, toIssue: LeaseToIssue): Promise<JsonObject> =>
+  (await issuer.issue(toIssue)).material;
+
+/** Ends them as the reaper does, and says whether each is over. */
+const end = async (issuer: Issuer, ...credentials: LeaseToIssue['credential'][]) => {
+  const leases = credentials.map((credential) => ({ credential, handles: [], diesAt: null }));
+  return (await endCredentials(issuer, target, leases)).map(({ outcome, isOver }) => ({
+    ...outcome,
+    isOver,
+  }));
+};
 
 const login = (material: JsonObject, database?: string): Sql => {
   const url = new URL(text(material['url']));
@@ -103,7 +119,7 @@ const roleIn = async (credential: LeaseToIssue['credential']) => {
 describe('an issued login', () => {
   it('does what its role may, and nothing that would outlive or outgrow it', async () => {
     const held = lease();
-    const material = await ours.issue(held);
+    const material = await made(ours, held);
     expect(await runs(material, 'select * from orders')).toBe('ran');
     const denied = [
       'delete from orders',
@@ -135,26 +151,26 @@ describe('an issued login', () => {
   });
 
   it('opens no other database of the server, ours least of all', async () => {
-    const material = await ours.issue(lease());
+    const material = await made(ours, lease());
     for (const database of ['postgres', 'template1', 'countersign'])
       expect(await runs(material, 'select 1', database)).toBe('42501');
   });
 
   it('I3: ends by the target’s own clock when nobody comes to end it', async () => {
     const held = lease({ expiresAt: inSeconds(1) });
-    const material = await ours.issue(held);
+    const material = await made(ours, held);
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(await runs(material, 'select 1')).toBe('28P01');
   });
 
   it('takes names that would break a statement as the names they are', async () => {
     const held = lease({}, [HOSTILE, 'orders_read']);
-    const material = await ours.issue(held);
+    const material = await made(ours, held);
     const [quoted] = await root<{ name: string }[]>`select quote_ident(${HOSTILE}) as name`;
     const name = quoted?.name ?? '';
     expect(await runs(material, `CREATE TABLE ${name}.${name} (a int)`)).toBe('ran');
-    const [revoked] = await ours.revoke(target, [held.credential]);
-    expect(revoked).toMatchObject({ gone: true });
+    const [revoked] = await end(ours, held.credential);
+    expect(revoked).toMatchObject({ isOver: true });
     // What it made stays, and belongs to the issuer now.
     const [kept] = await root<{ owner: string }[]>`
       select tableowner as owner from pg_tables where tablename = ${HOSTILE.slice(0, 63)}`;
@@ -174,8 +190,8 @@ describe('issuing', () => {
 
   it('repeated makes new material for the same login, and a slower attempt changes nothing', async () => {
     const held = lease();
-    const first = await ours.issue(held);
-    const second = await ours.issue({ ...held, attempt: 2 });
+    const first = await made(ours, held);
+    const second = await made(ours, { ...held, attempt: 2 });
     expect(second['username']).toBe(first['username']);
     expect(await runs(first, 'select 1')).toBe('28P01');
     await expect(ours.issue(held)).rejects.toThrow('superseded');
@@ -188,15 +204,15 @@ describe('issuing', () => {
     await root.unsafe(`GRANT ${roleName(held.credential)} TO countersign_issuer WITH ADMIN OPTION`);
     await expect(ours.issue(held)).rejects.toThrow('name_not_ours');
     expect(await roleIn(held.credential)).toMatchObject({ rolcanlogin: false, said: null });
-    const [revoked] = await ours.revoke(target, [held.credential]);
-    expect(revoked).toMatchObject({ gone: false, code: 'name_not_ours' });
+    const [revoked] = await end(ours, held.credential);
+    expect(revoked).toMatchObject({ isOver: false, code: 'name_not_ours' });
     expect(await roleIn(held.credential)).not.toBeNull();
     await root.unsafe(`DROP ROLE ${roleName(held.credential)}`);
   });
 
   it('tells nobody the password: not the target’s catalogue, not an error', async () => {
     const held = lease();
-    const password = text((await ours.issue(held))['password']);
+    const password = text((await made(ours, held))['password']);
     const [row] = await root<{ kept: string }[]>`
       select rolpassword as kept from pg_authid where rolname = ${roleName(held.credential)}`;
     expect(row?.kept).toMatch(/^SCRAM-SHA-256\$/);
@@ -210,11 +226,16 @@ describe('issuing', () => {
 describe('I3: revoking', () => {
   it('I3: ends sessions that are open, and is done when the target no longer knows the login', async () => {
     const held = lease();
-    const material = await ours.issue(held);
+    const material = await made(ours, held);
     const session = login(material);
     await session`select 1`;
-    const [outcome] = await ours.revoke(target, [held.credential]);
-    expect(outcome).toEqual({ credential: held.credential, gone: true, sessionsEnded: 1 });
+    const [outcome] = await end(ours, held.credential);
+    expect(outcome).toEqual({
+      credential: held.credential,
+      code: null,
+      sessionsEnded: 1,
+      isOver: true,
+    });
     await session.end({ timeout: 1 });
     expect(await runs(material, 'select 1')).toBe('28P01');
     expect(await roleIn(held.credential)).toBeNull();
@@ -225,23 +246,23 @@ describe('I3: revoking', () => {
     await ours.issue(held);
     const never = newId('credential');
     for (let again = 0; again < 2; again += 1) {
-      const outcomes = await ours.revoke(target, [held.credential, never]);
-      expect(outcomes.map(({ gone }) => gone)).toEqual([true, true]);
+      const outcomes = await end(ours, held.credential, never);
+      expect(outcomes.map(({ isOver }) => isOver)).toEqual([true, true]);
     }
   });
 
   it('I3: at the same moment from two sides ends in one gone login', async () => {
     const held = lease();
     await ours.issue(held);
-    const both = await Promise.all([1, 2].map(() => ours.revoke(target, [held.credential])));
-    expect(both.flat().some(({ gone }) => gone)).toBe(true);
+    const both = await Promise.all([1, 2].map(() => end(ours, held.credential)));
+    expect(both.flat().some(({ isOver }) => isOver)).toBe(true);
     expect(await roleIn(held.credential)).toBeNull();
   });
 
   it('I3: that fails is said to have failed', async () => {
     const nowhere = postgresIssuer(() => 'postgres://a:b@127.0.0.1:1/none', 'mark ');
-    const [outcome] = await nowhere.revoke(target, [newId('credential')]);
-    expect(outcome).toMatchObject({ gone: false, code: 'econnrefused' });
+    const [outcome] = await end(nowhere, newId('credential'));
+    expect(outcome).toMatchObject({ isOver: false, code: 'econnrefused' });
     await nowhere.close();
   });
 });
@@ -252,15 +273,15 @@ describe('a sweep', () => {
     const foreign = lease();
     const operators = newId('credential');
     await ours.issue(mine);
-    const material = await theirs.issue(foreign);
+    const material = await made(theirs, foreign);
     await root.unsafe(`CREATE ROLE ${roleName(operators)} LOGIN`);
     await root.unsafe(`CREATE ROLE cs_reporting LOGIN`);
     const found = await ours.list(target);
     expect(found).toContain(mine.credential);
     expect(found).not.toContain(foreign.credential);
     expect(found).not.toContain(operators);
-    const outcomes = await ours.revoke(target, [foreign.credential, operators]);
-    expect(outcomes.map(({ gone }) => gone)).toEqual([false, false]);
+    const outcomes = await end(ours, foreign.credential, operators);
+    expect(outcomes.map(({ isOver }) => isOver)).toEqual([false, false]);
     expect(await runs(material, 'select 1')).toBe('ran');
     expect(await roleIn(operators)).toMatchObject({ rolcanlogin: true });
     await root.unsafe(`DROP ROLE cs_reporting, ${roleName(operators)}`);

@@ -255,11 +255,14 @@ describe('what a lease’s unreadable statement wrote beyond the lease', () => {
       role: 'orders-readonly',
       issuer: 'postgres',
       target: 'sample',
+      options: '{}',
+      revocable: true,
       state: 'active',
       issue_attempt: 1,
       issue_by: '2026-11-21T10:00:00.000Z',
       created_at: '2026-11-21T10:00:00.000Z',
       expires_at: '2026-11-21T10:00:00.000Z',
+      dies_at: '2026-11-21T10:00:00.000Z',
       seal_thumbprint: 'none',
     };
     await service.database.owner.sql.begin(async (sql) => {

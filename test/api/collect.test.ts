@@ -96,10 +96,10 @@ describe('I2: an approval is good for exactly what was approved, once', () => {
     const request = await approved();
     await collect(request);
     const twice = cast.service.database.owner.sql`
-      insert into credential (id, task, agent, role, issuer, target, state, permit, issue_attempt, issue_by,
-        created_at, expires_at, seal_thumbprint)
-      select 'crd_00000000000000000000000000', task, agent, role, issuer, target, 'pending', permit, 1, issue_by,
-        created_at, expires_at, seal_thumbprint from credential where request = ${request}`;
+      insert into credential (id, task, agent, role, issuer, target, options, revocable, state, permit, issue_attempt,
+        issue_by, created_at, expires_at, dies_at, seal_thumbprint)
+      select 'crd_00000000000000000000000000', task, agent, role, issuer, target, options, revocable, 'pending', permit, 1,
+        issue_by, created_at, expires_at, dies_at, seal_thumbprint from credential where request = ${request}`;
     await expect(twice).rejects.toThrow('credential_permit_once');
   });
 });

@@ -86,7 +86,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
   card,
   shown: DIGEST,
   action: JSON.stringify(card.action, null, 2),
-  role: { title: HOSTILE, scope: 'member of orders_write', target: 'sample', seconds: 900 },
+  role: { title: HOSTILE, gives: 'member of orders_write', seconds: 900 },
   controls: ['orders-write'],
   whyHeld: [HOSTILE],
   policyVersion: DIGEST,

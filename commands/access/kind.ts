@@ -1,0 +1,48 @@
+// What a policy can say about one kind of access. One file each in this folder, beside its hands under
+// activities/issuers/; kinds.ts lists them all.
+import { z } from 'zod';
+import type { JsonObject } from '../../domain/json.ts';
+
+/** One kind of access: how policies describe it, and what is true of it wherever it leads. */
+export interface AccessKind<R> {
+  /** Where it is issued: a target of the policy, or a name of our own. */
+  target: (role: R) => string;
+  /** Where using it leads, as approvers read it. */
+  destination: (role: R) => string;
+  /** What it gives, in words that follow "gives". */
+  gives: (role: R) => string;
+  /** What it reaches there. Roles of one target that share none of it cannot stand in for one another. */
+  reaches: (role: R) => string[];
+  /** Whether revoking ends what the credential can do before it would expire by itself. */
+  revocable: (role: R) => boolean;
+  /**
+   * The seconds that the other side lets a credential live whatever we asked for; 0 where it obeys the lease.
+   * Counted from the last moment it could have been made, it bounds the life of what a crash left behind.
+   */
+  longestSeconds: (role: R) => number;
+  /**
+   * Reads what a caller asked for within a role, in the form that people approve and the issuer then gets. Throws a
+   * Refusal for what the role does not allow.
+   */
+  readOptions: (role: R, options: JsonObject) => Promise<JsonObject>;
+}
+
+const DAY = 86_400;
+
+export const policyName = z
+  .string()
+  .regex(/^[a-z][a-z0-9-]{0,62}$/, 'lower-case letters, digits and dashes');
+/** A setting of the process, by the name of its environment variable: policies hold no secrets. */
+export const variable = z
+  .string()
+  .regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
+export const seconds = (most: number) => z.number().int().min(1).max(most);
+
+/** What every role says, whatever it gives. */
+export const roleCommon = {
+  title: z.string().min(1).max(100),
+  data_class: z.string().min(1).max(40).default('internal'),
+  reason: z.enum(['required', 'optional']).default('optional'),
+  ttl_seconds_default: seconds(DAY).default(900),
+  ttl_seconds_max: seconds(DAY).default(3600),
+};

@@ -1,0 +1,31 @@
+// Every kind of access there is. A new one is a file here, one under activities/issuers/, and a line in each table.
+import { z } from 'zod';
+import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
+import type { AccessKind } from './kind.ts';
+import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+
+export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole]);
+export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget]);
+
+export type RoleDefinition = z.infer<typeof roleSchema>;
+export type TargetDefinition = z.infer<typeof targetSchema>;
+export type IssuerName = RoleDefinition['issuer'];
+
+const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
+  jwt: jwtAccess,
+  postgres: postgresAccess,
+};
+
+/** Targets that no policy defines: there we issue on our own authority. */
+export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([[OWN_TOKENS, 'jwt']]);
+
+export const isIssuerName = (name: string): name is IssuerName => Object.hasOwn(KINDS, name);
+
+/** What is true of a role's kind of access. */
+export const accessOf = (role: RoleDefinition): AccessKind<RoleDefinition> =>
+  asAnyKind(KINDS[role.issuer]);
+
+/** Sound because a kind is looked up by the issuer of the very role that it is then asked about. */
+const asAnyKind = (kind: unknown): AccessKind<RoleDefinition> => kind as AccessKind<RoleDefinition>;
+
+export const targetOf = (role: RoleDefinition): string => accessOf(role).target(role);
