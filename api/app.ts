@@ -38,6 +38,7 @@ import {
 } from './route.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { taskRoutes } from './tasks.ts';
+import { triggerSourceRoutes } from './trigger-sources.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
 const documents = new WeakMap<ApiDeps, JsonObject>();
@@ -64,6 +65,7 @@ const describeApi = defineRoute({
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...placementRoutes,
+  ...triggerSourceRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...peopleRoutes,

@@ -71,6 +71,7 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,
+    trigger: row.trigger,
     state: row.state,
     policy_version: row.policyVersion,
     deadline_at: row.deadlineAt,

@@ -146,6 +146,10 @@ export const task = z
     purpose: z.string(),
     triggered_by: z.string().nullable(),
     triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
+    trigger: z
+      .object({ source: z.string(), type: z.string(), id: z.string() })
+      .nullable()
+      .meta({ description: 'The signed event that set it off' }),
     state: z.enum(statesOf('task')),
     policy_version: digest,
     deadline_at: instant,

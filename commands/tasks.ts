@@ -2,15 +2,7 @@
 import { and, count, eq, inArray, lt } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
-import {
-  agent,
-  credential,
-  person,
-  task,
-  usedAssertion,
-  worker,
-  type RevokeCause,
-} from '../db/schema/index.ts';
+import { agent, credential, person, task, worker, type RevokeCause } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -19,6 +11,7 @@ import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
+import { readTrigger } from './triggers.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface TaskStart {
@@ -27,10 +20,6 @@ export interface TaskStart {
   triggered_by?: string | undefined;
   trigger_proof?: string | undefined;
 }
-
-/** A person's word that they set off a task of one agent: our own token, good once and for minutes. */
-export const TRIGGER_PROOF = 'trigger+jwt';
-export const TRIGGER_PROOF_SECONDS = 300;
 
 export async function startTask(
   unit: Unit,
@@ -42,14 +31,15 @@ export async function startTask(
   await lockActiveAgent(unit, agentId, 'no key update');
   const bundle = await activeBundle(unit, deps.policies);
   const triggeredBy = await knownPerson(unit, start.triggered_by);
-  const proven = await isTriggerProven(unit, deps, agentId, start);
+  const { proven, trigger } = await readTrigger(unit, deps, agentId, start);
   const row: TaskRow = {
     id: newId('task'),
     agent: agentId,
     purpose: start.purpose,
     triggeredBy,
     // Whoever the agent merely names is barred from voting, and never counted as independent.
-    triggeredByProof: triggeredBy === null ? 'none' : proven ? 'verified' : 'claimed',
+    triggeredByProof: proven ? 'verified' : triggeredBy === null ? 'none' : 'claimed',
+    trigger,
     state: 'running',
     outcome: null,
     reason: null,
@@ -68,9 +58,10 @@ export async function startTask(
     detail: {
       triggered_by: triggeredBy,
       triggered_by_proof: row.triggeredByProof,
+      trigger_source: trigger?.source ?? null,
       deadline_at: row.deadlineAt,
     },
-    private: { purpose: row.purpose },
+    private: { purpose: row.purpose, trigger_event: trigger && { ...trigger } },
   });
   unit.wake('task', row.id, agentId);
   return row;
@@ -100,31 +91,6 @@ async function knownPerson(unit: Unit, id: string | undefined): Promise<Id<'pers
     .where(eq(person.id, asPersonId(id)));
   if (!row) throw new Refusal('person_unknown', 'triggered_by names nobody known here.');
   return row.id;
-}
-
-async function isTriggerProven(
-  unit: Unit,
-  deps: Deps,
-  agentId: Id<'agent'>,
-  { triggered_by: triggeredBy, trigger_proof: proof }: TaskStart,
-): Promise<boolean> {
-  if (proof === undefined) return false;
-  const { issuer } = unit.installation;
-  const claims = await deps.tokens.verify(proof, TRIGGER_PROOF, issuer, agentId);
-  const { sub, jti, exp } = claims ?? {};
-  if (sub === undefined || sub !== triggeredBy || jti === undefined || exp === undefined)
-    throw new Refusal(
-      'trigger_unproven',
-      'This trigger_proof does not show that triggered_by set off a task of this agent.',
-    );
-  const [fresh] = await unit.sql
-    .insert(usedAssertion)
-    .values({ agent: agentId, jti, expiresAt: new Date(exp * 1000).toISOString() })
-    .onConflictDoNothing()
-    .returning();
-  if (!fresh)
-    throw new Refusal('trigger_unproven', 'This trigger_proof was already used: get a new one.');
-  return true;
 }
 
 const aboutTask = (row: TaskRow) => ({ subject: row.id, task: row.id, agent: row.agent });

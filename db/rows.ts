@@ -19,3 +19,4 @@ export type ScannerRow = typeof schema.scanner.$inferSelect;
 export type LeakRow = typeof schema.leak.$inferSelect;
 export type LeakMatchRow = typeof schema.leakMatch.$inferSelect;
 export type PlacementRow = typeof schema.placement.$inferSelect;
+export type TriggerSourceRow = typeof schema.triggerSource.$inferSelect;

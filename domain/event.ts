@@ -34,8 +34,8 @@ export const EVENTS = {
   'person.signed_in': { public: ['method'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
-    public: ['triggered_by', 'triggered_by_proof', 'deadline_at'],
-    private: ['purpose'],
+    public: ['triggered_by', 'triggered_by_proof', 'trigger_source', 'deadline_at'],
+    private: ['purpose', 'trigger_event'],
   },
   'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
   'task.completed': { public: ['credentials'], private: [] },
@@ -168,6 +168,8 @@ export const EVENTS = {
     private: [],
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
+  'trigger_source.added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
+  'trigger_source.removed': { public: ['source', 'by'], private: [] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'report.read': { public: ['report', 'by'], private: [] },
 } as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;

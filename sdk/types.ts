@@ -58,6 +58,8 @@ export interface Task {
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
+  /** The signed event that set it off. */
+  trigger: { source: string; type: string; id: string } | null;
   state: TaskState;
   policy_version: string;
   deadline_at: string;

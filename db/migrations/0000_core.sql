@@ -34,6 +34,7 @@ CREATE TABLE "task" (
 	"purpose" text NOT NULL,
 	"triggered_by" text collate "C",
 	"triggered_by_proof" text NOT NULL,
+	"trigger" jsonb,
 	"state" text NOT NULL,
 	"outcome" text,
 	"reason" text,
@@ -42,6 +43,15 @@ CREATE TABLE "task" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"owned_at" timestamp(3) with time zone,
 	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "trigger_source" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"thumbprint" text NOT NULL,
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "used_assertion" (
