@@ -274,9 +274,8 @@ describe('what is not heard', () => {
     await verifyOnce(id);
     await eventually(async () => list((await deliveriesOf(id))[0]?.['tries']).length === 1);
     const { owner } = cast.service.database;
-    await owner.sql`update signal_delivery set attempts = 9 where receiver = ${id}`;
     await owner.sql`update receiver set failing_since = now() - interval '3 days' where id = ${id}`;
-    await soon(id);
+    await owner.sql`update signal_delivery set attempts = 9, next_try_at = now() where receiver = ${id}`;
     await eventually(async () => (await statesOf(id))[0] === 'failed');
     await eventually(
       async () => (await asAdmin('GET', `/v1/receivers/${id}`)).body['because'] === 'failing',
