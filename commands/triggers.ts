@@ -95,7 +95,7 @@ async function readEvent(
 async function useOnce(unit: Unit, agent: Id<'agent'>, jti: string, exp: number): Promise<void> {
   const [fresh] = await unit.sql
     .insert(usedAssertion)
-    .values({ agent, jti, expiresAt: new Date(exp * 1000).toISOString() })
+    .values({ source: agent, jti, expiresAt: new Date(exp * 1000).toISOString() })
     .onConflictDoNothing()
     .returning();
   if (!fresh)

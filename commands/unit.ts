@@ -79,6 +79,7 @@ export const CHANNELS = {
   wake: 'countersign_wake',
   change: 'countersign_change',
   signal: 'countersign_signal',
+  keys: 'countersign_keys',
 } as const;
 
 const RETRIES_MAX = 3;

@@ -10,6 +10,7 @@ const PREFIXES = {
   event: 'evt',
   person: 'psn',
   key: 'key',
+  joinToken: 'jnt',
   permit: 'prm',
   review: 'rvw',
   reviewLine: 'rvl',
@@ -20,6 +21,7 @@ const PREFIXES = {
   leak: 'lek',
   placement: 'plc',
   triggerSource: 'trs',
+  run: 'run',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

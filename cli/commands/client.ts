@@ -4,6 +4,7 @@ import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { evidenceCommands } from './evidence.ts';
+import { keysCommands } from './keys.ts';
 import { leakCommands } from './leak.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
@@ -12,6 +13,7 @@ import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
+import { workloadCommands } from './workload.ts';
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   agentCommands(program, terminal);
@@ -24,5 +26,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   policyCommands(program, terminal);
   receiverCommands(program, terminal);
   leakCommands(program, terminal);
+  keysCommands(program, terminal);
   setupCommands(program, terminal);
+  workloadCommands(program, terminal);
 }

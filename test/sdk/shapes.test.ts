@@ -8,9 +8,13 @@ import type {
   AccessRequest,
   Agent,
   Credential,
+  Delegation,
   InvitedPerson,
   Leak,
   LeakLine,
+  Joined,
+  MadeJoinToken,
+  NewAgent,
   Page,
   Person,
   Placement,
@@ -18,6 +22,8 @@ import type {
   RecordedEvent,
   RegisteredKey,
   SignalDelivery,
+  SigningKey,
+  Run,
   Task,
 } from '../../sdk/index.ts';
 
@@ -32,7 +38,9 @@ describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<z.infer<typeof receiver>>().toEqualTypeOf<Receiver>();
@@ -41,6 +49,10 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
+    expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
+    expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();
+    expectTypeOf<Answer<'madeJoinToken'>>().toEqualTypeOf<MadeJoinToken>();
+    expectTypeOf<Answer<'joined'>>().toEqualTypeOf<Joined>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
     expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();
