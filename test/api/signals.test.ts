@@ -291,7 +291,8 @@ describe('what is not heard', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(takenAbout(agent.name)).toHaveLength(0);
     await asAdmin('PATCH', `/v1/receivers/${id}`, { state: 'enabled' });
-    await untilTaken(agent.name, 1);
+    await eventually(async () => (await statesOf(id))[0] === 'delivered');
+    expect(takenAbout(agent.name)).toHaveLength(1);
     await asAdmin('PATCH', `/v1/receivers/${id}`, { state: 'disabled' });
     const other = await newAgent();
     await suspend(other);
