@@ -155,7 +155,7 @@ export interface IssuerWayIn extends AnyWayIn {
 }
 
 /** An identity of a federated trust domain, by either kind of document. */
-export interface SpiffeWayIn extends AnyWayIn {
+interface SpiffeWayIn extends AnyWayIn {
   kind: 'spiffe';
   trustDomain: string;
   spiffeId: string;
