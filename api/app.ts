@@ -34,7 +34,9 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
+import { spiffeRoutes } from './spiffe.ts';
 import { taskRoutes } from './tasks.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
@@ -66,11 +68,13 @@ export const ROUTES: readonly Route[] = [
   ...joinRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
+  ...spiffeRoutes,
   ...reviewRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
   ...administrationRoutes,
+  ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,
   describeApi,

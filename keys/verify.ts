@@ -162,7 +162,8 @@ function signerOf(
   if (kid !== undefined && typeof kid !== 'string') return { fault: 'malformed' };
   const named = rules.keys
     .slice(0, KEYS_MAX)
-    .filter((jwk) => kid === undefined || jwk['kid'] === kid);
+    // A key without a name may be the one that any name means: whether it is, its signature says.
+    .filter((jwk) => [undefined, jwk['kid']].includes(kid) || jwk['kid'] === undefined);
   if (named.length === 0) return { fault: 'key_unknown' };
   let usable = 0;
   for (const jwk of named) {

@@ -1,6 +1,7 @@
 // OAuth at its standard paths.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
+import { cacheSeconds } from '../../domain/signing-key.ts';
 import { defineRoute, ok, type ApiDeps } from '../route.ts';
 import { JWT_BEARER_GRANT } from './client-auth.ts';
 import { TOKEN_EXCHANGE } from './exchange.ts';
@@ -168,23 +169,23 @@ const jwks = defineRoute({
   },
   refusals: [],
   events: [],
-  handle: (_incoming, deps) =>
-    Promise.resolve(
-      ok(
-        {
-          keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
-            kty,
-            crv,
-            x,
-            y,
-            kid,
-            alg: 'ES256',
-            use: 'sig',
-          })),
-        },
-        { 'cache-control': 'public, max-age=300' },
-      ),
-    ),
+  handle: async (_incoming, deps) => {
+    await deps.tokens.refresh();
+    return ok(
+      {
+        keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
+          kty,
+          crv,
+          x,
+          y,
+          kid,
+          alg: 'ES256',
+          use: 'sig',
+        })),
+      },
+      { 'cache-control': `public, max-age=${cacheSeconds(deps.signingKeys.aheadSeconds)}` },
+    );
+  },
 });
 
 export const oauthRoutes = [

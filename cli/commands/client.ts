@@ -4,12 +4,14 @@ import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { evidenceCommands } from './evidence.ts';
+import { keysCommands } from './keys.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
+import { workloadCommands } from './workload.ts';
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   agentCommands(program, terminal);
@@ -20,5 +22,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  keysCommands(program, terminal);
   setupCommands(program, terminal);
+  workloadCommands(program, terminal);
 }

@@ -15,6 +15,7 @@ import {
   time,
   TRUE,
 } from './der.ts';
+import { toPem } from './pem.ts';
 
 /** Signs bytes with ECDSA on P-256 and SHA-256; the signature is r and s, 32 bytes each, wherever the key lives. */
 export type SignEs256 = (bytes: Uint8Array) => Promise<Uint8Array>;
@@ -135,6 +136,12 @@ export async function revocationList(
     ),
   );
   return signed(signer.sign, content);
+}
+
+/** A signing request in PEM (RFC 2986) that names nothing but the key. */
+export async function signingRequest(sign: SignEs256, spki: Buffer): Promise<string> {
+  const content = sequence(integer(Buffer.from([0])), sequence(), spki, encode(context(0, true)));
+  return toPem('CERTIFICATE REQUEST', await signed(sign, content));
 }
 
 const ORGANIZATION = '2.5.4.10';

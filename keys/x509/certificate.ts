@@ -41,7 +41,7 @@ export interface Certificate {
   isSignedBy(key: KeyObject): boolean;
 }
 
-export interface SubjectNames {
+interface SubjectNames {
   uris: readonly string[];
   dns: readonly string[];
 }

@@ -10,7 +10,12 @@ import { SignJWT } from 'jose';
 import { describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../domain/json.ts';
 import type { Algorithm } from '../../keys/jwk.ts';
-import { unverifiedClaims, verifyForeign, type TokenRules } from '../../keys/verify.ts';
+import {
+  unverifiedClaims,
+  verifyForeign,
+  type Claims,
+  type TokenRules,
+} from '../../keys/verify.ts';
 
 const NOW = new Date('2026-11-21T12:00:00.000Z');
 const seconds = NOW.getTime() / 1000;
@@ -90,7 +95,8 @@ describe('a token of a foreign issuer', () => {
       const text = await signedBy(pair, alg);
       const verdict = verifyForeign(text, rules({ keys: [pair.jwk], algorithms: [alg] }));
       expect([alg, verdict.fault]).toEqual([alg, null]);
-      expect(verdict.claims).toEqual(CLAIMS);
+      const claims: Claims | null = verdict.claims;
+      expect(claims).toEqual(CLAIMS);
       const others = (['ES256', 'ES384', 'RS256', 'PS256', 'EdDSA'] as const).filter(
         (other) => other !== alg,
       );

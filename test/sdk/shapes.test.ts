@@ -14,6 +14,7 @@ import type {
   Person,
   RecordedEvent,
   RegisteredKey,
+  SigningKey,
   Task,
 } from '../../sdk/index.ts';
 
@@ -33,6 +34,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
+    expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
     expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();
     expectTypeOf<Answer<'madeJoinToken'>>().toEqualTypeOf<MadeJoinToken>();
     expectTypeOf<Answer<'joined'>>().toEqualTypeOf<Joined>();

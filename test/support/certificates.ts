@@ -1,5 +1,11 @@
 // Certificates of any shape, right and wrong, for judging what judges them.
-import { generateKeyPairSync, randomBytes, sign, type KeyObject } from 'node:crypto';
+import {
+  createPublicKey,
+  generateKeyPairSync,
+  randomBytes,
+  sign,
+  type KeyObject,
+} from 'node:crypto';
 import { OID } from '../../keys/x509/certificate.ts';
 import {
   bitString,
@@ -13,6 +19,7 @@ import {
   time,
   TRUE,
 } from '../../keys/x509/der.ts';
+import { toPem } from '../../keys/x509/pem.ts';
 
 export interface TestAuthority {
   name: string;
@@ -115,3 +122,29 @@ export function certificateOf(shape: Shape, issuer: TestAuthority | null): TestA
 /** A self-signed authority. */
 export const authorityOf = (subject: string, shape: Shape = {}): TestAuthority =>
   certificateOf({ subject, isAuthority: true, notAfter: hours(24), ...shape }, null);
+
+/** A signing request in PEM for the key, by default signed with it and asking for an authority, which nobody gets. */
+export function signingRequest(
+  privateKey: KeyObject,
+  over: { commonName?: string; signWith?: KeyObject } = {},
+): string {
+  const askedFor = sequence(
+    extension(OID.basicConstraints, true, sequence(TRUE)),
+    extension(
+      OID.subjectAltName,
+      false,
+      sequence(encode(context(6, false), Buffer.from('spiffe://countersign.local/agent/other'))),
+    ),
+  );
+  const content = sequence(
+    integer(Buffer.from([0])),
+    name(over.commonName ?? ''),
+    createPublicKey(privateKey).export({ format: 'der', type: 'spki' }),
+    encode(context(0, true), sequence(oid('1.2.840.113549.1.9.14'), encode(TAG.set, askedFor))),
+  );
+  const signature = sign('sha256', content, over.signWith ?? privateKey);
+  return toPem(
+    'CERTIFICATE REQUEST',
+    sequence(content, sequence(oid(OID.ecdsaWithSha256)), bitString(signature)),
+  );
+}
