@@ -115,7 +115,7 @@ export const agentBody = z
 
 export const joinTokenBody = z.strictObject({ ttl_seconds: joinSeconds.default(3_600) });
 
-export const joinToken = z
+const joinToken = z
   .object({
     id: z.string(),
     token: z.string().meta({ description: 'Told once: whoever has it can become the agent' }),
