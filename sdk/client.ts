@@ -22,6 +22,8 @@ export interface ClientOptions {
   credential: ClientCredential;
   /** What the server calls itself, where that is not `url`: its `COUNTERSIGN_PUBLIC_URL`. */
   audience?: string | undefined;
+  /** Binds an agent's tokens to a key of this client alone, so that a stolen one is of no use (RFC 9449). */
+  dpop?: boolean | undefined;
   /** How long a call is repeated while the server cannot be reached or says to try later; 30 if it is not said. */
   retrySeconds?: number | undefined;
   /** Instead of the global fetch. */
@@ -58,9 +60,9 @@ const RETRY_SECONDS = 30;
 /** Opens a client. Nothing is sent before the first call. */
 export function openClient(options: ClientOptions): Client {
   const url = readUrl(options.url);
-  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch } = options;
+  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch, dpop = false } = options;
   const audience = options.audience ?? ownName(url);
-  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds });
+  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds, dpop });
   const transport = openTransport({ url, fetch, bearer, retrySeconds });
   return {
     url: url.origin,

@@ -60,6 +60,8 @@ export interface Agent {
   name: string;
   kind: AgentKind;
   owner: string;
+  /** The agent it is a sub-agent of. */
+  parent: string | null;
   team: string;
   purpose: string;
   state: AgentState;
@@ -76,10 +78,41 @@ export interface Agent {
   review_due_at: string | null;
 }
 
+/** A right to bring one key to an agent, once. */
+export interface JoinToken {
+  id: string;
+  /** Whoever has it can become the agent. */
+  token: string;
+  expires_at: string;
+}
+
+/** An agent as it is told to whoever registered it. */
+export interface NewAgent extends Agent {
+  /** With `join`: good once the agent is admitted. */
+  join_token?: JoinToken | undefined;
+}
+
+/** A join token that was just made. */
+export interface MadeJoinToken {
+  join_token: JoinToken;
+}
+
+/** The agent that a key now signs in as. */
+export interface Joined {
+  agent: { id: string; name: string; spiffe_id: string | null };
+  key: RegisteredKey;
+}
+
 /** One piece of work by one agent. */
 export interface Task {
   id: string;
   agent: string;
+  /** The task it was delegated from. */
+  parent: string | null;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: string[];
+  /** The roles that were delegated; null is no limit. */
+  roles: string[] | null;
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
@@ -90,6 +123,17 @@ export interface Task {
   ended_at: string | null;
   /** Credentials not yet seen gone. */
   alive: number;
+}
+
+/** Part of a task, handed on to one other agent. */
+export interface Delegation {
+  task: string;
+  agent: string;
+  roles: string[] | null;
+  /** For that agent to exchange, once (RFC 8693). */
+  subject_token: string;
+  subject_token_type: string;
+  expires_at: string;
 }
 
 /** A lease on a role, without its secret. */

@@ -4,9 +4,10 @@ import type { Client } from './client.ts';
 import type { Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
-import type { TaskOrder } from './tasks.ts';
+import type { DelegationOrder, TaskOrder } from './tasks.ts';
 import type {
   AccessRequest,
+  Delegation,
   JwtMaterial,
   Material,
   MysqlMaterial,
@@ -39,6 +40,8 @@ export interface CredentialWish {
 export interface RunningTask {
   id: string;
   deadline_at: string;
+  /** Hands part of the task on: that agent does its work in a `withTask` with this as its `parent`. */
+  delegateTo(agent: string, order?: Omit<DelegationOrder, 'agent'>): Promise<Delegation>;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
   /** The same, for a role that is a login to a PostgreSQL. */
@@ -113,6 +116,8 @@ function runningTask(
   return {
     id: task.id,
     deadline_at: task.deadline_at,
+    delegateTo: (agent, order) =>
+      client.tasks.delegate(task.id, { ...order, agent }, { signal: options.signal }),
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
     mysql: async (role, wish) => ofKind(await credential(role, wish), 'mysql', role),
