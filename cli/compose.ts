@@ -14,6 +14,7 @@ import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { redisIssuer } from '../activities/issuers/redis.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
+import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
@@ -90,6 +91,7 @@ export async function openService(
       redis: redisIssuer(config.secret, mark),
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
+    runner: postgresRunner(config.secret),
   };
   const close = async (): Promise<void> => {
     await Promise.all([mysql.close(), postgres.close()]);

@@ -132,6 +132,14 @@ export const EVENTS = {
     public: ['credential', 'attempts', 'next_try_at', 'code'],
     private: [],
   },
+  'run.intended': {
+    public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
+    private: [],
+  },
+  'run.finished': {
+    public: ['run', 'state', 'outcome', 'code', 'rows', 'permit', 'credential', 'attempt'],
+    private: ['result_digest'],
+  },
   'runtime.observed': {
     public: [
       'kind',

@@ -8,6 +8,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
+import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
@@ -38,6 +39,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
   controls: ReturnType<typeof controlCalls>;
@@ -70,6 +72,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    runs: runCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),
     controls: controlCalls(transport),

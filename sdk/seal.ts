@@ -6,6 +6,17 @@ import type { Material } from './types.ts';
 
 /** Opens a sealed credential with the private part of the key it was sealed to. */
 export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<Material> {
+  const material = await unseal(sealed, sealKey);
+  if (!isMaterial(material))
+    throw new CountersignError(
+      'bad_answer',
+      'The credential is of a kind that this version of the SDK does not know: update it.',
+    );
+  return material;
+}
+
+/** Opens whatever was sealed to a key. */
+export async function unseal(sealed: string, sealKey: PrivateJwk): Promise<unknown> {
   const key = await importJWK({ ...parsePrivateKey(sealKey) }, 'ECDH-ES');
   const { plaintext } = await compactDecrypt(sealed, key, {
     keyManagementAlgorithms: ['ECDH-ES'],
@@ -13,17 +24,12 @@ export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<M
   }).catch((cause: unknown) => {
     throw new CountersignError(
       'seal_mismatch',
-      'The credential is sealed to another key: use the one that was sent with the request.',
+      'This is sealed to another key: use the one that was sent with the request.',
       { cause },
     );
   });
-  const material: unknown = JSON.parse(new TextDecoder().decode(plaintext));
-  if (!isMaterial(material))
-    throw new CountersignError(
-      'bad_answer',
-      'The credential is of a kind that this version of the SDK does not know: update it.',
-    );
-  return material;
+  const opened: unknown = JSON.parse(new TextDecoder().decode(plaintext));
+  return opened;
 }
 
 function isMaterial(value: unknown): value is Material {

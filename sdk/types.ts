@@ -3,7 +3,13 @@
 import type { Action } from '../domain/action.ts';
 import type { Channel } from '../domain/approval.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
-import type { AgentState, CredentialState, RequestState, TaskState } from '../domain/lifecycle.ts';
+import type {
+  AgentState,
+  CredentialState,
+  RequestState,
+  RunState,
+  TaskState,
+} from '../domain/lifecycle.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -199,6 +205,27 @@ export interface JwtMaterial {
 
 /** The secret itself, opened. */
 export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
+
+/** One statement that was run for an agent. */
+export interface Run {
+  id: string;
+  task: string;
+  role: string;
+  /** What its text says it does. */
+  effect: 'read' | 'write' | 'define' | 'access' | 'opaque';
+  state: RunState;
+  outcome: 'committed' | 'read' | null;
+  /** Why it failed: an SQLSTATE, or a word of ours. */
+  code: string | null;
+  rows: number | null;
+  result_digest: string | null;
+  /** Of exactly what ran. */
+  digest: string;
+  request: string | null;
+  credential: string;
+  created_at: string;
+  finished_at: string | null;
+}
 
 /** What the policy engine said about an action. */
 export interface Evaluation {

@@ -19,6 +19,7 @@ export const REVOKE_CAUSES = [
   'approval_ended',
   'issue_abandoned',
   'kill',
+  'run_ended',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
 
@@ -44,6 +45,8 @@ export const credential = pgTable(
     /** Whether revoking ends what it can do before it would expire by itself. */
     revocable: boolean().notNull(),
     control: text(),
+    /** Who has its material: the agent, or ourselves for as long as one statement of the agent's takes. */
+    holder: text({ enum: ['agent', 'service'] }).notNull(),
     state: text({ enum: statesOf('credential') }).notNull(),
     permit: id('permit')(),
     request: id('request')(),
