@@ -43,6 +43,7 @@ const register = defineRoute({
     'private_key_sent',
     'person_unknown',
     'denied',
+    'stopped',
     'no_approver',
   ],
   events: ['agent.requested', 'evaluation.decided', 'request.opened', 'agent.admitted'],
@@ -168,7 +169,7 @@ const resume = lifecycleRoute(
   'Let a suspended agent ask again; what was revoked stays revoked',
   resumeAgent,
   ['agent.resumed'],
-  ['wrong_state'],
+  ['wrong_state', 'stopped'],
 );
 const kill = lifecycleRoute(
   'kill',

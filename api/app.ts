@@ -12,6 +12,7 @@ import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
+import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
 import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
@@ -21,6 +22,7 @@ import { peopleRoutes } from './people.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
+import { revocationRoutes } from './revocations.ts';
 import {
   defineRoute,
   mount,
@@ -59,6 +61,8 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...credentialRoutes,
+  ...revocationRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...peopleRoutes,

@@ -92,7 +92,10 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   request: row.request,
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
+  last_error: row.lastError,
+  because: row.because,
   ended_at: row.endedAt,
+  seen_gone: row.seenGone,
 });
 
 /** With the sealed material: only in the answer to whoever asked for it. */

@@ -6,7 +6,7 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 
-const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
@@ -181,9 +181,25 @@ export const credential = z
     request: z.string().nullable(),
     attempts: z.int(),
     next_try_at: instant.nullable(),
+    last_error: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why the last attempt to revoke failed' }),
+    because: z.string().nullable().meta({ description: 'Why it ended, or is ending' }),
     ended_at: instant.nullable(),
+    seen_gone: z.boolean().nullable().meta({
+      description: 'Whether its target was seen to know it no more; null while it is alive',
+    }),
   })
   .meta({ id: 'Credential' });
+
+export const renewBody = z.strictObject({
+  ttl_seconds: z.int().min(1).optional(),
+  seal_to: jwk.optional(),
+});
+export const renewedCredential = credential.extend({
+  sealed: z.string().optional().meta({ description: 'Made anew, where renewing does that' }),
+});
 
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),

@@ -32,7 +32,7 @@ const start = defineRoute({
   allow: ['agent'],
   body: shape.taskBody,
   answers: { 201: { description: 'The running task', schema: shape.task } },
-  refusals: ['agent_not_active', 'person_unknown', 'trigger_unproven'],
+  refusals: ['agent_not_active', 'agent_orphaned', 'stopped', 'person_unknown', 'trigger_unproven'],
   events: ['task.started'],
   handle: ({ principal, call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
@@ -234,6 +234,7 @@ const ask = defineRoute({
     'no_approver',
     'task_not_running',
     'agent_not_active',
+    'stopped',
     'target_unavailable',
     'owner_not_ready',
     'log_unavailable',

@@ -5,6 +5,7 @@ import type { AgentRow, KeyRow } from '../db/rows.ts';
 import { agent, agentKey, usedAssertion } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { asAgentId } from './agents.ts';
+import { refuseWhileStopped } from './stop.ts';
 import type { Unit } from './unit.ts';
 
 export interface SignIn {
@@ -23,6 +24,7 @@ export interface SignIn {
  */
 export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<string | null> {
   const { agent: row, key } = signIn;
+  await refuseWhileStopped(unit.sql);
   const [fresh] = await unit.sql
     .insert(usedAssertion)
     .values({ agent: row.id, jti: signIn.assertion, expiresAt: signIn.assertionExpiresAt })

@@ -23,6 +23,7 @@ import {
   recordEvaluation,
   type Asked,
 } from './requests.ts';
+import { holdOffStop, refuseWhileStopped } from './stop.ts';
 import { endTask, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -47,6 +48,7 @@ export async function registerAgent(
   deps: Deps,
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
+  await refuseWhileStopped(unit.sql);
   await refuseTakenName(unit, registration.name);
   await refuseTakenKeys(unit, registration.keys);
   const registrar = partyOf(unit.call.principal);
@@ -67,6 +69,8 @@ export async function registerAgent(
     lastUsedAt: null,
     rotationDueAt: null,
     reviewDueAt: null,
+    rotationNotedAt: null,
+    orphanedAt: null,
   };
   await unit.sql.insert(agent).values(row);
   await storeKeys(unit, row.id, registration.keys);
@@ -155,7 +159,8 @@ async function refuseTakenName(unit: Unit, name: string): Promise<void> {
     );
 }
 
-async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
+/** Somebody who can answer for an agent. */
+export async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
   const [row] = await unit.sql
     .select({ id: person.id })
     .from(person)
@@ -215,7 +220,8 @@ export async function lockAgent(unit: Unit, id: string): Promise<AgentRow> {
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 export const asAgentId = (id: string): Id<'agent'> => id as Id<'agent'>;
 
-async function moveAgent(
+/** Moves a locked agent on. The table of moves has the last word. */
+export async function moveAgent(
   unit: Unit,
   row: AgentRow,
   to: AgentState,
@@ -223,6 +229,7 @@ async function moveAgent(
 ): Promise<void> {
   if (!canMove('agent', row.state, to))
     throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
+  if (to === 'active') await holdOffStop(unit);
   await unit.sql
     .update(agent)
     .set({ ...change, state: to })

@@ -159,7 +159,7 @@ async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Prom
   return answers.held(unit.sql, opened);
 }
 
-const deniedBy = ({ id, evaluation }: Judged): Refusal =>
+export const deniedBy = ({ id, evaluation }: Judged): Refusal =>
   new Refusal('denied', 'Policy does not allow this.', {
     evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
   });
@@ -209,7 +209,8 @@ export async function lockRunningTask(
 const taskIs = (row: TaskRow): string =>
   row.state === 'running' ? 'past its deadline' : row.state;
 
-async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
+/** Nothing lives longer or begins unless somebody is there to end it, and to write that down. */
+export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
   await refuseWithoutLog(unit.sql);
   if (owner.ownedAt === null)
     throw new Refusal(
@@ -246,10 +247,11 @@ interface Wanted {
   options: JsonObject;
 }
 
-function credentialAction(
+/** What an agent does by asking for a role, as policy is asked about it. */
+export function credentialAction(
   agent: AgentRow,
   owner: TaskRow,
-  ask: CredentialAsk,
+  ask: Pick<CredentialAsk, 'role' | 'reason'>,
   { definition, ttlSeconds, options }: Wanted,
 ): Action {
   const subject = { type: 'agent' as const, id: agent.id };
@@ -260,6 +262,9 @@ function credentialAction(
     resource: { type: 'role', id: ask.role },
     parameters: {
       ttl_seconds: ttlSeconds,
+      ...(definition.renew_seconds_max !== undefined && {
+        renew_seconds_max: definition.renew_seconds_max,
+      }),
       ...(Object.keys(options).length > 0 && { options }),
     },
     data_class: definition.data_class,
@@ -274,7 +279,7 @@ function credentialAction(
   };
 }
 
-const secondsAfter = (at: string, seconds: number): string =>
+export const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';

@@ -2,6 +2,7 @@
 import { and, arrayOverlaps, eq, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
+import type { Action } from '../domain/action.ts';
 import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { mayVote } from './principal.ts';
@@ -9,14 +10,29 @@ import type { Unit } from './unit.ts';
 
 export async function whoIsInvolved(
   unit: Unit,
-  asked: { agent: AgentRow | null; task: { triggeredBy: string | null } | null },
+  asked: {
+    agent: AgentRow | null;
+    task: { triggeredBy: string | null } | null;
+    action: Action;
+  },
 ): Promise<Involved> {
   const { principal } = unit.call;
   return {
     requester: principal.kind === 'person' ? principal.id : null,
-    owners: asked.agent ? await standingBehind(unit, asked.agent) : [],
+    owners: [
+      ...new Set([
+        ...(asked.agent ? await standingBehind(unit, asked.agent) : []),
+        ...ownerToBe(asked.action),
+      ]),
+    ],
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
+}
+
+/** Whoever is to answer for an agent from now on gains by that, and does not decide on it. */
+function ownerToBe({ action, parameters }: Action): string[] {
+  const { owner } = parameters;
+  return action === 'agent:change_owner' && typeof owner === 'string' ? [owner] : [];
 }
 
 /**

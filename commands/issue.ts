@@ -9,7 +9,7 @@ import { sealTo, type PublicKey } from '../keys/public-key.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
 import type { Issued, LeaseToIssue } from './issuer.ts';
-import { abandonLease, activateLease } from './leases.ts';
+import { abandonLease, activateLease, latest } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
 import { transact, type Call } from './unit.ts';
@@ -97,6 +97,12 @@ export async function makeCredential(
 }
 
 async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+  const toIssue = await leaseToIssue(deps, lease);
+  return deps.issuers[toIssue.definition.issuer].issue(toIssue);
+}
+
+/** A lease as its issuer needs it, by the policy of now. */
+export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<LeaseToIssue> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
@@ -106,7 +112,7 @@ async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
     );
-  const toIssue: LeaseToIssue = {
+  return {
     credential: lease.id,
     agent: lease.agent,
     agentName: holder.name,
@@ -121,10 +127,7 @@ async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
     issueBy: lease.issueBy,
     attempt: lease.issueAttempt,
   };
-  return deps.issuers[definition.issuer].issue(toIssue);
 }
-
-const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
 
 const useOf = (id: Id<'credential'>): string => `credential.handles/${id}`;
 

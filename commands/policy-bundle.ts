@@ -89,6 +89,9 @@ const rolesFile = z.strictObject({
     )
     .default({}),
   roles: z.record(policyName, roleSchema),
+  lifecycle: z
+    .strictObject({ orphan_grace_seconds: seconds(90 * DAY).default(7 * DAY) })
+    .prefault({}),
 });
 
 const testsFile = z.array(
@@ -128,6 +131,8 @@ export interface PolicyBundle {
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
   tests: PolicyTest[];
+  /** How long an agent whose owner left may go on starting tasks. */
+  lifecycle: z.infer<typeof rolesFile>['lifecycle'];
 }
 
 /** The names of the files a bundle may have. */
@@ -150,7 +155,8 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
   const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
-  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? { targets: {}, roles: {} };
+  const access =
+    readYaml('roles.yaml', files, rolesFile, problems) ?? rolesFile.parse({ roles: {} });
   const tests =
     files['tests.yaml'] === undefined
       ? []
@@ -167,6 +173,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
     tests,
+    lifecycle: access.lifecycle,
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
   if (problems.length === 0) problems.push(...danglingReferences(bundle));

@@ -15,10 +15,12 @@ import type { Id } from '../domain/id.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
+import { refuseOrphan } from './orphans.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
+import { refuseWhileStopped } from './stop.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface TaskStart {
@@ -39,8 +41,9 @@ export async function startTask(
   start: TaskStart,
 ): Promise<TaskRow> {
   // Not shared: its row is changed below, and two who share it would each wait for the other to let go.
-  await lockActiveAgent(unit, agentId, 'no key update');
+  const holder = await lockActiveAgent(unit, agentId, 'no key update');
   const bundle = await activeBundle(unit, deps.policies);
+  refuseOrphan(holder, bundle, unit.at);
   const triggeredBy = await knownPerson(unit, start.triggered_by);
   const proven = await isTriggerProven(unit, deps, agentId, start);
   const row: TaskRow = {
@@ -89,6 +92,7 @@ export async function lockActiveAgent(
       'agent_not_active',
       `This agent is ${row.retiring ? 'retiring' : row.state}.`,
     );
+  await refuseWhileStopped(unit.sql);
   return row;
 }
 

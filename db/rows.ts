@@ -12,4 +12,5 @@ export type PersonRow = typeof schema.person.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;
+export type RevocationRow = typeof schema.revocation.$inferSelect;
 export type SlackMessageRow = typeof schema.slackMessage.$inferSelect;

@@ -14,6 +14,8 @@ const PREFIXES = {
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',
+  revocation: 'rvk',
+  stop: 'stp',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -81,7 +81,51 @@ export interface Credential {
   request: string | null;
   attempts: number;
   next_try_at: string | null;
+  /** Why the last attempt to revoke it failed. */
+  last_error: string | null;
+  /** Why it ended, or is ending. */
+  because: string | null;
   ended_at: string | null;
+  /** Whether its target was seen to know it no more; null while it is alive. */
+  seen_gone: boolean | null;
+}
+
+/** An order to revoke much at once, and how far it has come. */
+export interface Revocation {
+  id: string;
+  by: RevocationScope;
+  of: string | null;
+  because: string;
+  reason: string;
+  ordered_by: { type: string; id: string };
+  created_at: string;
+  /** Alive when it was ordered. */
+  credentials: number;
+  alive: number;
+  failing: number;
+  oldest_at: string | null;
+  not_seen_gone: number;
+  done_at: string | null;
+}
+
+/** What an order to revoke can name. */
+export type RevocationScope =
+  | 'credential'
+  | 'task'
+  | 'agent'
+  | 'chain'
+  | 'team'
+  | 'role'
+  | 'issuer'
+  | 'target'
+  | 'everything';
+
+/** What the kill switch did. */
+export interface Killed {
+  stop: string | null;
+  agents: number;
+  tasks: number;
+  revocation: Revocation;
 }
 
 /** A login to a PostgreSQL database. */

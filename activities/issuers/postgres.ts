@@ -12,6 +12,13 @@ import {
 } from '../../commands/issuer.ts';
 import { bodyOf, isId, type Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import {
+  CLOSE_LOGIN,
+  CREATE_LOGIN,
+  DROP_LOGIN,
+  EXTEND_LOGIN,
+  OWN_CODES,
+} from './postgres-blocks.ts';
 
 /** Resolves the name of a setting that holds a secret; the composition root reads the environment. */
 export type Secrets = (name: string) => string | null;
@@ -53,6 +60,14 @@ export function postgresIssuer(
       const { sql, url } = open(lease.target);
       const material = await issueLogin(sql, url, mark, lease);
       return { material, handle: null, diesAt: null };
+    },
+    renew: async (lease) => {
+      const { sql } = open(lease.target);
+      try {
+        await unlessDisturbed(() => runBlock(sql, placeOf(mark, lease), EXTEND_LOGIN));
+      } catch (error) {
+        throw new TargetError(errorCode(error), { cause: error });
+      }
     },
     revoke: async (target, leases) => {
       const credentials = leases.map(({ credential }) => credential);
@@ -105,12 +120,8 @@ async function issueLogin(
   const username = roleName(lease.credential);
   const password = randomBytes(32).toString('base64url');
   const parameters = {
-    role: username,
-    mark,
-    attempt: String(lease.attempt),
+    ...placeOf(mark, lease),
     verifier: scramVerifier(password),
-    valid_until: lease.expiresAt,
-    issue_by: lease.issueBy,
     groups: JSON.stringify(groups),
     connections: String(connections),
   };
@@ -132,64 +143,27 @@ async function issueLogin(
   };
 }
 
-/** Values reach the block below as settings of this transaction, never as text of a statement. */
+/** Which login of which attempt, until when, and how long the target may take to make or move it. */
+const placeOf = (mark: string, lease: LeaseToIssue) => ({
+  role: roleName(lease.credential),
+  mark,
+  attempt: String(lease.attempt),
+  valid_until: lease.expiresAt,
+  issue_by: lease.issueBy,
+});
+
+/** Values reach the blocks below as settings of this transaction, never as text of a statement. */
 async function setParameters(
   tx: TransactionSql,
   parameters: Record<string, string>,
 ): Promise<void> {
-  for (const [name, value] of Object.entries(parameters))
-    await tx`select set_config(${`countersign.${name}`}, ${value}, true)`;
+  const all = Object.entries(parameters).flatMap(([name, value]) => [`countersign.${name}`, value]);
+  const calls = Array.from(
+    { length: all.length / 2 },
+    (_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, true)`,
+  );
+  await tx.unsafe(`select ${calls.join(', ')}`, all);
 }
-
-/**
- * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
- * held up on the way can never make a login nobody waits for; asked again at the end, because making the role may
- * have waited for the reaper. Repeating it replaces the password. A role of the same name that is not ours is
- * refused, not taken over. No lock is taken that a login of this target could take too.
- */
-const CREATE_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  mark text := current_setting('countersign.mark');
-  attempt int := current_setting('countersign.attempt')::int;
-  said text;
-  grantee text;
-BEGIN
-  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
-    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
-  END IF;
-  IF to_regrole(quote_ident(login)) IS NULL THEN
-    -- From version 16 on, dropping what a role owns takes more than having created it.
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      PERFORM set_config('createrole_self_grant', 'set, inherit', true);
-    END IF;
-    EXECUTE format('CREATE ROLE %I NOLOGIN', login);
-  ELSE
-    said := coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), '');
-    IF NOT starts_with(said, mark) THEN
-      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
-    END IF;
-    IF substr(said, length(mark) + 1)::int > attempt THEN
-      RAISE EXCEPTION 'a later attempt was here' USING ERRCODE = 'CS003';
-    END IF;
-  END IF;
-  EXECUTE format('COMMENT ON ROLE %I IS %L', login, mark || attempt);
-  FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
-    -- What it has it uses as itself: as its group it could make what nobody finds when it is gone.
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET FALSE', grantee, login);
-    ELSE
-      EXECUTE format('GRANT %I TO %I', grantee, login);
-    END IF;
-  END LOOP;
-  EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
-    current_setting('countersign.verifier'), current_setting('countersign.valid_until'),
-    current_setting('countersign.connections')::int);
-  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
-    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
-  END IF;
-END $$`;
 
 /** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
 async function revokeLogins(
@@ -199,10 +173,7 @@ async function revokeLogins(
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
   const failures = new Map<string, string>();
-  for (const name of names.keys())
-    await attempt(failures, name, () =>
-      unlessDisturbed(() => runBlock(sql, { role: name, mark }, CLOSE_LOGIN)),
-    );
+  await runOverAll(sql, { mark, block: CLOSE_LOGIN, names: [...names.keys()], failures });
   const found = await sql<{ name: string; oid: string }[]>`
     select rolname as name, oid::text as oid from pg_roles
     where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
@@ -210,10 +181,9 @@ async function revokeLogins(
     sql,
     found.map(({ oid }) => oid),
   );
-  for (const { name, oid } of found)
-    if (remaining.has(oid)) failures.set(name, 'sessions_remain');
-    else if (!failures.has(name))
-      await attempt(failures, name, () => runBlock(sql, { role: name, mark }, DROP_LOGIN));
+  for (const { name, oid } of found) if (remaining.has(oid)) failures.set(name, 'sessions_remain');
+  const emptied = found.map(({ name }) => name).filter((name) => !failures.has(name));
+  await runOverAll(sql, { mark, block: DROP_LOGIN, names: emptied, failures });
   return [...names].map(([name, credential]) => {
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return {
@@ -234,16 +204,30 @@ async function loginsAmong(
   return new Set(rows.flatMap(({ name }) => leaseOfRole(name) ?? []));
 }
 
-async function attempt(
-  failures: Map<string, string>,
-  name: string,
-  step: () => Promise<void>,
-): Promise<void> {
-  try {
-    await step();
-  } catch (error) {
-    failures.set(name, errorCode(error));
-  }
+interface OverAll {
+  mark: string;
+  block: string;
+  names: readonly string[];
+  failures: Map<string, string>;
+}
+
+/** Runs a block over all of these at once; where one of them fails, over each by itself, so that it fails alone. */
+async function runOverAll(sql: Sql, { mark, block, names, failures }: OverAll): Promise<void> {
+  const run = (some: readonly string[]): Promise<void> =>
+    unlessDisturbed(() => runBlock(sql, { roles: JSON.stringify(some), mark }, block));
+  if (names.length === 0) return;
+  if (names.length > 1)
+    try {
+      return await run(names);
+    } catch {
+      // Which of them it was is found out below.
+    }
+  for (const name of names)
+    try {
+      await run([name]);
+    } catch (error) {
+      failures.set(name, errorCode(error));
+    }
 }
 
 /** Two of us changed one role at the same moment: `tuple concurrently updated`, its name just taken, a deadlock. */
@@ -272,66 +256,6 @@ async function runBlock(
     await tx.unsafe(block);
   });
 }
-
-/**
- * Where there is no such role, its name is taken and given back: that waits for whoever is just making it, which a
- * look at the catalog would not see, and cannot be held up by anybody who may not make roles.
- */
-const CLOSE_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  mark text := current_setting('countersign.mark');
-BEGIN
-  IF to_regrole(quote_ident(login)) IS NULL THEN
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', login);
-      EXECUTE format('DROP ROLE %I', login);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-      NULL;
-    END;
-  END IF;
-  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    -- It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
-    IF NOT starts_with(coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), ''), mark) THEN
-      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
-    END IF;
-    EXECUTE format('ALTER ROLE %I NOLOGIN', login);
-  END IF;
-END $$`;
-
-/**
- * What a login made is kept, under a role that may do nothing: code it left behind must never run with the rights of
- * the issuer. What it was granted goes.
- */
-const DROP_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  estate text := 'countersign_estate_' || left(encode(sha256(convert_to(current_setting('countersign.mark'), 'UTF8')), 'hex'), 12);
-BEGIN
-  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    IF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
-               AND refobjid = to_regrole(quote_ident(login)) AND deptype = 'o') THEN
-      IF to_regrole(quote_ident(estate)) IS NULL THEN
-        IF current_setting('server_version_num')::int >= 160000 THEN
-          PERFORM set_config('createrole_self_grant', 'set, inherit', true);
-        END IF;
-        EXECUTE format('CREATE ROLE %I NOLOGIN', estate);
-      END IF;
-      -- Whoever takes something over must be allowed to make such things where it stands; gone with the login.
-      EXECUTE format('GRANT %I TO %I', login, estate);
-      EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
-    END IF;
-    EXECUTE format('DROP OWNED BY %I', login);
-    EXECUTE format('DROP ROLE %I', login);
-  END IF;
-END $$`;
-
-/** The blocks above, as they appear in the target's log: the issuer doing what a lease says it does. */
-export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
-  [CREATE_LOGIN, CLOSE_LOGIN, DROP_LOGIN].map((block) => block.trim()),
-);
 
 /** How often a terminated session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
@@ -376,12 +300,6 @@ function scramVerifier(password: string): string {
   const serverKey = hmac('Server Key').toString('base64');
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }
-
-const OWN_CODES: Record<string, string> = {
-  CS001: 'too_late',
-  CS002: 'name_not_ours',
-  CS003: 'superseded',
-};
 
 /** A short, stable word for what went wrong; the message itself could carry a secret. */
 function errorCode(error: unknown): string {

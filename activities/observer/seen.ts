@@ -4,7 +4,8 @@ import type { LogLine } from '../../domain/postgres-log.ts';
 import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql-effect.ts';
 import type { Shadowed } from '../../domain/sql-shadows.ts';
 import { hasSchema } from '../../domain/sql-tokens.ts';
-import { ISSUER_STATEMENTS, leaseOfRole } from '../issuers/postgres.ts';
+import { ISSUER_STATEMENTS } from '../issuers/postgres-blocks.ts';
+import { leaseOfRole } from '../issuers/postgres.ts';
 
 /** What a control stands in front of, in one target: tables by their names with their schemas. */
 export interface Coverage {

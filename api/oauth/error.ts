@@ -18,6 +18,8 @@ export function refuseOAuth(context: AppContext, error: unknown): Response {
       { error: error.code, error_description: error.message },
       error.code === 'invalid_client' ? 401 : 400,
     );
+  if (error instanceof Refusal && error.code === 'stopped')
+    return context.json({ error: 'invalid_client', error_description: error.message }, 401);
   if (error instanceof Refusal && error.code === 'invalid_request')
     return context.json({ error: 'invalid_request', error_description: error.message }, 400);
   throw error;

@@ -15,6 +15,8 @@ CREATE TABLE "agent" (
 	"last_used_at" timestamp(3) with time zone,
 	"rotation_due_at" timestamp(3) with time zone,
 	"review_due_at" timestamp(3) with time zone,
+	"rotation_noted_at" timestamp(3) with time zone,
+	"orphaned_at" timestamp(3) with time zone,
 	CONSTRAINT "agent_name_unique" UNIQUE("name"),
 	CONSTRAINT "agent_spiffe_id_unique" UNIQUE("spiffe_id")
 );
@@ -25,6 +27,7 @@ CREATE TABLE "agent_key" (
 	"thumbprint" text NOT NULL,
 	"jwk" jsonb NOT NULL,
 	"state" text NOT NULL,
+	"retire_at" timestamp(3) with time zone,
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
@@ -69,6 +72,7 @@ CREATE TABLE "credential" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"issued_at" timestamp(3) with time zone,
 	"expires_at" timestamp(3) with time zone NOT NULL,
+	"held_until" timestamp(3) with time zone,
 	"dies_at" timestamp(3) with time zone NOT NULL,
 	"handles" "bytea",
 	"last_used_at" timestamp(3) with time zone,
@@ -79,7 +83,18 @@ CREATE TABLE "credential" (
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"next_try_at" timestamp(3) with time zone,
 	"last_error" text,
-	"ended_at" timestamp(3) with time zone
+	"ended_at" timestamp(3) with time zone,
+	"seen_gone" boolean,
+	"renew_by" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "target_sweep" (
+	"target" text PRIMARY KEY NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	"outcome" text NOT NULL,
+	"found" integer NOT NULL,
+	"orphans" integer NOT NULL,
+	"vanished" integer NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "event" (
@@ -329,6 +344,34 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "revocation" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"by" text NOT NULL,
+	"of" text,
+	"because" text NOT NULL,
+	"reason" text NOT NULL,
+	"ordered_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"credentials" integer NOT NULL,
+	"done_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "revocation_lease" (
+	"revocation" text collate "C" NOT NULL,
+	"credential" text collate "C" NOT NULL,
+	CONSTRAINT "revocation_lease_revocation_credential_pk" PRIMARY KEY("revocation","credential")
+);
+--> statement-breakpoint
+CREATE TABLE "stop" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"revocation" text collate "C" NOT NULL,
+	"reason" text NOT NULL,
+	"ordered_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"lifted_at" timestamp(3) with time zone,
+	"lifted_by" text collate "C"
+);
+--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -343,12 +386,16 @@ ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("req
 ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREIGN KEY ("review") REFERENCES "public"."review"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "stop" ADD CONSTRAINT "stop_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "credential"."state" = 'force_closed' and not "credential"."seen_gone";--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
@@ -366,4 +413,6 @@ CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");-->
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
-CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");
+CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "revocation_lease_credential" ON "revocation_lease" USING btree ("credential");--> statement-breakpoint
+CREATE UNIQUE INDEX "stop_one_at_a_time" ON "stop" USING btree (("lifted_at" is null)) WHERE "stop"."lifted_at" is null;
