@@ -1,6 +1,7 @@
 // The registry of agents and what can be done about one.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { retireKey } from '../commands/agent-care.ts';
 import {
   asAgentId,
   beginRetirement,
@@ -13,6 +14,7 @@ import {
 import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
+import { askForOwner } from '../commands/owners.ts';
 import type { Principal } from '../commands/principal.ts';
 import { transact, type Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
@@ -244,6 +246,50 @@ const removeAgentKey = defineRoute({
     ),
 });
 
+const retireAgentKey = defineRoute({
+  method: 'post',
+  path: '/v1/agents/{id}/keys/{key}/retire',
+  tag: 'Agents',
+  summary: 'Let a key go after an overlap in which its agent moves to another; the last one stays',
+  allow: ['admin'],
+  body: shape.retireKeyBody,
+  answers: { 200: { description: 'The key', schema: shape.key } },
+  refusals: ['not_found', 'wrong_state'],
+  events: ['agent.key_retiring', 'agent.key_revoked'],
+  handle: ({ call, once, params, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const { id = '', key = '' } = params;
+      return ok(presentKey(await retireKey(unit, id, key, body.after_seconds)));
+    }),
+});
+
+const changeAgentOwner = defineRoute({
+  method: 'post',
+  path: '/v1/agents/{id}/owner',
+  tag: 'Agents',
+  summary: 'Ask that somebody else answers for an agent; people agree to that',
+  allow: ['admin'],
+  body: shape.ownerBody,
+  answers: {
+    200: { description: 'The agent, where policy plainly permits it', schema: shape.agent },
+    202: {
+      description: 'Held: the request waits for people',
+      schema: shape.heldAction,
+      headers: { Location: 'The path of the request' },
+    },
+  },
+  refusals: ['not_found', 'person_unknown', 'wrong_state', 'denied', 'no_approver'],
+  events: ['evaluation.decided', 'request.opened', 'agent.owner_changed'],
+  handle: ({ call, once, params, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const { owner, reason = null } = body;
+      const asked = await askForOwner(unit, deps, params['id'] ?? '', { owner, reason });
+      if (asked instanceof Refusal) return asked;
+      if ('agent' in asked) return ok(await presentAgent(unit.sql, asked.agent));
+      return presentHeld(unit.sql, asked.request, deps.publicUrl);
+    }),
+});
+
 export const agentRoutes = [
   register,
   list,
@@ -254,4 +300,6 @@ export const agentRoutes = [
   retire,
   addAgentKey,
   removeAgentKey,
+  retireAgentKey,
+  changeAgentOwner,
 ];

@@ -35,6 +35,7 @@ export const presentKey = (row: KeyRow): JsonObject => ({
   id: row.id,
   thumbprint: row.thumbprint,
   state: row.state,
+  retire_at: row.retireAt,
 });
 
 export async function presentAgent(query: Query | Transaction, row: AgentRow): Promise<JsonObject> {
@@ -60,6 +61,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     last_used_at: row.lastUsedAt,
     rotation_due_at: row.rotationDueAt,
     review_due_at: row.reviewDueAt,
+    orphaned_at: row.orphanedAt,
   };
 }
 

@@ -101,9 +101,19 @@ const agentKey = z.object({
   id: z.string(),
   thumbprint: z.string(),
   state: z.enum(['active', 'revoked']),
+  retire_at: instant
+    .nullable()
+    .meta({ description: 'From then on it is no key any more; null where nobody said so' }),
 });
 
 export const keyBody = z.strictObject({ key: jwk });
+export const retireKeyBody = z.strictObject({
+  after_seconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400),
+});
+export const ownerBody = z.strictObject({ owner: z.string(), reason: text.optional() });
 
 export const agent = z
   .object({
@@ -123,6 +133,9 @@ export const agent = z
     last_used_at: instant.nullable(),
     rotation_due_at: instant.nullable(),
     review_due_at: instant.nullable(),
+    orphaned_at: instant
+      .nullable()
+      .meta({ description: 'Since when nobody active answers for it' }),
   })
   .meta({ id: 'Agent' });
 

@@ -1,5 +1,5 @@
 // Agents signing in with a key, and how long what they then hold is good.
-import { and, eq, ne } from 'drizzle-orm';
+import { and, eq, gt, isNull, ne, or, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, KeyRow } from '../db/rows.ts';
 import { agent, agentKey, usedAssertion } from '../db/schema/index.ts';
@@ -67,6 +67,7 @@ export async function findSignedIn(
         eq(agent.id, asAgentId(signedIn.agent)),
         eq(agentKey.id, signedIn.key as Id<'key'>),
         eq(agentKey.state, 'active'),
+        or(isNull(agentKey.retireAt), gt(agentKey.retireAt, sql`clock_timestamp()`)),
       ),
     );
   const admittedAt = found?.agent.admittedAt;

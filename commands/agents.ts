@@ -166,7 +166,7 @@ export async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> 
     .from(person)
     .where(and(eq(person.id, asPersonId(id)), eq(person.state, 'active')));
   if (!row)
-    throw new Refusal('person_unknown', 'owner names nobody active here: invite them first.');
+    throw new Refusal('person_unknown', 'The owner names nobody active here: invite them first.');
   return row.id;
 }
 

@@ -21,6 +21,8 @@ export interface RegisteredKey {
   id: string;
   thumbprint: string;
   state: 'active' | 'revoked';
+  /** From then on it is no key any more; null where nobody said so. */
+  retire_at: string | null;
 }
 
 /** What waits for people, and why it does. */
@@ -49,6 +51,8 @@ export interface Agent {
   last_used_at: string | null;
   rotation_due_at: string | null;
   review_due_at: string | null;
+  /** Since when nobody active answers for it. */
+  orphaned_at: string | null;
 }
 
 /** One piece of work by one agent. */

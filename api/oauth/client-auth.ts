@@ -64,7 +64,7 @@ async function verifyAssertion(
   deps: ApiDeps,
 ): Promise<{ key: KeyRow; jti: string; exp: number }> {
   const { issuer } = deps.installation;
-  const keys = (await keysOf(deps.db.query, agent.id)).filter((key) => key.state === 'active');
+  const keys = (await keysOf(deps.db.query, agent.id)).filter(isGoodNow);
   for (const key of keys) {
     const payload = await verifyWith(assertion, key, agent, [
       issuer,
@@ -93,6 +93,10 @@ async function verifyAssertion(
     'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.',
   );
 }
+
+/** A key that is being retired is one until its overlap is over. */
+const isGoodNow = ({ state, retireAt }: KeyRow): boolean =>
+  state === 'active' && (retireAt === null || Date.parse(retireAt) > Date.now());
 
 async function verifyWith(
   assertion: string,
