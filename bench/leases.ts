@@ -80,7 +80,9 @@ async function giveLogins(
   return logins;
 }
 
-const repeated = (ttl: number, times: number): number[] => Array.from({ length: times }, () => ttl);
+function repeated(ttl: number, times: number): number[] {
+  return Array.from({ length: times }, () => ttl);
+}
 
 function row(what: string, credentials: number, ms: readonly number[]): void {
   const sorted = ms.toSorted((a, b) => a - b);

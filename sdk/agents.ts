@@ -59,6 +59,20 @@ export const agentCalls = (transport: Transport) => ({
       body: { key: asBody(key) },
     }),
 
+  /** Lets a key go after an overlap in which the agent moves to another; the last one stays. */
+  retireKey: (id: string, key: string, afterSeconds: number, options?: CallOptions) =>
+    transport.post<RegisteredKey>(path`/v1/agents/${id}/keys/${key}/retire`, {
+      ...options,
+      body: { after_seconds: afterSeconds },
+    }),
+
+  /** Asks that somebody else answers for the agent; people agree to that, so wait for the request of the answer. */
+  changeOwner: (id: string, owner: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent | HeldAction>(path`/v1/agents/${id}/owner`, {
+      ...options,
+      body: { owner, reason },
+    }),
+
   /** Takes a key away; the last one stays. */
   revokeKey: (id: string, key: string, options?: CallOptions) =>
     transport.delete<RegisteredKey>(path`/v1/agents/${id}/keys/${key}`, options),

@@ -8,6 +8,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
+import { revocationCalls } from './revocations.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
@@ -35,6 +36,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  revocations: ReturnType<typeof revocationCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
   controls: ReturnType<typeof controlCalls>;
@@ -65,6 +67,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    revocations: revocationCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),
     controls: controlCalls(transport),

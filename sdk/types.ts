@@ -124,6 +124,16 @@ export type RevocationScope =
   | 'target'
   | 'everything';
 
+/** Everything is stopped, by the kill switch. */
+export interface Stop {
+  id: string;
+  revocation: string;
+  reason: string;
+  ordered_by: { type: string; id: string };
+  created_at: string;
+  lifted_at: string | null;
+}
+
 /** What the kill switch did. */
 export interface Killed {
   stop: string | null;

@@ -10,6 +10,7 @@ import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
 import { signInPages } from './sign-in.ts';
+import { stoppingPages } from './stopping.ts';
 
 const assets: ConsoleRoute = {
   method: 'get',
@@ -30,6 +31,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...peoplePages,
   ...controlPages,
   ...reviewPages,
+  ...stoppingPages,
   ...logPages,
   ...referencePages,
 ];

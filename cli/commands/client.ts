@@ -8,6 +8,7 @@ import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
+import { stopCommands } from './stop.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
 
@@ -20,5 +21,6 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  stopCommands(program, terminal);
   setupCommands(program, terminal);
 }

@@ -1,20 +1,28 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
 import type * as shape from '../../api/schemas.ts';
+import type * as stopping from '../../api/stopping-schemas.ts';
 import type {
   AccessRequest,
   Agent,
   Credential,
   InvitedPerson,
+  Killed,
   Page,
   Person,
   RecordedEvent,
   RegisteredKey,
+  Revocation,
+  Stop,
   Task,
 } from '../../sdk/index.ts';
 
 type Answer<T extends keyof typeof shape> = (typeof shape)[T] extends z.ZodType
   ? z.infer<(typeof shape)[T]>
+  : never;
+
+type Stopping<T extends keyof typeof stopping> = (typeof stopping)[T] extends z.ZodType
+  ? z.infer<(typeof stopping)[T]>
   : never;
 
 /** Open JSON objects: the schema says less about them than the client's types do. */
@@ -27,6 +35,9 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
+    expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
+    expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();
+    expectTypeOf<Stopping<'stop'>>().toEqualTypeOf<Stop>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
