@@ -153,7 +153,7 @@ const show = defineRoute({
 });
 
 /** What has to be typed to stop everything. */
-export const CONFIRMATION = 'everything';
+const CONFIRMATION = 'everything';
 
 const kill = defineRoute({
   method: 'post',

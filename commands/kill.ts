@@ -17,10 +17,8 @@ import { liveStop, takeStop, type StopRow } from './stop.ts';
 import { endTask } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 
-export const KILL_SCOPES = ['agent', 'chain', 'team', 'everything'] as const;
-
 export interface KillOrder {
-  scope: (typeof KILL_SCOPES)[number];
+  scope: 'agent' | 'chain' | 'team' | 'everything';
   /** The agent, the head of the chain, or the name of the team; null for everything. */
   of: string | null;
   reason: string;

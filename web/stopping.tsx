@@ -35,7 +35,7 @@ export interface OrderLine {
   doneAt: string | null;
 }
 
-export interface SweepLine {
+interface SweepLine {
   target: string;
   at: string;
   outcome: string;

@@ -1,6 +1,10 @@
 // Renewing a credential: later and never earlier, and never past what it hangs off.
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openService } from '../../cli/compose.ts';
+import { findCredential } from '../../commands/credentials.ts';
+import type { Deps } from '../../commands/deps.ts';
+import { renewCredential } from '../../commands/renewals.ts';
 import { changePolicy, hold, startCast, startTask, type Cast } from '../support/cast.ts';
 import {
   admin,
@@ -13,7 +17,14 @@ import {
   vote,
   type Reply,
 } from '../support/client.ts';
-import { asSuperuser, eventsAbout, giveLogin, opensDoor, unmark } from '../support/leases.ts';
+import {
+  asSuperuser,
+  eventsAbout,
+  giveLogin,
+  opensDoor,
+  sweepNow,
+  unmark,
+} from '../support/leases.ts';
 
 let cast: Cast;
 let target: Sql;
@@ -117,6 +128,53 @@ describe('renewing a login', () => {
     await renew(login.id, { ttl_seconds: 600 });
     expect(await opensDoor(login)).toBe(false);
   });
+});
+
+describe('a crash in the middle of renewing', () => {
+  /** Renews as a server that dies at this point. */
+  async function dieAt(point: string, id: string, ttlSeconds: number): Promise<void> {
+    const opened = await openService(cast.service.config, 'test', 2);
+    try {
+      const row = await findCredential(opened.db.query, id);
+      if (!row) throw new Error('the credential is not there');
+      const deps: Deps = {
+        ...opened.deps,
+        crashPoint: (name) => {
+          if (name === point) throw new Error(`died at ${name}`);
+        },
+      };
+      const call = { principal: { kind: 'agent' as const, id: row.agent }, traceId: null };
+      const ask = { credential: row, agent: row.agent, ttlSeconds, sealTo: null };
+      const renewing = renewCredential(deps, call, null, ask, () => ({ status: 200, body: null }));
+      await expect(renewing).rejects.toThrow(`died at ${point}`);
+    } finally {
+      await opened.close();
+    }
+  }
+
+  it.each(['renew:intended', 'renew:made'])(
+    'I1: at %s leaves nothing that outlives its row, is closed by the sweep, and can be made good',
+    async (point) => {
+      const login = await giveLogin(cast, { ttl_seconds: 120 });
+      await dieAt(point, login.id, 600);
+      const { body } = await cast.agent.call('GET', `/v1/credentials/${login.id}`);
+      expect(text(body['expires_at']) > login.expiresAt).toBe(true);
+      expect(await validUntil(login.user)).toBe(
+        point === 'renew:made' ? body['expires_at'] : login.expiresAt,
+      );
+      // Until it is known that nobody finishes it, nobody else begins.
+      expect((await renew(login.id, { ttl_seconds: 600 })).body['code']).toBe('wrong_state');
+      const { sql } = cast.service.database.owner;
+      await sql`update credential set renew_by = now() - interval '1 second' where id = ${login.id}`;
+      await sweepNow(cast.service);
+      expect(await eventsAbout(cast.service, login.id, 'credential.renew_failed')).toEqual([
+        { credential: login.id, code: 'interrupted' },
+      ]);
+      const renewed = await renew(login.id, { ttl_seconds: 900 });
+      expect(renewed.status).toBe(200);
+      expect(await validUntil(login.user)).toBe(renewed.body['expires_at']);
+    },
+  );
 });
 
 describe('renewing a token', () => {
