@@ -170,7 +170,8 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
     },
     careForAgent: (id) => transact(deps, asWorkflow(id), (unit) => careForAgent(unit, id)),
     finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
-    reapTarget: (target) => reap(deps, asWorkflow(`target:${target}`), target),
+    reapTarget: (target) =>
+      reap(deps, asWorkflow(`target:${target}`), target, Context.current().cancellationSignal),
     sweepTarget: (target) => sweep(deps, asWorkflow(`target:${target}`), target),
     lookAtReview: async (id) => {
       const found = await findReview(deps.db.query, id);

@@ -32,10 +32,15 @@ const PAUSE_MS_MAX = 150;
 /** Leases that end close together are ended together. */
 const PAUSE_MS_MIN = 25;
 /** One call ends in time for its answer, whatever else is due. */
-const PASSES_MS_MAX = 15_000;
+const PASSES_MS_MAX = 8_000;
 
-/** Ends what is due in a target and says when there is more to do. */
-export async function reap(deps: Deps, call: Call, target: string): Promise<Reaped> {
+/** Ends what is due in a target and says when there is more to do. A worker that stops is not kept waiting for it. */
+export async function reap(
+  deps: Deps,
+  call: Call,
+  target: string,
+  stopping: AbortSignal,
+): Promise<Reaped> {
   const until = Date.now() + PASSES_MS_MAX;
   for (;;) {
     const more = await reapOnce(deps, call, target);
@@ -43,10 +48,14 @@ export async function reap(deps: Deps, call: Call, target: string): Promise<Reap
       const at = await nextDueAt(unit, target);
       return { due: at, inMs: at === null ? Infinity : Date.parse(at) - Date.parse(unit.at) };
     });
-    if (Date.now() > until || (!more && inMs > LOOK_AHEAD_MS)) return { nextDueAt: due, more };
-    if (!more) await sleep(Math.min(Math.max(inMs, PAUSE_MS_MIN), PAUSE_MS_MAX));
+    const isOver = stopping.aborted || Date.now() > until;
+    if (isOver || (!more && inMs > LOOK_AHEAD_MS)) return { nextDueAt: due, more };
+    if (!more) await pause(Math.min(Math.max(inMs, PAUSE_MS_MIN), PAUSE_MS_MAX), stopping);
   }
 }
+
+const pause = (ms: number, stopping: AbortSignal): Promise<void> =>
+  sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
 
 /** One pass; true when more was due than one takes. */
 async function reapOnce(deps: Deps, call: Call, target: string): Promise<boolean> {
