@@ -13,6 +13,7 @@ import {
 } from '../commands/agents.ts';
 import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
+import { registerJoining } from '../commands/join.ts';
 import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
 import { askForOwner } from '../commands/owners.ts';
 import type { Principal } from '../commands/principal.ts';
@@ -24,9 +25,10 @@ import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { invalid } from './body.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
-import { presentAgent, presentHeld, presentKey } from './present.ts';
+import { presentAgent, presentHeld, presentJoinToken, presentKey } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps, type Route } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -37,28 +39,51 @@ const register = defineRoute({
   summary: 'Register an agent with its public keys; people then admit it',
   allow: ['admin', 'member'],
   body: shape.agentBody,
-  answers: { 201: { description: 'The agent, waiting to be admitted', schema: shape.agent } },
+  answers: {
+    201: {
+      description: 'The agent, waiting to be admitted; with join, the token that it joins with',
+      schema: shape.registeredAgent,
+    },
+  },
   refusals: [
     'name_taken',
     'key_in_use',
     'weak_key',
     'private_key_sent',
     'person_unknown',
+    'parent_unknown',
     'denied',
     'stopped',
     'no_approver',
   ],
-  events: ['agent.requested', 'evaluation.decided', 'request.opened', 'agent.admitted'],
+  events: [
+    'agent.requested',
+    'evaluation.decided',
+    'request.opened',
+    'agent.admitted',
+    'agent.join_token_made',
+  ],
   handle: async ({ call, once, body }, deps) => {
+    if (body.owner === undefined && body.parent === undefined)
+      throw invalid('Send owner: only a sub-agent, which names its parent, may do without.');
     const keys = await Promise.all(
       body.keys.map((key) => readPublicKey(asJsonObject(key), 'weak_key')),
     );
     return answerOnce(deps, call, once, async (unit) => {
-      const row = await registerAgent(unit, deps, { ...body, keys });
+      if (body.join) {
+        const made = await registerJoining(unit, deps, { ...body, keys }, JOIN_SECONDS_MAX);
+        if (made instanceof Refusal) return made;
+        const shown = await presentAgent(unit.sql, made.agent);
+        return created({ ...shown, join_token: presentJoinToken(made) });
+      }
+      const row = await registerAgent(unit, deps, { ...body, keys, joinUntil: null });
       return row instanceof Refusal ? row : created(await presentAgent(unit.sql, row));
     });
   },
 });
+
+/** People take their time to admit an agent, and its token waits for them. */
+const JOIN_SECONDS_MAX = 86_400;
 
 const list = defineRoute({
   method: 'get',
@@ -163,7 +188,7 @@ const suspend = lifecycleRoute(
   'suspend',
   'Stop an agent: nothing new, and everything it holds is revoked before this answers',
   suspendAgent,
-  ['agent.suspended', 'credential.revoke_intended'],
+  ['agent.suspended', 'credential.revoke_intended', 'svid.revoked'],
   ['wrong_state'],
 );
 const resume = lifecycleRoute(
@@ -184,6 +209,7 @@ const kill = lifecycleRoute(
     'request.failed',
     'task.ending',
     'credential.revoke_intended',
+    'svid.revoked',
   ],
   ['wrong_state'],
 );
@@ -191,7 +217,7 @@ const retire = lifecycleRoute(
   'retire',
   'Retire an agent for good, once nothing of it is alive',
   beginRetirement,
-  ['agent.suspended', 'task.ending', 'credential.revoke_intended', 'agent.retired'],
+  ['agent.suspended', 'task.ending', 'credential.revoke_intended', 'svid.revoked', 'agent.retired'],
   ['wrong_state'],
 );
 

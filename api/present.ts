@@ -9,6 +9,7 @@ import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type {
   AgentRow,
+  JoinTokenRow,
   KeyRow,
   TaskRow,
   CredentialRow,
@@ -38,6 +39,15 @@ export const presentKey = (row: KeyRow): JsonObject => ({
   retire_at: row.retireAt,
 });
 
+/** With the token's own text: only in the answer to whoever had it made. */
+export const presentJoinToken = ({
+  row,
+  token,
+}: {
+  row: JoinTokenRow;
+  token: string;
+}): JsonObject => ({ id: row.id, token, expires_at: row.expiresAt });
+
 export async function presentAgent(query: Query | Transaction, row: AgentRow): Promise<JsonObject> {
   const keys = await keysOf(query, row.id);
   const [alive] = await query
@@ -49,6 +59,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     name: row.name,
     kind: row.kind,
     owner: row.owner,
+    parent: row.parent,
     team: row.team,
     purpose: row.purpose,
     state: row.state,
@@ -69,6 +80,9 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
   return {
     id: row.id,
     agent: row.agent,
+    parent: row.parent,
+    chain: row.chain,
+    roles: row.roles,
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,
@@ -169,11 +183,12 @@ export async function presentHeld(
   query: Query | Transaction,
   row: RequestRow,
   publicUrl: string,
+  more: JsonObject = {},
 ): Promise<Answer> {
   const request = await presentRequest(query, row, publicUrl, await databaseTime(query));
   return {
     status: 202,
-    body: { request, denial: { reasons: row.whyHeld } },
+    body: { request, denial: { reasons: row.whyHeld }, ...more },
     headers: { location: `/v1/requests/${row.id}` },
   };
 }

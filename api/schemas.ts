@@ -5,6 +5,7 @@ import { PERSON_ROLES } from '../db/schema/people.ts';
 import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
+import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -12,7 +13,7 @@ const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
 
-const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
+export const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
 
 export const problem = z
   .object({
@@ -83,19 +84,45 @@ export const session = z
 export const proofBody = z.strictObject({ agent: z.string() });
 export const proof = z.object({ trigger_proof: z.string(), expires_at: instant });
 
-export const agentBody = z.strictObject({
-  name: z
-    .string()
-    .regex(
-      /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
-      '1 to 63 lower-case letters, digits and dashes',
-    ),
-  kind: z.enum(AGENT_KINDS),
-  owner: z.string(),
-  team: z.string().trim().min(1).max(100),
-  purpose: text,
-  keys: z.array(jwk).min(1).max(5),
-});
+/** How long a join token may wait to be used; people have to agree within that time as well. */
+const joinSeconds = z.int().min(60).max(86_400);
+
+export const agentBody = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(
+        /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+        '1 to 63 lower-case letters, digits and dashes',
+      ),
+    kind: z.enum(AGENT_KINDS),
+    /** Left out for a sub-agent: it then belongs to whoever owns its parent. */
+    owner: z.string().optional(),
+    parent: z.string().optional(),
+    team: z.string().trim().min(1).max(100),
+    purpose: text,
+    keys: z.array(jwk).max(5),
+    join: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Make a join token, with which the agent brings its key later' }),
+  })
+  .refine(({ keys, join }) => keys.length > 0 || join, {
+    path: ['keys'],
+    message: 'must hold a key, unless join is true',
+  });
+
+export const joinTokenBody = z.strictObject({ ttl_seconds: joinSeconds.default(3_600) });
+
+export const joinToken = z
+  .object({
+    id: z.string(),
+    token: z.string().meta({ description: 'Told once: whoever has it can become the agent' }),
+    expires_at: instant,
+  })
+  .meta({ id: 'JoinToken' });
+
+export const joinBody = z.strictObject({ token: z.string().min(1).max(200), key: jwk });
 
 const agentKey = z.object({
   id: z.string(),
@@ -121,6 +148,7 @@ export const agent = z
     name: z.string(),
     kind: z.enum(AGENT_KINDS),
     owner: z.string(),
+    parent: z.string().nullable().meta({ description: 'The agent it is a sub-agent of' }),
     team: z.string(),
     purpose: z.string(),
     state: z.enum(statesOf('agent')),
@@ -139,7 +167,17 @@ export const agent = z
   })
   .meta({ id: 'Agent' });
 
+/** An agent as it is answered to whoever registered it. */
+export const registeredAgent = agent.extend({ join_token: joinToken.optional() });
+
 export const key = agentKey.meta({ id: 'Key' });
+
+export const joined = z
+  .object({
+    agent: z.object({ id: z.string(), name: z.string(), spiffe_id: z.string().nullable() }),
+    key,
+  })
+  .meta({ id: 'Joined' });
 
 export const reasonBody = z.strictObject({ reason: text.optional() });
 export const failBody = z.strictObject({ reason: text });
@@ -156,6 +194,14 @@ export const task = z
   .object({
     id: z.string(),
     agent: z.string(),
+    parent: z.string().nullable().meta({ description: 'The task it was delegated from' }),
+    chain: z
+      .array(z.string())
+      .meta({ description: 'Whoever acts first, then each agent on whose behalf' }),
+    roles: z
+      .array(z.string())
+      .nullable()
+      .meta({ description: 'The roles that were delegated; null is no limit' }),
     purpose: z.string(),
     triggered_by: z.string().nullable(),
     triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
@@ -164,7 +210,9 @@ export const task = z
     deadline_at: instant,
     created_at: instant,
     ended_at: instant.nullable(),
-    alive: z.int().meta({ description: 'Credentials not yet seen gone' }),
+    alive: z.int().meta({
+      description: 'Credentials not yet seen gone, with those of tasks delegated from it',
+    }),
   })
   .meta({ id: 'Task' });
 
@@ -175,10 +223,32 @@ export const credentialBody = z.strictObject({
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+  dpop_jkt: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/, 'the SHA-256 thumbprint of a key (RFC 7638)')
+    .optional()
+    .meta({ description: 'Binds the token to this key instead of the one of seal_to' }),
   options: anyJson.optional().meta({
     description: 'What the role lets you choose; see its kind of access in docs/credentials.md',
   }),
 });
+
+export const delegationBody = z.strictObject({
+  agent: z.string(),
+  roles: z.array(z.string().max(100)).max(50).optional(),
+  ttl_seconds: z.int().min(1).max(900).default(300),
+});
+
+export const delegation = z
+  .object({
+    task: z.string(),
+    agent: z.string(),
+    roles: z.array(z.string()).nullable(),
+    subject_token: z.string(),
+    subject_token_type: z.string(),
+    expires_at: instant,
+  })
+  .meta({ id: 'Delegation' });
 
 export const credential = z
   .object({
@@ -279,6 +349,9 @@ export const heldAction = z.object({
   denial: z.object({ reasons: z.array(z.string()) }),
 });
 
+export const madeJoinToken = z.object({ join_token: joinToken });
+export const heldJoinToken = heldAction.extend({ join_token: joinToken });
+
 export const voteBody = z.strictObject({
   decision: z.enum(['approve', 'deny']),
   shown: z.string().max(100),
@@ -330,4 +403,25 @@ export const lineBody = z.strictObject({
 export const periodQuery = z.strictObject({
   from: z.iso.datetime({ offset: true }).optional(),
   to: z.iso.datetime({ offset: true }).optional(),
+});
+
+export const signingKey = z
+  .object({
+    kid: z.string(),
+    use: z.enum(KEY_USES),
+    algorithm: z.enum(['ES256', 'EdDSA']),
+    driver: z.enum(KEY_DRIVERS),
+    state: z.enum(SIGNING_KEY_STATES),
+    published_at: instant,
+    activates_at: instant,
+    retires_at: instant.nullable(),
+    revoked: z.boolean(),
+  })
+  .meta({ id: 'SigningKey' });
+
+export const rotateBody = z.strictObject({
+  use: z.enum(KEY_USES),
+  now: z.boolean().optional(),
+  revoke: z.boolean().optional(),
+  reason: text.optional(),
 });

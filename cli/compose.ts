@@ -8,9 +8,13 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { x509Issuer } from '../activities/issuers/x509.ts';
+import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
@@ -18,16 +22,22 @@ import { installation } from '../db/schema/index.ts';
 import { digestOf } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openKeyring, type Keyring } from '../keys/keyring.ts';
-import { crashPoints, type Config } from './config.ts';
+import type { KeyDriver } from '../keys/signer.ts';
+import { openTokenKeys } from '../keys/tokens.ts';
+import { crashPoints, isLoopback, type Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 import { MIGRATIONS } from './package.ts';
+import { openSigning } from './signing.ts';
 
 export interface Service {
   config: Config;
   db: Database;
   keys: Keyring;
+  /** Where new keys that sign are made. */
+  keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
+  trust: ForeignTrust;
   log: Log;
   close(): Promise<void>;
 }
@@ -54,21 +64,35 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
+  const signing = await openSigning(config, keys.vault, db, name, log);
+  const tokens = openTokenKeys(signing.ring);
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
+  const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
+  const authorities = openAuthorities({
+    unit,
+    db: signing.db,
+    ring: signing.authorities,
+    drivers: signing.drivers,
+  });
   const deps: Deps = {
-    db,
-    installation: facts,
-    vault: keys.vault,
-    crashPoint: crashPoints(config),
-    tokens: keys.tokens,
+    ...unit,
+    tokens,
+    authorities,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
+    issuers: {
+      jwt: jwtIssuer(tokens, facts.issuer),
+      postgres,
+      x509: x509Issuer({ unit, authorities, now: Date.now }),
+    },
   };
   const close = async (): Promise<void> => {
     await postgres.close();
+    await signing.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+  const egress = openEgress(egressPolicy(config));
+  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 
 export function requireDatabase(config: Config): string {
@@ -102,9 +126,6 @@ const egressPolicy = (config: Config): EgressPolicy => ({
   loopback: isLoopback(config.host),
 });
 
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host.startsWith('127.');
-
 /** Refuses callback addresses that would be refused when the time comes. */
 export const callbackCheck =
   (config: Config) =>
@@ -123,12 +144,16 @@ export const callbackCheck =
 
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
-  const { port, host } = config;
+  const { host } = config;
+  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
-    names.flatMap((name) => [`${name}:${port}`, ...(port === 80 ? [name] : [])]),
+    names.flatMap((name) =>
+      ports.flatMap((port) => [`${name}:${port}`, ...(port === 80 || port === 443 ? [name] : [])]),
+    ),
   );
   const url = new URL(config.publicUrl);
+  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

@@ -2,6 +2,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -20,7 +21,7 @@ import { redeemPermit } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
 import { liveStop } from './stop.ts';
-import { lockActiveAgent } from './tasks.ts';
+import { lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export type Fulfilment =
@@ -144,6 +145,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   try {
     agent = await lockActiveAgent(unit, asAgentId(seen.agent ?? ''));
     owner = await lockRunningTask(unit, seen.task ?? '', agent.id);
+    await lockActiveChain(unit, owner.chain.slice(1));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const row = await lockRequest(unit, seen.id);
@@ -170,6 +172,9 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
+    chain: owner.chain,
+    // The key that was approved, and no other.
+    confirmation: readConfirmation(row.action.parameters['confirmation']),
     role: row.action.resource.id,
     definition,
     options: asOptions(options),

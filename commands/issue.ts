@@ -1,6 +1,6 @@
 // Issuing a lease: the intent is committed, the target is touched, the outcome is committed. The same steps
 // serve the request path and the workflow, and each of them can be the last before a crash.
-import { eq } from 'drizzle-orm';
+import { eq, inArray } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { agent, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
@@ -12,6 +12,7 @@ import type { Issued, LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease, latest } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
+import { placeOfCredential } from './token-status.ts';
 import { transact, type Call } from './unit.ts';
 
 export interface IssueOrder {
@@ -105,9 +106,13 @@ async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
 export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<LeaseToIssue> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
-  const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
+  const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
   const [owner] = await deps.db.query.select().from(task).where(eq(task.id, lease.task));
-  if (definition?.issuer !== lease.issuer || !holder?.spiffeId || !owner)
+  const holder = chain.find((row) => row.id === lease.agent);
+  const spiffeIds = lease.chain.map((id) => chain.find((row) => row.id === id)?.spiffeId ?? null);
+  const [spiffeId, ...onBehalfOf] = spiffeIds.filter((id) => id !== null);
+  const isWhole = spiffeId !== undefined && !spiffeIds.includes(null);
+  if (definition?.issuer !== lease.issuer || !isWhole || !holder || !owner)
     throw new Refusal(
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
@@ -116,7 +121,10 @@ export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<Le
     credential: lease.id,
     agent: lease.agent,
     agentName: holder.name,
-    spiffeId: holder.spiffeId,
+    spiffeId,
+    onBehalfOf,
+    confirmation: lease.confirmation,
+    status: await placeOfCredential(deps.db.query, lease.id),
     task: lease.task,
     purpose: owner.purpose,
     role: lease.role,

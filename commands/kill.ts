@@ -1,11 +1,11 @@
 // The kill switch: stops agents, ends their tasks and revokes what they hold, in one commit; and what lifts it.
 import { and, asc, eq, inArray, isNull, type SQL } from 'drizzle-orm';
 import type { RequestRow, RevocationRow } from '../db/rows.ts';
-import { agent, credential, stop, task } from '../db/schema/index.ts';
+import { agent, stop, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { killAgent, moveAgent } from './agents.ts';
+import { killAgent, suspendAgent } from './agents.ts';
 import { agentsOfChain } from './chains.ts';
 import type { Deps } from './deps.ts';
 import { activeBundle } from './policies.ts';
@@ -36,10 +36,9 @@ export async function throwKillSwitch(unit: Unit, order: KillOrder): Promise<Kil
   const { scope, of, reason } = order;
   if (scope === 'everything') await takeStop(unit);
   else await rejectWaiting(unit, order);
-  const stopped = await suspendAll(unit, order);
+  const agents = await suspendAll(unit, order);
   const tasks = await endTasksOf(unit, order);
   const revocation = await orderRevocation(unit, { by: scope, of, because: 'kill', reason });
-  emitSuspensions(unit, stopped, await heldBy(unit, stopped), reason);
   const stopId = scope === 'everything' ? await setStop(unit, revocation) : null;
   unit.emit('kill.ordered', {
     subject: revocation.id,
@@ -47,14 +46,14 @@ export async function throwKillSwitch(unit: Unit, order: KillOrder): Promise<Kil
       scope,
       stop: stopId,
       revocation: revocation.id,
-      agents: stopped.length,
+      agents,
       tasks,
       credentials: revocation.credentials,
       by: byWhom(unit),
     },
     private: { of, reason },
   });
-  return { revocation, stop: stopId, agents: stopped.length, tasks };
+  return { revocation, stop: stopId, agents, tasks };
 }
 
 const byWhom = (unit: Unit) => {
@@ -87,7 +86,7 @@ async function rejectWaiting(unit: Unit, order: KillOrder): Promise<void> {
 }
 
 /** Suspends whoever is active. Their rows are held: what they were just being given is waited for, and then seen. */
-async function suspendAll(unit: Unit, order: KillOrder): Promise<Id<'agent'>[]> {
+async function suspendAll(unit: Unit, order: KillOrder): Promise<number> {
   const rows = await unit.sql
     .select()
     .from(agent)
@@ -96,8 +95,8 @@ async function suspendAll(unit: Unit, order: KillOrder): Promise<Id<'agent'>[]> 
     .for('update');
   await unit.readClock();
   const active = rows.filter(({ state }) => state === 'active');
-  for (const row of active) await moveAgent(unit, row, 'suspended');
-  return active.map(({ id }) => id);
+  for (const { id } of active) await suspendAgent(unit, id, order.reason);
+  return active.length;
 }
 
 async function endTasksOf(unit: Unit, order: KillOrder): Promise<number> {
@@ -109,32 +108,6 @@ async function endTasksOf(unit: Unit, order: KillOrder): Promise<number> {
     .orderBy(asc(task.id));
   for (const { id } of running) await endTask(unit, id, 'killed', order.reason);
   return running.length;
-}
-
-async function heldBy(unit: Unit, agents: readonly Id<'agent'>[]): Promise<Map<string, number>> {
-  if (agents.length === 0) return new Map();
-  const rows = await unit.sql
-    .select({ agent: credential.agent })
-    .from(credential)
-    .where(and(inArray(credential.agent, [...agents]), eq(credential.state, 'revoking')));
-  const held = new Map<string, number>();
-  for (const row of rows) held.set(row.agent, (held.get(row.agent) ?? 0) + 1);
-  return held;
-}
-
-function emitSuspensions(
-  unit: Unit,
-  agents: readonly Id<'agent'>[],
-  held: ReadonlyMap<string, number>,
-  reason: string,
-): void {
-  for (const id of agents)
-    unit.emit('agent.suspended', {
-      subject: id,
-      agent: id,
-      detail: { by: byWhom(unit), credentials: held.get(id) ?? 0 },
-      private: { reason },
-    });
 }
 
 /** Thrown again while it is in force, it is still the one stop that people then lift. */

@@ -1,6 +1,6 @@
 // Renewing a lease. Its row moves before its target does: whatever a crash leaves, nothing lives longer than its row says.
 import { and, eq, lte } from 'drizzle-orm';
-import type { AgentRow, CredentialRow, TaskRow } from '../db/rows.ts';
+import type { CredentialRow, TaskRow } from '../db/rows.ts';
 import { credential, permit } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -24,7 +24,8 @@ import { activeBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { findRequest, recordEvaluation } from './requests.ts';
-import { aboutCredential, lockActiveAgent } from './tasks.ts';
+import { aboutCredential, lockActiveAgent, lockActiveChain } from './tasks.ts';
+import { keepStatusPlace } from './token-status.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export interface RenewalAsk {
@@ -98,6 +99,7 @@ async function planRenewal(
   if (earlier.kind === 'answered') return { kind: 'answer', answer: earlier.answer };
   const agent = await lockActiveAgent(unit, ask.agent);
   const owner = await lockRunningTask(unit, ask.credential.task, agent.id);
+  await lockActiveChain(unit, owner.chain.slice(1));
   await refuseUnlessReady(unit, owner);
   const row = await lockLease(unit, ask.credential.id);
   const now = await unit.readClock();
@@ -112,7 +114,7 @@ async function planRenewal(
     await settleKey(unit, once, settled);
     return { kind: 'answer', answer: settled };
   }
-  const refusal = await judge(unit, bundle, { agent, owner, row, definition, until });
+  const refusal = await judge(unit, bundle, { owner, row, definition, until });
   if (refusal) {
     await releaseKey(unit, once);
     return { kind: 'refused', refusal };
@@ -214,7 +216,6 @@ async function boundsOfApproval(unit: Unit, row: CredentialRow): Promise<string[
 }
 
 interface Renewing {
-  agent: AgentRow;
   owner: TaskRow;
   row: CredentialRow;
   definition: RoleDefinition;
@@ -225,18 +226,18 @@ interface Renewing {
 async function judge(
   unit: Unit,
   bundle: PolicyBundle,
-  { agent, owner, row, definition, until }: Renewing,
+  { owner, row, definition, until }: Renewing,
 ): Promise<Refusal | null> {
   if (row.request !== null) {
     const approved = await findRequest(unit.sql, row.request);
     return approved && (await isStillApproved(unit, bundle, approved)) ? null : changed();
   }
   const lasted = Date.parse(until) - Date.parse(row.createdAt);
+  const { options, confirmation } = row;
   const action = credentialAction(
-    agent,
     owner,
     { role: row.role, reason: null },
-    { definition, ttlSeconds: Math.ceil(lasted / 1000), options: row.options },
+    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, confirmation },
   );
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);
@@ -269,6 +270,7 @@ async function intendRenewal(
     ),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
+  await keepStatusPlace(unit, before.id, expiresAt);
   unit.emit('credential.renew_intended', {
     ...aboutCredential(before),
     detail: { credential: before.id, expires_at: expiresAt, replaces: before.expiresAt },

@@ -31,6 +31,8 @@ export interface CardNames {
   team: string | null;
   requester: string;
   triggeredBy: string | null;
+  /** The agents on whose behalf, from the one that handed on last; null where nothing was handed on. */
+  actingFor: string | null;
 }
 
 export interface CardSource {
@@ -50,6 +52,7 @@ export function cardFor(source: CardSource): Card {
     told('Owner', names.owner),
     told('Team', names.team),
     told('Asked by', names.requester),
+    told('Acting for', names.actingFor),
     told('On behalf of', names.triggeredBy),
     told('Wants', `${action.action} ${action.resource.type} ${action.resource.id}`),
     told('At', action.destination),

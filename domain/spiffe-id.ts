@@ -29,10 +29,21 @@ export function parseSpiffeId(text: string): SpiffeId {
   return text as SpiffeId;
 }
 
+/** The trust domain that a SPIFFE ID is of: a text that is none has none, which no domain is called. */
+export const trustDomainOf = (id: string): string =>
+  id.startsWith(SCHEME) ? (id.slice(SCHEME.length).split('/')[0] ?? '') : '';
+
 /** The identity of an agent: its name under the trust domain. */
 export function agentSpiffeId(domain: TrustDomain, name: string): SpiffeId {
   return parseSpiffeId(`${SCHEME}${domain}/agent/${name}`);
 }
+
+/**
+ * What a certificate given under a role says: another identity than the agent's own, so that whoever lets in the role
+ * lets in nobody who was not given it.
+ */
+export const roleSpiffeId = (agent: string, role: string): SpiffeId =>
+  parseSpiffeId(`${agent}/role/${role}`);
 
 function refuseSegment(segment: string): void {
   if (segment === '') throw new SpiffeIdError('a path segment is empty');

@@ -1,6 +1,24 @@
 // What administrators set up.
 import type { CallOptions, Transport } from './transport.ts';
-import type { ActivePolicy, ProposedPolicy } from './types.ts';
+import type {
+  ActivePolicy,
+  KeyUse,
+  Page,
+  ProposedPolicy,
+  RotatedKeys,
+  SigningKey,
+} from './types.ts';
+
+/** How the server is to turn to another key. */
+export interface KeyRotation {
+  use: KeyUse;
+  /** Sign with it at once, though verifiers may not have fetched it. */
+  now?: boolean | undefined;
+  /** With `now`, for a key that leaked: what the old ones signed dies. */
+  revoke?: boolean | undefined;
+  /** Why, for the record; needed with `revoke`. */
+  reason?: string | undefined;
+}
 
 /** A Slack channel and the app that posts to it. */
 export interface SlackSettings {
@@ -32,4 +50,13 @@ export const slackCalls = (transport: Transport) => ({
   disconnect: async (options?: CallOptions): Promise<void> => {
     await transport.delete('/v1/integrations/slack', options);
   },
+});
+
+export const signingKeyCalls = (transport: Transport) => ({
+  /** Every key that signs, signed, or is to sign; newest first. */
+  list: (options?: CallOptions) => transport.get<Page<SigningKey>>('/v1/keys', options),
+
+  /** Turns to another key; without more, published ahead, so that nothing breaks. */
+  rotate: (rotation: KeyRotation, options?: CallOptions) =>
+    transport.post<RotatedKeys>('/v1/keys/rotate', { ...options, body: { ...rotation } }),
 });

@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, slackCalls } from './administration.ts';
+import { policyCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -10,6 +10,7 @@ import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { revocationCalls } from './revocations.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
+import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
 import type { Introspection, ServerVersion } from './types.ts';
@@ -22,6 +23,8 @@ export interface ClientOptions {
   credential: ClientCredential;
   /** What the server calls itself, where that is not `url`: its `COUNTERSIGN_PUBLIC_URL`. */
   audience?: string | undefined;
+  /** Binds an agent's tokens to a key of this client alone, so that a stolen one is of no use (RFC 9449). */
+  dpop?: boolean | undefined;
   /** How long a call is repeated while the server cannot be reached or says to try later; 30 if it is not said. */
   retrySeconds?: number | undefined;
   /** Instead of the global fetch. */
@@ -44,6 +47,8 @@ export interface Client {
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
   slack: ReturnType<typeof slackCalls>;
+  svids: ReturnType<typeof svidCalls>;
+  signingKeys: ReturnType<typeof signingKeyCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
   /** Whether a token is good now (RFC 7662). */
@@ -57,9 +62,9 @@ const RETRY_SECONDS = 30;
 /** Opens a client. Nothing is sent before the first call. */
 export function openClient(options: ClientOptions): Client {
   const url = readUrl(options.url);
-  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch } = options;
+  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch, dpop = false } = options;
   const audience = options.audience ?? ownName(url);
-  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds });
+  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds, dpop });
   const transport = openTransport({ url, fetch, bearer, retrySeconds });
   return {
     url: url.origin,
@@ -75,6 +80,8 @@ export function openClient(options: ClientOptions): Client {
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
     slack: slackCalls(transport),
+    svids: svidCalls(transport),
+    signingKeys: signingKeyCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),
     version: (call) => transport.get('/version', { ...call, anonymous: true }),

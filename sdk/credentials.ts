@@ -17,6 +17,8 @@ export interface CredentialOrder {
   ttlSeconds?: number | undefined;
   /** What the role lets you choose, such as the repositories of a token. */
   options?: JsonObject | undefined;
+  /** Binds a token to the key of this thumbprint (RFC 7638), instead of to the one of `sealKey`. */
+  dpopThumbprint?: string | undefined;
   /** Called when a held request is decided; see `verifyWebhook`. */
   callbackUrl?: string | undefined;
   /** What the credential is sealed to; a fresh key if none is given. Keep it to collect from another process. */
@@ -126,6 +128,7 @@ function ask(
       role: order.role,
       seal_to: { ...publicKeyOf(sealKey) },
       ttl_seconds: order.ttlSeconds,
+      dpop_jkt: order.dpopThumbprint,
       reason: order.reason,
       options: order.options,
       callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },

@@ -15,13 +15,14 @@ export {
   type PrivateJwk,
   type PublicJwk,
 } from './keys.ts';
+export { joinAgent, type JoinOptions } from './join.ts';
 export { openSealed } from './seal.ts';
 export { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from './webhook.ts';
 export { eachItem, type ListOptions } from './lists.ts';
 export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';
 export type { AgentOrder } from './agents.ts';
-export type { EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
+export type { DelegationOrder, EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
 export type {
   CredentialOrder,
   CredentialOutcome,
@@ -35,6 +36,7 @@ export type { WaitOptions } from './requests.ts';
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
-export type { SlackSettings } from './administration.ts';
+export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
+export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';

@@ -25,6 +25,31 @@ export interface RegisteredKey {
   retire_at: string | null;
 }
 
+/** What a key of the server signs. */
+export type KeyUse = 'tokens' | 'x509';
+
+/** A key that signs for the server: published before it signs, and kept for what it signed. */
+export interface SigningKey {
+  kid: string;
+  use: KeyUse;
+  algorithm: 'ES256' | 'EdDSA';
+  driver: 'sealed' | 'transit';
+  state: 'published' | 'active' | 'retiring' | 'retired';
+  published_at: string;
+  /** When it began to sign, or is to begin. */
+  activates_at: string;
+  /** When it goes, once it does not sign any more. */
+  retires_at: string | null;
+  /** Whether it was dropped at once, with everything it had signed. */
+  revoked: boolean;
+}
+
+/** The keys that are published after turning to another, and what that means. */
+export interface RotatedKeys {
+  data: SigningKey[];
+  says: string;
+}
+
 /** What waits for people, and why it does. */
 export interface HeldAction {
   request: AccessRequest;
@@ -37,6 +62,8 @@ export interface Agent {
   name: string;
   kind: AgentKind;
   owner: string;
+  /** The agent it is a sub-agent of. */
+  parent: string | null;
   team: string;
   purpose: string;
   state: AgentState;
@@ -55,10 +82,41 @@ export interface Agent {
   orphaned_at: string | null;
 }
 
+/** A right to bring one key to an agent, once. */
+export interface JoinToken {
+  id: string;
+  /** Whoever has it can become the agent. */
+  token: string;
+  expires_at: string;
+}
+
+/** An agent as it is told to whoever registered it. */
+export interface NewAgent extends Agent {
+  /** With `join`: good once the agent is admitted. */
+  join_token?: JoinToken | undefined;
+}
+
+/** A join token that was just made. */
+export interface MadeJoinToken {
+  join_token: JoinToken;
+}
+
+/** The agent that a key now signs in as. */
+export interface Joined {
+  agent: { id: string; name: string; spiffe_id: string | null };
+  key: RegisteredKey;
+}
+
 /** One piece of work by one agent. */
 export interface Task {
   id: string;
   agent: string;
+  /** The task it was delegated from. */
+  parent: string | null;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: string[];
+  /** The roles that were delegated; null is no limit. */
+  roles: string[] | null;
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
@@ -69,6 +127,17 @@ export interface Task {
   ended_at: string | null;
   /** Credentials not yet seen gone. */
   alive: number;
+}
+
+/** Part of a task, handed on to one other agent. */
+export interface Delegation {
+  task: string;
+  agent: string;
+  roles: string[] | null;
+  /** For that agent to exchange, once (RFC 8693). */
+  subject_token: string;
+  subject_token_type: string;
+  expires_at: string;
 }
 
 /** A lease on a role, without its secret. */

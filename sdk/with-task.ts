@@ -5,10 +5,11 @@ import type { Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
 import { keepRenewing, type Holding } from './renewing.ts';
-import type { TaskOrder } from './tasks.ts';
+import type { DelegationOrder, TaskOrder } from './tasks.ts';
 import type {
   AccessRequest,
   Credential,
+  Delegation,
   JwtMaterial,
   Material,
   PostgresMaterial,
@@ -41,6 +42,8 @@ export interface CredentialWish {
 export interface RunningTask {
   id: string;
   deadline_at: string;
+  /** Hands part of the task on: that agent does its work in a `withTask` with this as its `parent`. */
+  delegateTo(agent: string, order?: Omit<DelegationOrder, 'agent'>): Promise<Delegation>;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
   /** The same, for a role that is a database login. */
@@ -128,6 +131,8 @@ function runningTask(
   return {
     id: task.id,
     deadline_at: task.deadline_at,
+    delegateTo: (agent, order) =>
+      client.tasks.delegate(task.id, { ...order, agent }, { signal: options.signal }),
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),

@@ -3,8 +3,9 @@ import { z } from 'zod';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
-export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole]);
+export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole, x509Role]);
 export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
@@ -14,10 +15,14 @@ export type IssuerName = RoleDefinition['issuer'];
 const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
   jwt: jwtAccess,
   postgres: postgresAccess,
+  x509: x509Access,
 };
 
 /** Targets that no policy defines: there we issue on our own authority. */
-export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([[OWN_TOKENS, 'jwt']]);
+export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([
+  [OWN_TOKENS, 'jwt'],
+  [OWN_CERTIFICATES, 'x509'],
+]);
 
 export const isIssuerName = (name: string): name is IssuerName => Object.hasOwn(KINDS, name);
 

@@ -5,6 +5,7 @@ CREATE TABLE "agent" (
 	"owner" text collate "C" NOT NULL,
 	"team" text NOT NULL,
 	"purpose" text NOT NULL,
+	"parent" text collate "C",
 	"state" text NOT NULL,
 	"retiring" boolean DEFAULT false NOT NULL,
 	"spiffe_id" text,
@@ -31,9 +32,25 @@ CREATE TABLE "agent_key" (
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "join_token" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"token_hash" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"request" text collate "C",
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone,
+	"withdrawn_at" timestamp(3) with time zone,
+	"key" text collate "C",
+	CONSTRAINT "join_token_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
 CREATE TABLE "task" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"agent" text collate "C" NOT NULL,
+	"parent" text collate "C",
+	"chain" text[] NOT NULL,
+	"roles" text[],
 	"purpose" text NOT NULL,
 	"triggered_by" text collate "C",
 	"triggered_by_proof" text NOT NULL,
@@ -48,16 +65,36 @@ CREATE TABLE "task" (
 );
 --> statement-breakpoint
 CREATE TABLE "used_assertion" (
-	"agent" text collate "C" NOT NULL,
+	"source" text NOT NULL,
 	"jti" text NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
-	CONSTRAINT "used_assertion_agent_jti_pk" PRIMARY KEY("agent","jti")
+	CONSTRAINT "used_assertion_source_jti_pk" PRIMARY KEY("source","jti")
+);
+--> statement-breakpoint
+CREATE TABLE "certificate" (
+	"serial" text PRIMARY KEY NOT NULL,
+	"authority" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"credential" text collate "C",
+	"spiffe_id" text NOT NULL,
+	"key_thumbprint" text NOT NULL,
+	"issued_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"revoked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "x509_authority" (
+	"kid" text PRIMARY KEY NOT NULL,
+	"certificate" "bytea" NOT NULL,
+	"not_after" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "credential" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"task" text collate "C" NOT NULL,
 	"agent" text collate "C" NOT NULL,
+	"chain" text[] NOT NULL,
+	"confirmation" jsonb,
 	"role" text NOT NULL,
 	"issuer" text NOT NULL,
 	"target" text NOT NULL,
@@ -95,6 +132,22 @@ CREATE TABLE "target_sweep" (
 	"found" integer NOT NULL,
 	"orphans" integer NOT NULL,
 	"vanished" integer NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "signing_key" (
+	"kid" text PRIMARY KEY NOT NULL,
+	"use" text NOT NULL,
+	"algorithm" text NOT NULL,
+	"driver" text NOT NULL,
+	"reference" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"sealed" "bytea",
+	"proof" "bytea",
+	"state" text NOT NULL,
+	"published_at" timestamp(3) with time zone NOT NULL,
+	"activates_at" timestamp(3) with time zone NOT NULL,
+	"retires_at" timestamp(3) with time zone,
+	"revoked" boolean DEFAULT false NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "event" (
@@ -372,10 +425,45 @@ CREATE TABLE "stop" (
 	"lifted_by" text collate "C"
 );
 --> statement-breakpoint
+CREATE TABLE "dpop_proof" (
+	"thumbprint" text NOT NULL,
+	"jti" text NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "dpop_proof_thumbprint_jti_pk" PRIMARY KEY("thumbprint","jti")
+);
+--> statement-breakpoint
+CREATE TABLE "revoked_token" (
+	"jti" text PRIMARY KEY NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "status_list" (
+	"id" integer PRIMARY KEY NOT NULL,
+	"opened_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "token_status" (
+	"list" integer NOT NULL,
+	"index" integer NOT NULL,
+	"jti" text NOT NULL,
+	"credential" text collate "C",
+	"agents" text[] NOT NULL,
+	"key" text collate "C",
+	"way_in" text,
+	"task" text collate "C",
+	"signed_in_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "token_status_list_index_pk" PRIMARY KEY("list","index")
+);
+--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "join_token" ADD CONSTRAINT "join_token_key_agent_key_id_fk" FOREIGN KEY ("key") REFERENCES "public"."agent_key"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -389,15 +477,23 @@ ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" F
 ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "stop" ADD CONSTRAINT "stop_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "token_status" ADD CONSTRAINT "token_status_list_status_list_id_fk" FOREIGN KEY ("list") REFERENCES "public"."status_list"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
+CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "task_parent" ON "task" USING btree ("parent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
+CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
+CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "credential"."state" = 'force_closed' and not "credential"."seen_gone";--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_next" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'published';--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
 CREATE INDEX "event_request" ON "event" USING btree ("request","id");--> statement-breakpoint
 CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-breakpoint
@@ -415,4 +511,5 @@ CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person")
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
 CREATE INDEX "revocation_lease_credential" ON "revocation_lease" USING btree ("credential");--> statement-breakpoint
-CREATE UNIQUE INDEX "stop_one_at_a_time" ON "stop" USING btree (("lifted_at" is null)) WHERE "stop"."lifted_at" is null;
+CREATE UNIQUE INDEX "stop_one_at_a_time" ON "stop" USING btree (("lifted_at" is null)) WHERE "stop"."lifted_at" is null;--> statement-breakpoint
+CREATE INDEX "token_status_credential" ON "token_status" USING btree ("credential");

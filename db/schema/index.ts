@@ -1,5 +1,7 @@
 export * from './agents.ts';
+export * from './certificates.ts';
 export * from './credentials.ts';
+export * from './keys.ts';
 export * from './log.ts';
 export * from './operation.ts';
 export * from './people.ts';
@@ -7,3 +9,4 @@ export * from './policy.ts';
 export * from './requests.ts';
 export * from './reviews.ts';
 export * from './revocations.ts';
+export * from './tokens.ts';

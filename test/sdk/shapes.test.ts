@@ -6,13 +6,18 @@ import type {
   AccessRequest,
   Agent,
   Credential,
+  Delegation,
   InvitedPerson,
+  Joined,
   Killed,
+  MadeJoinToken,
+  NewAgent,
   Page,
   Person,
   RecordedEvent,
   RegisteredKey,
   Revocation,
+  SigningKey,
   Stop,
   Task,
 } from '../../sdk/index.ts';
@@ -32,6 +37,7 @@ describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
@@ -39,6 +45,10 @@ describe('the types of the client', () => {
     expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();
     expectTypeOf<Stopping<'stop'>>().toEqualTypeOf<Stop>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
+    expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
+    expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();
+    expectTypeOf<Answer<'madeJoinToken'>>().toEqualTypeOf<MadeJoinToken>();
+    expectTypeOf<Answer<'joined'>>().toEqualTypeOf<Joined>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
     expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();

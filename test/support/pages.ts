@@ -73,6 +73,7 @@ const card = cardFor({
     team: HOSTILE,
     requester: 'orders-bot',
     triggeredBy: HOSTILE,
+    actingFor: null,
   },
   whyHeld: ['policy write-orders'],
   expiresAt: LATER,
