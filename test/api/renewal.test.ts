@@ -206,6 +206,33 @@ describe('renewing a token', () => {
   });
 });
 
+describe('renewing a certificate', () => {
+  it('signs the same key again, and ends what it replaces', async () => {
+    await changePolicy(cast.service, cast.approver, (files) => ({
+      ...files,
+      'mesh.cedar':
+        '@id("join-mesh")\npermit (principal is Agent, action == Action::"credential:request", resource == Role::"mesh");\n',
+      'roles.yaml': `${files['roles.yaml'] ?? ''}\n  mesh:\n    title: Mesh\n    issuer: x509\n    accepted_by: the mesh\n`,
+    }));
+    const task = await startTask(cast.agent);
+    const key = await newKey();
+    const asked = await askCredential(cast.agent, task, {
+      role: 'mesh',
+      seal_to: key.publicJwk,
+      ttl_seconds: 60,
+    });
+    const first = await opened(asked.body['sealed'], key);
+    const renewed = await renew(text(asked.body['id']), {
+      ttl_seconds: 600,
+      seal_to: key.publicJwk,
+    });
+    expect(renewed.status).toBe(200);
+    const second = await opened(renewed.body['sealed'], key);
+    expect(second['kind']).toBe('x509');
+    expect(second).not.toEqual(first);
+  });
+});
+
 describe('nobody renews', () => {
   it('what is another agent’s', async () => {
     const login = await giveLogin(cast);
