@@ -36,6 +36,7 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
@@ -67,6 +68,7 @@ export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...credentialRoutes,
   ...revocationRoutes,
+  ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...joinRoutes,

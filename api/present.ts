@@ -14,6 +14,7 @@ import type {
   TaskRow,
   CredentialRow,
   RequestRow,
+  RunRow,
   VoteRow,
   PersonRow,
 } from '../db/rows.ts';
@@ -112,6 +113,29 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   because: row.because,
   ended_at: row.endedAt,
   seen_gone: row.seenGone,
+});
+
+export const presentRun = (row: RunRow): JsonObject => ({
+  id: row.id,
+  task: row.task,
+  role: row.role,
+  effect: row.effect,
+  state: row.state,
+  outcome: row.outcome,
+  code: row.code,
+  rows: row.rows,
+  result_digest: row.resultDigest,
+  digest: row.digest,
+  request: row.request,
+  credential: row.credential,
+  created_at: row.createdAt,
+  finished_at: row.finishedAt,
+});
+
+/** With the sealed result: only for whoever asked for it. */
+export const presentRan = (row: RunRow): JsonObject => ({
+  ...presentRun(row),
+  sealed: row.state === 'running' ? null : row.sealed,
 });
 
 /** With the sealed material: only in the answer to whoever asked for it. */

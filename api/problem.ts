@@ -56,6 +56,8 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   reason_required: 422,
   ttl_too_long: 422,
   option_refused: 422,
+  statement_refused: 422,
+  statement_failed: 422,
   seal_key_invalid: 422,
   csr_invalid: 422,
   callback_refused: 422,

@@ -323,7 +323,7 @@ const ask = defineRoute({
 });
 
 /** The workflow of a task starts within moments of it; the first credential waits for that. */
-async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
+export async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
   if (owner.ownedAt !== null || owner.state !== 'running') return;
   await waitUntil(
     deps.changes,

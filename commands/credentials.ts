@@ -129,6 +129,7 @@ async function planCredential(
     confirmation: wanted.confirmation,
     role: ask.role,
     definition,
+    holder: 'agent',
     options: wanted.options,
     control: null,
     request: null,
@@ -227,7 +228,7 @@ export async function lockRunningTask(
 const taskIs = (row: TaskRow): string =>
   row.state === 'running' ? 'past its deadline' : row.state;
 
-/** Nothing lives longer or begins unless somebody is there to end it, and to write that down. */
+/** Nothing is issued that could not be revoked, or not be recorded. */
 export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
   await refuseWithoutLog(unit.sql);
   if (owner.ownedAt === null)
@@ -242,7 +243,7 @@ export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<voi
     );
 }
 
-const unknownRole = (role: string, known: string[]): Refusal =>
+export const unknownRole = (role: string, known: string[]): Refusal =>
   new Refusal('role_unknown', `There is no role "${role}". There are: ${known.join(', ')}.`);
 
 function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
@@ -267,7 +268,7 @@ interface Wanted {
 }
 
 /** Whoever delegated a task said which roles may be asked for under it. */
-function refuseUndelegated({ roles }: TaskRow, role: string): void {
+export function refuseUndelegated({ roles }: TaskRow, role: string): void {
   if (roles !== null && !roles.includes(role))
     throw new Refusal(
       'delegation_refused',
@@ -305,11 +306,8 @@ export function credentialAction(
   ask: Pick<CredentialAsk, 'role' | 'reason'>,
   { definition, ttlSeconds, options, confirmation }: Wanted,
 ): Action {
-  const actorChain = partiesOf(owner.chain);
   return {
-    // On whose behalf it is: the last of the chain, which is the agent itself where nothing was delegated.
-    subject: actorChain.at(-1) ?? { type: 'agent', id: owner.agent },
-    actor_chain: actorChain,
+    ...askedUnder(owner, ask.reason),
     action: 'credential:request',
     resource: { type: 'role', id: ask.role },
     parameters: {
@@ -322,13 +320,26 @@ export function credentialAction(
     },
     data_class: definition.data_class,
     destination: accessOf(definition).destination(definition),
+  };
+}
+
+/** Who asks for something under a task, on whose behalf, and what for. */
+export function askedUnder(
+  owner: TaskRow,
+  reason: string | null,
+): Pick<Action, 'subject' | 'actor_chain' | 'context'> {
+  const actorChain = partiesOf(owner.chain);
+  return {
+    // On whose behalf it is: the last of the chain, which is the agent itself where nothing was delegated.
+    subject: actorChain.at(-1) ?? { type: 'agent', id: owner.agent },
+    actor_chain: actorChain,
     context: {
       task: owner.id,
       ...(owner.parent !== null && { parent: owner.parent }),
       purpose: owner.purpose,
       triggered_by: owner.triggeredBy,
       triggered_by_proof: owner.triggeredByProof,
-      reason: ask.reason,
+      reason,
     },
   };
 }

@@ -12,6 +12,7 @@ import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
 import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
+import { fulfilRun } from './fulfil-run.ts';
 import { issueLease } from './issue.ts';
 import { liftStop } from './kill.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
@@ -45,6 +46,8 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
   switch (action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);
+    case 'statement:run':
+      return fulfilRun(deps, call, row);
     case 'agent:admit':
       return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));
     case 'agent:add_key':
@@ -177,6 +180,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     confirmation: readConfirmation(row.action.parameters['confirmation']),
     role: row.action.resource.id,
     definition,
+    holder: 'agent',
     options: asOptions(options),
     control: row.controls[0] ?? null,
     request: row.id,

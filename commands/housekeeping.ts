@@ -10,6 +10,7 @@ import {
 } from '../db/schema/index.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldKeys } from './once.ts';
+import { forgetOldResults } from './runs.ts';
 import { forgetStatusLists } from './token-status.ts';
 import type { Unit } from './unit.ts';
 
@@ -19,6 +20,7 @@ const hoursBefore = (at: string, hours: number): string =>
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetCertificates(unit);
+  await forgetOldResults(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(dpopProof).where(lt(dpopProof.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(revokedToken).where(lt(revokedToken.expiresAt, hoursBefore(unit.at, 1)));

@@ -76,7 +76,8 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
 
 /** What was made for a lease, in the only forms in which it is kept. */
 export interface Made {
-  sealed: string;
+  /** Null where we hold it ourselves, for as long as a statement takes. */
+  sealed: string | null;
   /** Everything that ending it takes, encrypted: what earlier attempts left and what this one did. */
   handles: Uint8Array | null;
   diesAt: string;
@@ -97,7 +98,8 @@ export async function makeCredential(
   };
 }
 
-async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+/** Has the target make it and hands it over as it is: only for what leaves this process sealed, or not at all. */
+export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
   const toIssue = await leaseToIssue(deps, lease);
   return deps.issuers[toIssue.definition.issuer].issue(toIssue);
 }

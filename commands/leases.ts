@@ -31,6 +31,7 @@ export interface LeaseInput {
   confirmation: Confirmation | null;
   role: string;
   definition: RoleDefinition;
+  holder: CredentialRow['holder'];
   options: JsonObject;
   control: string | null;
   request: Id<'request'> | null;
@@ -60,6 +61,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     options: input.options,
     revocable: access.revocable(input.definition),
     control: input.control,
+    holder: input.holder,
     state: 'pending',
     permit: input.permit,
     request: input.request,
@@ -209,7 +211,8 @@ export async function activateLease(
     },
     private: {},
   });
-  if (row.permit !== null)
+  // Of what we run ourselves, the receipt says what came of it.
+  if (row.permit !== null && row.holder === 'agent')
     unit.emit('receipt.recorded', {
       ...aboutCredential(row),
       detail: { permit: row.permit, digest_matches: true, outcome: 'issued', effect: row.id },

@@ -16,6 +16,7 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
@@ -87,6 +88,8 @@ const testsFile = z.array(
     action: z.string(),
     resource: z.string().default(''),
     agent: z.record(z.string(), z.string()).default({}),
+    /** Of a statement to run. */
+    effect: z.enum(STATEMENT_EFFECTS).default('read'),
     expect: z.enum(['permit', 'hold', 'deny']),
     routes: z.array(policyName).default([]),
   }),

@@ -46,14 +46,20 @@ async function questionFor(
 
 function contextOf(action: Action): Question['context'] {
   if (action.action === 'token:exchange') return exchangeContext(action);
-  if (action.action !== 'credential:request') return {};
   const { purpose, triggered_by_proof: proof } = action.context;
-  const { ttl_seconds: ttl } = action.parameters;
-  return {
+  const { ttl_seconds: ttl, effect } = action.parameters;
+  const common = {
     purpose: typeof purpose === 'string' ? purpose : '',
-    ttl_seconds: typeof ttl === 'number' ? ttl : 0,
     triggered_by_proof: typeof proof === 'string' ? proof : 'none',
   };
+  switch (action.action) {
+    case 'credential:request':
+      return { ...common, ttl_seconds: typeof ttl === 'number' ? ttl : 0 };
+    case 'statement:run':
+      return { ...common, effect: typeof effect === 'string' ? effect : 'opaque' };
+    default:
+      return {};
+  }
 }
 
 function exchangeContext({ parameters, context }: Action): Question['context'] {

@@ -93,6 +93,7 @@ function titleOf(action: Action, names: CardNames): string {
   const who = oneLine(names.agent ?? names.requester);
   const what = oneLine(action.resource.id);
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
+  if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'agent:add_key') return `Give ${who} another key`;
   if (action.action === 'agent:change_owner') return `Give ${who} another owner`;

@@ -153,6 +153,14 @@ export const EVENTS = {
     private: ['of', 'reason'],
   },
   'kill.lifted': { public: ['stop', 'by'], private: ['reason'] },
+  'run.intended': {
+    public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
+    private: [],
+  },
+  'run.finished': {
+    public: ['run', 'state', 'outcome', 'code', 'rows', 'permit', 'credential', 'attempt'],
+    private: ['result_digest'],
+  },
   'runtime.observed': {
     public: [
       'kind',

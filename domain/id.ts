@@ -17,6 +17,7 @@ const PREFIXES = {
   session: 'ses',
   revocation: 'rvk',
   stop: 'stp',
+  run: 'run',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

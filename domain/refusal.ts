@@ -55,6 +55,8 @@ export const REFUSAL_CODES = [
   'reason_required',
   'ttl_too_long',
   'option_refused',
+  'statement_refused',
+  'statement_failed',
   'seal_key_invalid',
   'csr_invalid',
   'callback_refused',

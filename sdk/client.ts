@@ -9,6 +9,7 @@ import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { revocationCalls } from './revocations.ts';
+import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
@@ -40,6 +41,7 @@ export interface Client {
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
   revocations: ReturnType<typeof revocationCalls>;
+  runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
   controls: ReturnType<typeof controlCalls>;
@@ -73,6 +75,7 @@ export function openClient(options: ClientOptions): Client {
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
     revocations: revocationCalls(transport),
+    runs: runCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),
     controls: controlCalls(transport),

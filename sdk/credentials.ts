@@ -137,7 +137,7 @@ function ask(
 }
 
 /** A denial by policy is an outcome; every other refusal stays an error. */
-function asDenied(error: unknown): Denied {
+export function asDenied(error: unknown): Denied {
   if (!(error instanceof CountersignError) || error.code !== 'denied') throw error;
   return {
     outcome: 'denied',

@@ -4,6 +4,7 @@ export {
   withTask,
   type CredentialWish,
   type RunningTask,
+  type StatementWish,
   type WithTaskOptions,
 } from './with-task.ts';
 export { CountersignError, type ErrorCode } from './error.ts';
@@ -33,6 +34,7 @@ export type {
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { WaitOptions } from './requests.ts';
+export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';

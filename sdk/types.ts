@@ -3,7 +3,13 @@
 import type { Action } from '../domain/action.ts';
 import type { Channel } from '../domain/approval.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
-import type { AgentState, CredentialState, RequestState, TaskState } from '../domain/lifecycle.ts';
+import type {
+  AgentState,
+  CredentialState,
+  RequestState,
+  RunState,
+  TaskState,
+} from '../domain/lifecycle.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -223,6 +229,32 @@ export interface PostgresMaterial {
   url: string;
 }
 
+/** A login to a MySQL or MariaDB. */
+export interface MysqlMaterial {
+  kind: 'mysql';
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+  password: string;
+  /** Whether the server lets the login in over TLS only. */
+  tls: boolean;
+  /** All of the above but `tls` as one connection string. */
+  url: string;
+}
+
+/** A login to a Redis. */
+export interface RedisMaterial {
+  kind: 'redis';
+  host: string;
+  port: number;
+  username: string;
+  password: string;
+  tls: boolean;
+  /** All of the above as one connection string: `rediss:` where it takes TLS. */
+  url: string;
+}
+
 /** A signed token for somebody else's API. */
 export interface JwtMaterial {
   kind: 'jwt';
@@ -230,7 +262,28 @@ export interface JwtMaterial {
 }
 
 /** The secret itself, opened. */
-export type Material = PostgresMaterial | JwtMaterial;
+export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
+
+/** One statement that was run for an agent. */
+export interface Run {
+  id: string;
+  task: string;
+  role: string;
+  /** What its text says it does. */
+  effect: 'read' | 'write' | 'define' | 'access' | 'opaque';
+  state: RunState;
+  outcome: 'committed' | 'read' | null;
+  /** Why it failed: an SQLSTATE, or a word of ours. */
+  code: string | null;
+  rows: number | null;
+  result_digest: string | null;
+  /** Of exactly what ran. */
+  digest: string;
+  request: string | null;
+  credential: string;
+  created_at: string;
+  finished_at: string | null;
+}
 
 /** What the policy engine said about an action. */
 export interface Evaluation {

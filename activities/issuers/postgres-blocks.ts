@@ -1,4 +1,4 @@
-// What the PostgreSQL issuer has its targets do: blocks that take their values as settings, never as text.
+// What the PostgreSQL issuer has the server do: blocks that never change, their values beside them as settings.
 
 /**
  * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
@@ -113,44 +113,62 @@ END LOOP;
 END $$`;
 
 /**
- * What a login made is kept, under a role that may do nothing: code it left behind must never run with the rights of
- * the issuer. What it was granted goes.
+ * What a login made in this database is kept, under a role that may do nothing: code it left behind must never run with
+ * the rights of the issuer. What it was granted here goes.
  */
-export const DROP_LOGIN = `
+export const DISOWN_LOGIN = `
 DO $$
 DECLARE
-  login text;
+  login text := current_setting('countersign.role');
   estate text := 'countersign_estate_' || left(encode(sha256(convert_to(current_setting('countersign.mark'), 'UTF8')), 'hex'), 12);
+  is_old boolean := current_setting('server_version_num')::int < 160000;
 BEGIN
-FOR login IN SELECT jsonb_array_elements_text(current_setting('countersign.roles')::jsonb) LOOP
   IF to_regrole(quote_ident(login)) IS NOT NULL THEN
+    -- Before version 16 whoever made a role may give itself what the role has, and from then on has it.
+    IF is_old THEN
+      EXECUTE format('GRANT %I TO CURRENT_USER', login);
+    END IF;
     IF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
                AND refobjid = to_regrole(quote_ident(login)) AND deptype = 'o') THEN
       IF to_regrole(quote_ident(estate)) IS NULL THEN
-        IF current_setting('server_version_num')::int >= 160000 THEN
+        IF NOT is_old THEN
           PERFORM set_config('createrole_self_grant', 'set, inherit', true);
         END IF;
         EXECUTE format('CREATE ROLE %I NOLOGIN', estate);
+      END IF;
+      IF is_old THEN
+        EXECUTE format('GRANT %I TO CURRENT_USER', estate);
       END IF;
       -- Whoever takes something over must be allowed to make such things where it stands; gone with the login.
       EXECUTE format('GRANT %I TO %I', login, estate);
       EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
     END IF;
     EXECUTE format('DROP OWNED BY %I', login);
+  END IF;
+END $$`;
+
+/** Acts as the login from here on; its name is of letters, digits and underscores, as we make them. */
+export const BECOME_LOGIN = `
+DO $$
+BEGIN
+  IF current_setting('server_version_num')::int < 160000 THEN
+    GRANT login_to_become TO CURRENT_USER;
+  END IF;
+END $$;
+SET ROLE login_to_become`;
+
+/** Takes the login away, once it owns nothing in any database. */
+export const DROP_LOGIN = `
+DO $$
+DECLARE
+  login text := current_setting('countersign.role');
+BEGIN
+  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
     EXECUTE format('DROP ROLE %I', login);
   END IF;
-END LOOP;
 END $$`;
 
 /** The blocks above, as they appear in the target's log: the issuer doing what a lease says it does. */
 export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
-  [CREATE_LOGIN, EXTEND_LOGIN, CLOSE_LOGIN, DROP_LOGIN].map((block) => block.trim()),
+  [CREATE_LOGIN, EXTEND_LOGIN, CLOSE_LOGIN, DISOWN_LOGIN, DROP_LOGIN].map((block) => block.trim()),
 );
-
-/** What the blocks above refuse with. */
-export const OWN_CODES: Record<string, string> = {
-  CS001: 'too_late',
-  CS002: 'name_not_ours',
-  CS003: 'superseded',
-  CS004: 'gone',
-};

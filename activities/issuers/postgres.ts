@@ -10,34 +10,28 @@ import {
   type RevokeOutcome,
   type TargetRef,
 } from '../../commands/issuer.ts';
-import { bodyOf, isId, type Id } from '../../domain/id.ts';
+import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import { leaseOfLogin, loginName, type Secrets } from './login.ts';
 import {
+  BECOME_LOGIN,
   CLOSE_LOGIN,
   CREATE_LOGIN,
+  DISOWN_LOGIN,
   DROP_LOGIN,
   EXTEND_LOGIN,
-  OWN_CODES,
 } from './postgres-blocks.ts';
-
-/** Resolves the name of a setting that holds a secret; the composition root reads the environment. */
-export type Secrets = (name: string) => string | null;
-
-const ROLE_PREFIX = 'cs_';
-/** The role's name follows from the lease, so it can be found again whatever was lost. */
-export const roleName = (credential: Id<'credential'>): string =>
-  `${ROLE_PREFIX}${bodyOf(credential)}`;
-
-/** Reads a lease's id back from a role's name; null for a role that is not ours. */
-export function leaseOfRole(role: string): Id<'credential'> | null {
-  if (!role.startsWith(ROLE_PREFIX)) return null;
-  const id = `crd_${role.slice(ROLE_PREFIX.length)}`;
-  return isId('credential', id) ? id : null;
-}
 
 /** The target is given this long for one statement of ours. */
 const STATEMENT_TIMEOUT_MS = 5_000;
 const SCRAM_ITERATIONS = 4096;
+const CONNECTIONS_MAX = 4;
+
+/** A target as it is configured now. */
+interface Target {
+  sql: Sql;
+  url: URL;
+}
 
 /**
  * `mark` begins the comment that every role of ours carries, and no other; the number of the attempt follows it. A
@@ -48,10 +42,10 @@ export function postgresIssuer(
   mark: string,
 ): Issuer & { close(): Promise<void> } {
   const pools = new Map<string, Sql>();
-  const open = ({ definition }: TargetRef): { sql: Sql; url: URL } => {
+  const open = ({ definition }: TargetRef): Target => {
     const text = definition?.issuer === 'postgres' ? secrets(definition.url_from) : null;
     if (text === null) throw new TargetError('target_not_configured');
-    const sql = pools.get(text) ?? connectTarget(text);
+    const sql = pools.get(text) ?? connectTarget(text, CONNECTIONS_MAX);
     pools.set(text, sql);
     return { sql, url: new URL(text) };
   };
@@ -72,7 +66,7 @@ export function postgresIssuer(
     revoke: async (target, leases) => {
       const credentials = leases.map(({ credential }) => credential);
       try {
-        return await revokeLogins(open(target).sql, mark, credentials);
+        return await revokeLogins(open(target), mark, credentials);
       } catch (error) {
         const code = errorCode(error);
         return credentials.map((credential) => ({ credential, code, sessionsEnded: 0 }));
@@ -92,9 +86,11 @@ export function postgresIssuer(
   };
 }
 
-function connectTarget(url: string): Sql {
+function connectTarget(url: string, connectionsMax: number): Sql {
   return postgres(url, {
-    max: 4,
+    // The client would take what stands in the URL as it stands there.
+    database: databaseIn(new URL(url)),
+    max: connectionsMax,
     idle_timeout: 20,
     connect_timeout: 3,
     onnotice: () => undefined,
@@ -108,6 +104,8 @@ function connectTarget(url: string): Sql {
   });
 }
 
+const databaseIn = (url: URL): string => decodeURIComponent(url.pathname.slice(1));
+
 async function issueLogin(
   sql: Sql,
   url: URL,
@@ -117,7 +115,7 @@ async function issueLogin(
   if (lease.definition.issuer !== 'postgres')
     throw new TypeError('this role is not a PostgreSQL one');
   const { member_of: groups, connection_limit: connections } = lease.definition;
-  const username = roleName(lease.credential);
+  const username = loginName(lease.credential);
   const password = randomBytes(32).toString('base64url');
   const parameters = {
     ...placeOf(mark, lease),
@@ -130,7 +128,7 @@ async function issueLogin(
   } catch (error) {
     throw new TargetError(errorCode(error), { cause: error });
   }
-  const database = decodeURIComponent(url.pathname.slice(1));
+  const database = databaseIn(url);
   const port = url.port === '' ? 5432 : Number(url.port);
   return {
     kind: 'postgres',
@@ -145,7 +143,7 @@ async function issueLogin(
 
 /** Which login of which attempt, until when, and how long the target may take to make or move it. */
 const placeOf = (mark: string, lease: LeaseToIssue) => ({
-  role: roleName(lease.credential),
+  role: loginName(lease.credential),
   mark,
   attempt: String(lease.attempt),
   valid_until: lease.expiresAt,
@@ -167,13 +165,13 @@ async function setParameters(
 
 /** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
 async function revokeLogins(
-  sql: Sql,
+  { sql, url }: Target,
   mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
-  const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
+  const names = new Map(credentials.map((credential) => [loginName(credential), credential]));
   const failures = new Map<string, string>();
-  await runOverAll(sql, { mark, block: CLOSE_LOGIN, names: [...names.keys()], failures });
+  await closeLogins(sql, mark, [...names.keys()], failures);
   const found = await sql<{ name: string; oid: string }[]>`
     select rolname as name, oid::text as oid from pg_roles
     where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
@@ -181,9 +179,14 @@ async function revokeLogins(
     sql,
     found.map(({ oid }) => oid),
   );
+  const elsewhere = await databasesOf(sql, [...names.keys()]);
   for (const { name, oid } of found) if (remaining.has(oid)) failures.set(name, 'sessions_remain');
   const emptied = found.map(({ name }) => name).filter((name) => !failures.has(name));
-  await runOverAll(sql, { mark, block: DROP_LOGIN, names: emptied, failures });
+  const removeNext = async (): Promise<void> => {
+    for (let name = emptied.pop(); name !== undefined; name = emptied.pop())
+      await remove({ sql, url }, mark, name, elsewhere.get(name) ?? [], failures);
+  };
+  await Promise.all(Array.from({ length: CONNECTIONS_MAX - 1 }, removeNext));
   return [...names].map(([name, credential]) => {
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return {
@@ -194,40 +197,105 @@ async function revokeLogins(
   });
 }
 
+/** Closes all of these at once; where one of them fails, each by itself, so that it fails alone. */
+async function closeLogins(
+  sql: Sql,
+  mark: string,
+  names: readonly string[],
+  failures: Map<string, string>,
+): Promise<void> {
+  const close = (some: readonly string[]): Promise<void> =>
+    unlessDisturbed(() => runBlock(sql, { roles: JSON.stringify(some), mark }, CLOSE_LOGIN));
+  try {
+    if (names.length > 0) await close(names);
+  } catch {
+    for (const name of names) await attempt(failures, name, () => close([name]));
+  }
+}
+
+/** Takes away what a closed login has anywhere, and then the login. */
+const remove = (
+  { sql, url }: Target,
+  mark: string,
+  name: string,
+  elsewhere: readonly string[],
+  failures: Map<string, string>,
+): Promise<void> =>
+  attempt(failures, name, async () => {
+    await disown({ sql, url }, name, mark);
+    for (const database of elsewhere)
+      await connected(inDatabase(url, database), (there) => disown(there, name, mark));
+    await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DROP_LOGIN));
+  });
+
+/** The other databases of the server where these have something: they could be opened to them as well. */
+async function databasesOf(sql: Sql, names: readonly string[]): Promise<Map<string, string[]>> {
+  const rows = await sql<{ name: string; database: string }[]>`
+    select role.rolname as name, other.datname as database
+    from pg_shdepend
+    join pg_roles role on role.oid = refobjid
+    join pg_database other on other.oid = dbid
+    where refclassid = 'pg_authid'::regclass and role.rolname = any(${[...names]})
+    union select owner, database from pg_prepared_xacts where owner = any(${[...names]})`;
+  const [{ here } = { here: '' }] = await sql<
+    { here: string }[]
+  >`select current_database() as here`;
+  const databases = new Map<string, string[]>();
+  for (const { name, database } of rows)
+    if (database !== here) databases.set(name, [...(databases.get(name) ?? []), database]);
+  return databases;
+}
+
+/** A connection of its own, for what should not be left behind in one that is used again. */
+async function connected(url: URL, work: (target: Target) => Promise<void>): Promise<void> {
+  const sql = connectTarget(url.href, 1);
+  try {
+    await work({ sql, url });
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+function inDatabase(url: URL, database: string): URL {
+  const other = new URL(url);
+  other.pathname = `/${encodeURIComponent(database)}`;
+  return other;
+}
+
+/** Takes from a login what it has in one database: what it left half done as well, which would hold its locks for ever. */
+async function disown({ sql, url }: Target, name: string, mark: string): Promise<void> {
+  const prepared = await sql<{ statement: string }[]>`
+    select format('ROLLBACK PREPARED %L', gid) as statement from pg_prepared_xacts
+    where owner = ${name} and database = current_database()`;
+  if (prepared.length > 0)
+    await connected(url, async (own) => {
+      // Only its owner may end a prepared transaction. This connection is the login's from here on, and ends with it.
+      await own.sql.unsafe(BECOME_LOGIN.replaceAll('login_to_become', name));
+      for (const { statement } of prepared) await own.sql.unsafe(statement);
+    });
+  await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN));
+}
+
 /** Of these, the ones whose login the server still knows: by its catalog, whatever revoking thought it did. */
 async function loginsAmong(
   sql: Sql,
   credentials: readonly Id<'credential'>[],
 ): Promise<Set<Id<'credential'>>> {
   const rows = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname = any(${credentials.map(roleName)})`;
-  return new Set(rows.flatMap(({ name }) => leaseOfRole(name) ?? []));
+    select rolname as name from pg_roles where rolname = any(${credentials.map(loginName)})`;
+  return new Set(rows.flatMap(({ name }) => leaseOfLogin(name) ?? []));
 }
 
-interface OverAll {
-  mark: string;
-  block: string;
-  names: readonly string[];
-  failures: Map<string, string>;
-}
-
-/** Runs a block over all of these at once; where one of them fails, over each by itself, so that it fails alone. */
-async function runOverAll(sql: Sql, { mark, block, names, failures }: OverAll): Promise<void> {
-  const run = (some: readonly string[]): Promise<void> =>
-    unlessDisturbed(() => runBlock(sql, { roles: JSON.stringify(some), mark }, block));
-  if (names.length === 0) return;
-  if (names.length > 1)
-    try {
-      return await run(names);
-    } catch {
-      // Which of them it was is found out below.
-    }
-  for (const name of names)
-    try {
-      await run([name]);
-    } catch (error) {
-      failures.set(name, errorCode(error));
-    }
+async function attempt(
+  failures: Map<string, string>,
+  name: string,
+  step: () => Promise<void>,
+): Promise<void> {
+  try {
+    await step();
+  } catch (error) {
+    failures.set(name, errorCode(error));
+  }
 }
 
 /** Two of us changed one role at the same moment: `tuple concurrently updated`, its name just taken, a deadlock. */
@@ -288,7 +356,7 @@ async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
   const rows = await sql<{ name: string }[]>`
     select rolname as name from pg_roles
     where rolname like 'cs\\_%' and starts_with(shobj_description(oid, 'pg_authid'), ${mark})`;
-  return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
+  return rows.flatMap(({ name }) => leaseOfLogin(name) ?? []);
 }
 
 /** RFC 5803: what the server stores, so that the password itself never travels to it or into its log. */
@@ -300,6 +368,13 @@ function scramVerifier(password: string): string {
   const serverKey = hmac('Server Key').toString('base64');
   return `SCRAM-SHA-256$${SCRAM_ITERATIONS}:${salt.toString('base64')}$${storedKey}:${serverKey}`;
 }
+
+const OWN_CODES: Record<string, string> = {
+  CS001: 'too_late',
+  CS002: 'name_not_ours',
+  CS003: 'superseded',
+  CS004: 'gone',
+};
 
 /** A short, stable word for what went wrong; the message itself could carry a secret. */
 function errorCode(error: unknown): string {

@@ -101,6 +101,7 @@ CREATE TABLE "credential" (
 	"options" jsonb NOT NULL,
 	"revocable" boolean NOT NULL,
 	"control" text,
+	"holder" text NOT NULL,
 	"state" text NOT NULL,
 	"permit" text collate "C",
 	"request" text collate "C",
@@ -372,6 +373,32 @@ CREATE TABLE "vote" (
 	"at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "run" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"target" text NOT NULL,
+	"control" text,
+	"effect" text NOT NULL,
+	"digest" text NOT NULL,
+	"request" text collate "C",
+	"permit" text collate "C",
+	"credential" text collate "C" NOT NULL,
+	"state" text NOT NULL,
+	"attempt" integer NOT NULL,
+	"run_by" timestamp(3) with time zone NOT NULL,
+	"transaction" text,
+	"outcome" text,
+	"code" text,
+	"rows" integer,
+	"result_digest" text,
+	"sealed" text,
+	"seal_thumbprint" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"finished_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "review" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"title" text NOT NULL,
@@ -472,6 +499,8 @@ ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version
 ALTER TABLE "permit" ADD CONSTRAINT "permit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "run" ADD CONSTRAINT "run_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "run" ADD CONSTRAINT "run_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREIGN KEY ("review") REFERENCES "public"."review"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -509,6 +538,9 @@ CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");-->
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
+CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
+CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
+CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
 CREATE INDEX "revocation_lease_credential" ON "revocation_lease" USING btree ("credential");--> statement-breakpoint
 CREATE UNIQUE INDEX "stop_one_at_a_time" ON "stop" USING btree (("lifted_at" is null)) WHERE "stop"."lifted_at" is null;--> statement-breakpoint

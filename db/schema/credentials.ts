@@ -20,6 +20,7 @@ export const REVOKE_CAUSES = [
   'issue_abandoned',
   'kill',
   'vanished',
+  'run_ended',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
 
@@ -45,6 +46,8 @@ export const credential = pgTable(
     /** Whether revoking ends what it can do before it would expire by itself. */
     revocable: boolean().notNull(),
     control: text(),
+    /** Who has its material: the agent, or ourselves for as long as one statement of the agent's takes. */
+    holder: text({ enum: ['agent', 'service'] }).notNull(),
     state: text({ enum: statesOf('credential') }).notNull(),
     permit: id('permit')(),
     request: id('request')(),

@@ -19,6 +19,7 @@ import type {
   Revocation,
   SigningKey,
   Stop,
+  Run,
   Task,
 } from '../../sdk/index.ts';
 
@@ -39,6 +40,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
