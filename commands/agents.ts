@@ -255,7 +255,7 @@ export async function lockAgent(unit: Unit, id: string): Promise<AgentRow> {
 export const asAgentId = (id: string): Id<'agent'> => id as Id<'agent'>;
 
 /** Moves a locked agent on. The table of moves has the last word. */
-export async function moveAgent(
+async function moveAgent(
   unit: Unit,
   row: AgentRow,
   to: AgentState,
