@@ -129,9 +129,19 @@ const agentKey = z.object({
   id: z.string(),
   thumbprint: z.string(),
   state: z.enum(['active', 'revoked']),
+  retire_at: instant
+    .nullable()
+    .meta({ description: 'From then on it is no key any more; null where nobody said so' }),
 });
 
 export const keyBody = z.strictObject({ key: jwk });
+export const retireKeyBody = z.strictObject({
+  after_seconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400),
+});
+export const ownerBody = z.strictObject({ owner: z.string(), reason: text.optional() });
 
 export const agent = z
   .object({
@@ -152,6 +162,9 @@ export const agent = z
     last_used_at: instant.nullable(),
     rotation_due_at: instant.nullable(),
     review_due_at: instant.nullable(),
+    orphaned_at: instant
+      .nullable()
+      .meta({ description: 'Since when nobody active answers for it' }),
   })
   .meta({ id: 'Agent' });
 
@@ -256,14 +269,30 @@ export const credential = z
     request: z.string().nullable(),
     attempts: z.int(),
     next_try_at: instant.nullable(),
+    last_error: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why the last attempt to revoke failed' }),
+    because: z.string().nullable().meta({ description: 'Why it ended, or is ending' }),
     ended_at: instant.nullable(),
     leaked_at: instant.nullable(),
     seconds_to_dead: z
       .number()
       .nullable()
       .meta({ description: 'From the report that it leaked until it was seen gone' }),
+    seen_gone: z.boolean().nullable().meta({
+      description: 'Whether its target was seen to know it no more; null while it is alive',
+    }),
   })
   .meta({ id: 'Credential' });
+
+export const renewBody = z.strictObject({
+  ttl_seconds: z.int().min(1).optional(),
+  seal_to: jwk.optional(),
+});
+export const renewedCredential = credential.extend({
+  sealed: z.string().optional().meta({ description: 'Made anew, where renewing does that' }),
+});
 
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),

@@ -40,6 +40,8 @@ const start = defineRoute({
   answers: { 201: { description: 'The running task', schema: shape.task } },
   refusals: [
     'agent_not_active',
+    'agent_orphaned',
+    'stopped',
     'person_unknown',
     'trigger_unproven',
     'task_not_running',
@@ -290,6 +292,7 @@ const ask = defineRoute({
     'no_approver',
     'task_not_running',
     'agent_not_active',
+    'stopped',
     'target_unavailable',
     'owner_not_ready',
     'log_unavailable',

@@ -300,9 +300,10 @@ function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confir
   }
 }
 
-function credentialAction(
+/** What an agent does by asking for a role, as policy is asked about it. */
+export function credentialAction(
   owner: TaskRow,
-  ask: CredentialAsk,
+  ask: Pick<CredentialAsk, 'role' | 'reason'>,
   { definition, ttlSeconds, options, confirmation }: Wanted,
 ): Action {
   return {
@@ -311,6 +312,9 @@ function credentialAction(
     resource: { type: 'role', id: ask.role },
     parameters: {
       ttl_seconds: ttlSeconds,
+      ...(definition.renew_seconds_max !== undefined && {
+        renew_seconds_max: definition.renew_seconds_max,
+      }),
       ...(Object.keys(options).length > 0 && { options }),
       ...(confirmation && { confirmation: { ...confirmation } }),
     },

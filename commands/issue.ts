@@ -10,7 +10,7 @@ import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
 import type { Issued, LeaseToIssue } from './issuer.ts';
-import { abandonLease, activateLease } from './leases.ts';
+import { abandonLease, activateLease, latest } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
 import { placeOfCredential } from './token-status.ts';
@@ -104,6 +104,12 @@ export async function makeCredential(
 
 /** Has the target make it and hands it over as it is: only for what leaves this process sealed, or not at all. */
 export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+  const toIssue = await leaseToIssue(deps, lease);
+  return deps.issuers[toIssue.definition.issuer].issue(toIssue);
+}
+
+/** A lease as its issuer needs it, by the policy of now. */
+export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<LeaseToIssue> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
@@ -117,7 +123,7 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Is
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
     );
-  const toIssue: LeaseToIssue = {
+  return {
     credential: lease.id,
     agent: lease.agent,
     agentName: holder.name,
@@ -135,10 +141,7 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Is
     issueBy: lease.issueBy,
     attempt: lease.issueAttempt,
   };
-  return deps.issuers[definition.issuer].issue(toIssue);
 }
-
-const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
 
 const useOf = (id: Id<'credential'>): string => `credential.handles/${id}`;
 

@@ -70,6 +70,8 @@ export type Death = 'gone' | 'alive' | 'unknowable';
 export interface Issuer {
   /** Makes the credential. Repeating it for a lease replaces what was made. Throws a TargetError. */
   issue(lease: LeaseToIssue): Promise<Issued>;
+  /** Moves the end of what was made for a lease, and never back. Only where renewing extends. Throws a TargetError. */
+  renew?(lease: LeaseToIssue): Promise<void>;
   /** Ends credentials and their sessions as far as that can be done. Idempotent; one failing holds up no other. */
   revoke(target: TargetRef, leases: readonly LeaseToEnd[]): Promise<RevokeOutcome[]>;
   /** Looks, after a revocation and apart from it, whether the other side still takes them. */

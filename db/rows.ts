@@ -16,6 +16,7 @@ export type PersonRow = typeof schema.person.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;
+export type RevocationRow = typeof schema.revocation.$inferSelect;
 export type SlackMessageRow = typeof schema.slackMessage.$inferSelect;
 export type ReceiverRow = typeof schema.receiver.$inferSelect;
 export type SignalRow = typeof schema.signalDelivery.$inferSelect;

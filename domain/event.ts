@@ -26,7 +26,11 @@ export const EVENTS = {
   'agent.join_token_made': { public: ['join_token', 'expires_at', 'by'], private: [] },
   'agent.joined': { public: ['join_token', 'key', 'thumbprint'], private: [] },
   'agent.key_revoked': { public: ['key', 'thumbprint'], private: [] },
+  'agent.key_retiring': { public: ['key', 'thumbprint', 'retire_at'], private: [] },
   'agent.review_due': { public: ['due_at'], private: [] },
+  'agent.rotation_due': { public: ['due_at'], private: [] },
+  'agent.orphaned': { public: ['owner', 'grace_ends_at'], private: [] },
+  'agent.owner_changed': { public: ['owner', 'replaces', 'because'], private: [] },
   'person.invited': {
     public: ['roles', 'groups', 'invited_by'],
     private: ['name', 'email', 'slack_user_id'],
@@ -140,6 +144,23 @@ export const EVENTS = {
     public: ['credential', 'attempts', 'next_try_at', 'code'],
     private: [],
   },
+  'credential.force_closed': { public: ['credential', 'attempts', 'code'], private: ['reason'] },
+  'credential.renew_intended': { public: ['credential', 'expires_at', 'replaces'], private: [] },
+  'credential.renewed': { public: ['credential', 'expires_at', 'fresh'], private: [] },
+  'credential.renew_failed': { public: ['credential', 'code'], private: [] },
+  'revocation.ordered': {
+    public: ['revocation', 'scope', 'because', 'credentials', 'by'],
+    private: ['of', 'reason'],
+  },
+  'revocation.done': {
+    public: ['revocation', 'credentials', 'not_seen_gone', 'seconds'],
+    private: [],
+  },
+  'kill.ordered': {
+    public: ['scope', 'stop', 'revocation', 'agents', 'tasks', 'credentials', 'by'],
+    private: ['of', 'reason'],
+  },
+  'kill.lifted': { public: ['stop', 'by'], private: ['reason'] },
   'run.intended': {
     public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
     private: [],

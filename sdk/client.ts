@@ -8,6 +8,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
+import { revocationCalls } from './revocations.ts';
 import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { leakCalls, receiverCalls } from './signals.ts';
@@ -40,6 +41,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
@@ -75,6 +77,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),

@@ -33,7 +33,15 @@ export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';
 export type { AgentOrder } from './agents.ts';
 export type { DelegationOrder, EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
-export type { CredentialOrder, CredentialOutcome, Denied, Held, Issued } from './credentials.ts';
+export type {
+  CredentialOrder,
+  CredentialOutcome,
+  Denied,
+  Held,
+  Issued,
+  RenewalOrder,
+} from './credentials.ts';
+export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { WaitOptions } from './requests.ts';
 export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';

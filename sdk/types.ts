@@ -27,6 +27,8 @@ export interface RegisteredKey {
   id: string;
   thumbprint: string;
   state: 'active' | 'revoked';
+  /** From then on it is no key any more; null where nobody said so. */
+  retire_at: string | null;
 }
 
 /** What a key of the server signs. */
@@ -82,6 +84,8 @@ export interface Agent {
   last_used_at: string | null;
   rotation_due_at: string | null;
   review_due_at: string | null;
+  /** Since when nobody active answers for it. */
+  orphaned_at: string | null;
 }
 
 /** A right to bring one key to an agent, once. */
@@ -158,11 +162,65 @@ export interface Credential {
   request: string | null;
   attempts: number;
   next_try_at: string | null;
+  /** Why the last attempt to revoke it failed. */
+  last_error: string | null;
+  /** Why it ended, or is ending. */
+  because: string | null;
   ended_at: string | null;
   /** When it was reported to have leaked. */
   leaked_at: string | null;
   /** From then until it was seen gone. */
   seconds_to_dead: number | null;
+  /** Whether its target was seen to know it no more; null while it is alive. */
+  seen_gone: boolean | null;
+}
+
+/** An order to revoke much at once, and how far it has come. */
+export interface Revocation {
+  id: string;
+  by: RevocationScope;
+  of: string | null;
+  because: string;
+  reason: string;
+  ordered_by: { type: string; id: string };
+  created_at: string;
+  /** Alive when it was ordered. */
+  credentials: number;
+  alive: number;
+  failing: number;
+  oldest_at: string | null;
+  not_seen_gone: number;
+  done_at: string | null;
+}
+
+/** What an order to revoke can name. */
+export type RevocationScope =
+  | 'credential'
+  | 'task'
+  | 'agent'
+  | 'chain'
+  | 'team'
+  | 'role'
+  | 'issuer'
+  | 'target'
+  | 'everything';
+
+/** Everything is stopped, by the kill switch. */
+export interface Stop {
+  id: string;
+  revocation: string;
+  reason: string;
+  ordered_by: { type: string; id: string };
+  created_at: string;
+  lifted_at: string | null;
+}
+
+/** What the kill switch did. */
+export interface Killed {
+  stop: string | null;
+  agents: number;
+  tasks: number;
+  revocation: Revocation;
 }
 
 /** A login to a PostgreSQL database. */

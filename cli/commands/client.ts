@@ -11,6 +11,7 @@ import { policyCommands } from './policy.ts';
 import { receiverCommands } from './receiver.ts';
 import { requestCommands } from './request.ts';
 import { setupCommands } from './setup.ts';
+import { stopCommands } from './stop.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
 import { workloadCommands } from './workload.ts';
@@ -26,6 +27,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   policyCommands(program, terminal);
   receiverCommands(program, terminal);
   leakCommands(program, terminal);
+  stopCommands(program, terminal);
   keysCommands(program, terminal);
   setupCommands(program, terminal);
   workloadCommands(program, terminal);

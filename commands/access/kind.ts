@@ -21,6 +21,11 @@ export interface AccessKind<R> {
    */
   longestSeconds: (role: R) => number;
   /**
+   * Whether it can be renewed: its end moved where it is, or one made anew for the same key. Not at all where this is
+   * not said.
+   */
+  renewal?: 'extended' | 'fresh';
+  /**
    * Reads what a caller asked for within a role, in the form that people approve and the issuer then gets. Throws a
    * Refusal for what the role does not allow.
    */
@@ -45,4 +50,6 @@ export const roleCommon = {
   reason: z.enum(['required', 'optional']).default('optional'),
   ttl_seconds_default: seconds(DAY).default(900),
   ttl_seconds_max: seconds(DAY).default(3600),
+  /** How long it may last in all when it is renewed; as long as one that is not where this is not said. */
+  renew_seconds_max: seconds(7 * DAY).optional(),
 };

@@ -11,4 +11,5 @@ export * from './requests.ts';
 export * from './runs.ts';
 export * from './reviews.ts';
 export * from './signals.ts';
+export * from './revocations.ts';
 export * from './tokens.ts';

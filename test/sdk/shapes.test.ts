@@ -4,6 +4,7 @@ import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
 import type * as shape from '../../api/schemas.ts';
+import type * as stopping from '../../api/stopping-schemas.ts';
 import type {
   AccessRequest,
   Agent,
@@ -13,6 +14,7 @@ import type {
   Leak,
   LeakLine,
   Joined,
+  Killed,
   MadeJoinToken,
   NewAgent,
   Page,
@@ -22,13 +24,19 @@ import type {
   RecordedEvent,
   RegisteredKey,
   SignalDelivery,
+  Revocation,
   SigningKey,
+  Stop,
   Run,
   Task,
 } from '../../sdk/index.ts';
 
 type Answer<T extends keyof typeof shape> = (typeof shape)[T] extends z.ZodType
   ? z.infer<(typeof shape)[T]>
+  : never;
+
+type Stopping<T extends keyof typeof stopping> = (typeof stopping)[T] extends z.ZodType
+  ? z.infer<(typeof stopping)[T]>
   : never;
 
 /** Open JSON objects: the schema says less about them than the client's types do. */
@@ -48,6 +56,9 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
     expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
+    expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
+    expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();
+    expectTypeOf<Stopping<'stop'>>().toEqualTypeOf<Stop>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
     expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();

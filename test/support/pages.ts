@@ -18,6 +18,7 @@ import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests
 import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
@@ -153,7 +154,11 @@ const lease: CredentialLine = {
   because: null,
   attempts: 0,
   nextTryAt: null,
+  lastError: null,
+  seenGone: null,
 };
+
+const failing = { ...lease, id: 'crd_3', state: 'revoke_failed', attempts: 7, lastError: HOSTILE };
 
 const agentLine = {
   id: 'agt_1',
@@ -303,7 +308,9 @@ export const PAGES: Record<string, () => Html> = {
           thumbprint: 't',
           state: 'active',
           createdAt: AT,
+          retireAt: LATER,
         })),
+        orphanedAt: AT,
         tasks: [
           { id: 'tsk_1', purpose: HOSTILE, state: 'running', createdAt: AT, deadlineAt: LATER },
         ],
@@ -330,9 +337,10 @@ export const PAGES: Record<string, () => Html> = {
         createdAt: AT,
         endedAt: null,
         alive: 1,
-        credentials: [lease, { ...lease, id: 'crd_2' }],
+        credentials: [lease, { ...lease, id: 'crd_2' }, failing],
         requests: [summary],
         mayRevoke: true,
+        forceCloseAttempts: 3,
         isAdmin: true,
         audits: true,
       },
@@ -355,6 +363,37 @@ export const PAGES: Record<string, () => Html> = {
       shell,
       said,
       view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
+    }),
+  stopping: () =>
+    StoppingPage({
+      shell,
+      said,
+      view: {
+        stop: { id: 'stp_1', reason: HOSTILE, createdAt: AT, by: HOSTILE },
+        failing: [failing],
+        forced: [{ ...failing, id: 'crd_4', state: 'force_closed', seenGone: false }],
+        orders: [
+          {
+            id: 'rvk_1',
+            by: 'team',
+            of: HOSTILE,
+            because: 'kill',
+            reason: HOSTILE,
+            createdAt: AT,
+            credentials: 3,
+            alive: 1,
+            failing: 1,
+            notSeenGone: 1,
+            doneAt: null,
+          },
+        ],
+        sweeps: [
+          { target: 'sample', at: AT, outcome: 'compared', found: 3, orphans: 1, vanished: 1 },
+        ],
+        values: { scope: 'team', id: HOSTILE },
+        attempts: 3,
+        isAdmin: true,
+      },
     }),
   'the log': () =>
     LogPage({
