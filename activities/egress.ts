@@ -20,7 +20,7 @@ export interface EgressPolicy {
   loopback: boolean;
 }
 
-interface Sent {
+export interface Sent {
   status: number;
   headers: Record<string, string>;
   body: string;
@@ -28,13 +28,15 @@ interface Sent {
 
 export type Egress = (url: string, message: OutgoingMessage) => Promise<Sent>;
 
-interface OutgoingMessage {
-  method: 'GET' | 'POST';
+export interface OutgoingMessage {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   headers: Record<string, string>;
   body: string;
   timeoutMs: number;
   /** An administrator configured this address, so it may be private. Never set for what a caller named. */
   trusted?: boolean;
+  /** Authorities, in PEM, that may vouch for the other side instead of the public ones. */
+  authorities?: string;
 }
 
 /** More than this is never read from somebody else's server. */
@@ -172,6 +174,7 @@ function send(
 ): Promise<Sent> {
   const body = Buffer.from(message.body, 'utf8');
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const hasBody = message.method !== 'GET' && (message.method === 'POST' || body.length > 0);
   return new Promise((resolve, reject) => {
     let answered = false;
     const call = request(
@@ -180,7 +183,7 @@ function send(
         method: message.method,
         headers: {
           ...message.headers,
-          ...(message.method === 'POST' && { 'content-length': String(body.length) }),
+          ...(hasBody && { 'content-length': String(body.length) }),
         },
         // The number that was judged is the number that is called; TLS still checks the name.
         lookup: (_name, options, done) => {
@@ -189,6 +192,7 @@ function send(
         },
         signal: AbortSignal.timeout(message.timeoutMs),
         agent: false,
+        ...(message.authorities !== undefined && { ca: message.authorities }),
       },
       (response) => {
         answered = true;
@@ -207,7 +211,7 @@ function send(
       if (!answered)
         reject(new EgressError('unreachable', 'The connection was closed without an answer.'));
     });
-    call.end(message.method === 'POST' ? body : undefined);
+    call.end(hasBody ? body : undefined);
   });
 }
 

@@ -8,6 +8,7 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { awsIssuer } from '../activities/issuers/aws.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
@@ -55,6 +56,8 @@ export async function openService(
   });
   const facts = await readInstallation(db);
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
+  const egress = openEgress(egressPolicy(config));
+  const world = { egress, secrets: config.secret, now: Date.now };
   const deps: Deps = {
     db,
     installation: facts,
@@ -62,13 +65,17 @@ export async function openService(
     crashPoint: crashPoints(config),
     tokens: keys.tokens,
     policies: new Map(),
-    issuers: { jwt: jwtIssuer(keys.tokens, facts.issuer), postgres },
+    issuers: {
+      aws: awsIssuer(world, keys.tokens, facts.issuer),
+      jwt: jwtIssuer(keys.tokens, facts.issuer),
+      postgres,
+    },
   };
   const close = async (): Promise<void> => {
     await postgres.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress: openEgress(egressPolicy(config)), log, close };
+  return { config, db, keys, deps, egress, log, close };
 }
 
 export function requireDatabase(config: Config): string {

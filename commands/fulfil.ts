@@ -6,6 +6,7 @@ import type { Digest } from '../domain/digest.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { targetOf } from './access/kinds.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
 import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
@@ -159,6 +160,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     agent: agent.id,
     role: row.action.resource.id,
     definition,
+    targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     options: asOptions(options),
     control: row.controls[0] ?? null,
     request: row.id,

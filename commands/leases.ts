@@ -6,7 +6,7 @@ import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import { accessOf, type RoleDefinition, type TargetDefinition } from './access/kinds.ts';
 import type { Made } from './issue.ts';
 import { aboutCredential, revokeWhere, targetWorkflow } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
@@ -25,6 +25,8 @@ export interface LeaseInput {
   agent: Id<'agent'>;
   role: string;
   definition: RoleDefinition;
+  /** Where it leads, as the policy has it now; null where that is our own. */
+  targetDefinition: TargetDefinition | null;
   options: JsonObject;
   control: string | null;
   request: Id<'request'> | null;
@@ -50,7 +52,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     issuer: input.definition.issuer,
     target: access.target(input.definition),
     options: input.options,
-    revocable: access.revocable(input.definition),
+    revocable: access.revocable(input.definition, input.targetDefinition),
     control: input.control,
     state: 'pending',
     permit: input.permit,
@@ -61,7 +63,10 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     issuedAt: null,
     expiresAt: input.expiresAt,
     // Should this process die while it is made, that is how long it could be out there.
-    diesAt: latest(input.expiresAt, later(issueBy, access.longestSeconds(input.definition))),
+    diesAt: latest(
+      input.expiresAt,
+      later(issueBy, access.longestSeconds(input.definition, input.targetDefinition)),
+    ),
     handles: null,
     lastUsedAt: null,
     sealed: null,
@@ -189,8 +194,26 @@ export async function activateLease(
   return row;
 }
 
-/** Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. */
-export async function abandonLease(unit: Unit, lease: CredentialRow): Promise<void> {
+/**
+ * Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. Where the target
+ * said no to the only attempt there was, nothing is left that could live on for as long as the target would let it.
+ */
+export async function abandonLease(
+  unit: Unit,
+  lease: CredentialRow,
+  isNothingMade: boolean,
+): Promise<void> {
+  if (isNothingMade && lease.issueAttempt === 1)
+    await unit.sql
+      .update(credential)
+      .set({ diesAt: unit.at })
+      .where(
+        and(
+          eq(credential.id, lease.id),
+          eq(credential.state, 'pending'),
+          eq(credential.issueAttempt, 1),
+        ),
+      );
   await revokeWhere(
     unit,
     and(

@@ -27,6 +27,7 @@ import {
 import { digestOf, type Digest } from '../domain/digest.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
+  accessOf,
   OWN_TARGETS,
   roleSchema,
   targetOf,
@@ -365,7 +366,10 @@ function targetProblems(
 ): PolicyProblem[] {
   const target = targetOf(definition);
   const issuer = OWN_TARGETS.get(target) ?? targets.get(target)?.issuer;
-  if (issuer === definition.issuer) return [];
+  const found = targets.get(target);
+  const mistake = found && accessOf(definition).mistake?.(definition, found);
+  if (issuer === definition.issuer)
+    return mistake ? [{ ...place, message: `roles.${role}: ${mistake}` }] : [];
   const says =
     issuer === undefined
       ? `there is no target "${target}"; there are: ${listed(targets)}`
