@@ -9,6 +9,7 @@ import {
   type EgressPolicy,
 } from '../activities/egress.ts';
 import { awsIssuer } from '../activities/issuers/aws.ts';
+import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
@@ -67,6 +68,7 @@ export async function openService(
     policies: new Map(),
     issuers: {
       aws: awsIssuer(world, keys.tokens, facts.issuer),
+      github: githubIssuer(world),
       jwt: jwtIssuer(keys.tokens, facts.issuer),
       postgres,
     },

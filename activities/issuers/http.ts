@@ -66,3 +66,17 @@ export function retryAt({ headers }: Sent, now: number): string | null {
   const at = /^\d{1,6}$/.test(said) ? now + Number(said) * 1000 : Date.parse(said);
   return Number.isNaN(at) ? null : new Date(at).toISOString();
 }
+
+/** Calls in flight at once: enough to be quick, few enough not to be taken for an attack. */
+const AT_ONCE = 8;
+
+/** Does one thing for each of many, a few at a time; the answers keep their order. */
+export async function forEach<T, R>(
+  items: readonly T[],
+  work: (item: T) => Promise<R>,
+): Promise<R[]> {
+  const answers: R[] = [];
+  for (let start = 0; start < items.length; start += AT_ONCE)
+    answers.push(...(await Promise.all(items.slice(start, start + AT_ONCE).map(work))));
+  return answers;
+}

@@ -1,12 +1,22 @@
 // Every kind of access there is. A new one is a file here, one under activities/issuers/, and a line in each table.
 import { z } from 'zod';
 import { awsAccess, awsRole, awsTarget } from './aws.ts';
+import { githubAccess, githubRole, githubTarget } from './github.ts';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 
-export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole, awsRole]);
-export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget, awsTarget]);
+export const roleSchema = z.discriminatedUnion('issuer', [
+  postgresRole,
+  jwtRole,
+  awsRole,
+  githubRole,
+]);
+export const targetSchema = z.discriminatedUnion('issuer', [
+  postgresTarget,
+  awsTarget,
+  githubTarget,
+]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
 export type TargetDefinition = z.infer<typeof targetSchema>;
@@ -14,6 +24,7 @@ export type IssuerName = RoleDefinition['issuer'];
 
 const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
   aws: awsAccess,
+  github: githubAccess,
   jwt: jwtAccess,
   postgres: postgresAccess,
 };
