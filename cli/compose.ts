@@ -11,6 +11,7 @@ import {
 import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
+import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
@@ -70,6 +71,7 @@ export async function openService(
       aws: awsIssuer(world, keys.tokens, facts.issuer),
       github: githubIssuer(world),
       jwt: jwtIssuer(keys.tokens, facts.issuer),
+      kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
       postgres,
     },
   };

@@ -4,6 +4,7 @@ import { awsAccess, awsRole, awsTarget } from './aws.ts';
 import { githubAccess, githubRole, githubTarget } from './github.ts';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
+import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
@@ -11,11 +12,13 @@ export const roleSchema = z.discriminatedUnion('issuer', [
   jwtRole,
   awsRole,
   githubRole,
+  kubernetesRole,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
   awsTarget,
   githubTarget,
+  kubernetesTarget,
 ]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
@@ -26,6 +29,7 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   aws: awsAccess,
   github: githubAccess,
   jwt: jwtAccess,
+  kubernetes: kubernetesAccess,
   postgres: postgresAccess,
 };
 
