@@ -12,6 +12,7 @@ import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
+import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
@@ -72,6 +73,7 @@ export async function openService(
       github: githubIssuer(world),
       jwt: jwtIssuer(keys.tokens, facts.issuer),
       kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
+      oauth: oauthIssuer(world, keys.tokens),
       postgres,
     },
   };

@@ -5,6 +5,7 @@ import { githubAccess, githubRole, githubTarget } from './github.ts';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
 import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes.ts';
+import { oauthAccess, oauthRole, oauthTarget } from './oauth.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
@@ -13,12 +14,14 @@ export const roleSchema = z.discriminatedUnion('issuer', [
   awsRole,
   githubRole,
   kubernetesRole,
+  oauthRole,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
   awsTarget,
   githubTarget,
   kubernetesTarget,
+  oauthTarget,
 ]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
@@ -30,6 +33,7 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   github: githubAccess,
   jwt: jwtAccess,
   kubernetes: kubernetesAccess,
+  oauth: oauthAccess,
   postgres: postgresAccess,
 };
 

@@ -158,6 +158,7 @@ function answer(fake: FakeKubernetes, received: Received, authority: Authority):
 
 /** What clients of the tests send is JSON; each member is looked at before it is used. */
 const asObject = (value: unknown): JsonObject => value as JsonObject;
+const asText = (value: unknown): string => (typeof value === 'string' ? value : '');
 const asSpec = (value: unknown): TokenSpec => value as TokenSpec;
 
 const secretBody = (fake: FakeKubernetes, name: string): JsonObject => ({
@@ -168,13 +169,13 @@ const secretBody = (fake: FakeKubernetes, name: string): JsonObject => ({
 
 function created(fake: FakeKubernetes, body: JsonObject): Given {
   const metadata = asObject(body['metadata']);
-  const name = String(metadata['name']);
+  const name = asText(metadata['name']);
   if (body['kind'] !== 'Secret' || body['apiVersion'] !== 'v1')
     throw new StatusError(400, 'BadRequest');
   const isName = /^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$/.test(name);
   const labels = Object.values(asObject(metadata['labels'] ?? {}));
   const areLabels = labels.every((each) =>
-    /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/.test(String(each)),
+    /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/.test(asText(each)),
   );
   const areTexts = Object.values(asObject(metadata['annotations'] ?? {})).every(
     (each) => typeof each === 'string',
@@ -247,8 +248,8 @@ async function requested(
 async function reviewed(body: JsonObject, { review }: Authority): Promise<Given> {
   const { token, audiences } = asObject(body['spec']);
   const wanted =
-    Array.isArray(audiences) && audiences.length > 0 ? audiences.map(String) : [API_AUDIENCE];
-  const subject = await review(String(token), wanted);
+    Array.isArray(audiences) && audiences.length > 0 ? audiences.map(asText) : [API_AUDIENCE];
+  const subject = await review(asText(token), wanted);
   return json(201, {
     kind: 'TokenReview',
     apiVersion: 'authentication.k8s.io/v1',
