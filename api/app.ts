@@ -33,6 +33,7 @@ import {
   type Variables,
 } from './route.ts';
 import { slackRoutes } from './slack/interactions.ts';
+import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
@@ -68,6 +69,7 @@ export const ROUTES: readonly Route[] = [
   ...eventRoutes,
   ...logRoutes,
   ...administrationRoutes,
+  ...staticSecretRoutes,
   ...slackRoutes,
   ...operationRoutes,
   describeApi,

@@ -14,8 +14,10 @@ import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
 import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { staticIssuer } from '../activities/issuers/static.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
+import type { UnitDeps } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
 import { installation } from '../db/schema/index.ts';
@@ -61,11 +63,14 @@ export async function openService(
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
   const egress = openEgress(egressPolicy(config));
   const world = { egress, secrets: config.secret, now: Date.now };
-  const deps: Deps = {
+  const unitDeps: UnitDeps = {
     db,
     installation: facts,
     vault: keys.vault,
     crashPoint: crashPoints(config),
+  };
+  const deps: Deps = {
+    ...unitDeps,
     tokens: keys.tokens,
     policies: new Map(),
     issuers: {
@@ -75,6 +80,7 @@ export async function openService(
       kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
       oauth: oauthIssuer(world, keys.tokens),
       postgres,
+      static: staticIssuer(unitDeps),
     },
   };
   const close = async (): Promise<void> => {

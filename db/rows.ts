@@ -13,3 +13,5 @@ export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;
 export type SlackMessageRow = typeof schema.slackMessage.$inferSelect;
+export type StaticSecretRow = typeof schema.staticSecret.$inferSelect;
+export type SecretCustodyRow = typeof schema.secretCustody.$inferSelect;

@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, slackCalls } from './administration.ts';
+import { policyCalls, secretCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -41,6 +41,7 @@ export interface Client {
   reports: ReturnType<typeof reportCalls>;
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
+  secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
@@ -71,6 +72,7 @@ export function openClient(options: ClientOptions): Client {
     reports: reportCalls(transport),
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
+    secrets: secretCalls(transport),
     slack: slackCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),

@@ -7,6 +7,7 @@ import { evidenceCommands } from './evidence.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { requestCommands } from './request.ts';
+import { secretCommands } from './secret.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
@@ -20,5 +21,6 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  secretCommands(program, terminal);
   setupCommands(program, terminal);
 }

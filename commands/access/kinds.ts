@@ -7,6 +7,7 @@ import type { AccessKind } from './kind.ts';
 import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes.ts';
 import { oauthAccess, oauthRole, oauthTarget } from './oauth.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+import { OWN_SECRETS, staticAccess, staticRole } from './static.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
   postgresRole,
@@ -15,6 +16,7 @@ export const roleSchema = z.discriminatedUnion('issuer', [
   githubRole,
   kubernetesRole,
   oauthRole,
+  staticRole,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
@@ -35,10 +37,14 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   kubernetes: kubernetesAccess,
   oauth: oauthAccess,
   postgres: postgresAccess,
+  static: staticAccess,
 };
 
 /** Targets that no policy defines: there we issue on our own authority. */
-export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([[OWN_TOKENS, 'jwt']]);
+export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([
+  [OWN_TOKENS, 'jwt'],
+  [OWN_SECRETS, 'static'],
+]);
 
 export const isIssuerName = (name: string): name is IssuerName => Object.hasOwn(KINDS, name);
 

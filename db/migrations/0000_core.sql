@@ -329,6 +329,28 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "secret_custody" (
+	"credential" text collate "C" NOT NULL,
+	"version" integer NOT NULL,
+	"secret" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"given_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "secret_custody_credential_version_pk" PRIMARY KEY("credential","version")
+);
+--> statement-breakpoint
+CREATE TABLE "static_secret" (
+	"name" text PRIMARY KEY NOT NULL,
+	"version" integer NOT NULL,
+	"sealed" "bytea",
+	"sealed_key" "bytea",
+	"put_by" text NOT NULL,
+	"put_at" timestamp(3) with time zone NOT NULL,
+	"tainted_at" timestamp(3) with time zone,
+	"reminded_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -366,4 +388,5 @@ CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");-->
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
-CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");
+CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "secret_custody_secret" ON "secret_custody" USING btree ("secret","credential");

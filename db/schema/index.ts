@@ -6,3 +6,4 @@ export * from './people.ts';
 export * from './policy.ts';
 export * from './requests.ts';
 export * from './reviews.ts';
+export * from './static-secrets.ts';

@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JSONWebKeySet } from 'jose';
-import Provider from 'oidc-provider';
+import OidcProvider from 'oidc-provider';
 
 export interface AuthorizationServer {
   issuer: string;
@@ -32,7 +32,7 @@ export async function startAuthorizationServer(jwks: JSONWebKeySet): Promise<Aut
     scope: 'orders.read orders.write',
     ...more,
   });
-  const provider = new Provider(issuer, {
+  const provider = new OidcProvider(issuer, {
     scopes: ['orders.read', 'orders.write', 'orders.admin'],
     clients: [
       client('basic client', 'client_secret_basic', { client_secret: CLIENT_SECRET }),
