@@ -11,6 +11,7 @@ import {
   resultCommand,
   type OutputFlags,
 } from './command.ts';
+import { lineOf, variablesOf } from './material.ts';
 import { agentOptions, asAgent, asEither, type AgentFlags } from './session.ts';
 import { facts, json, quoted, table, when, type Terminal } from './terminal.ts';
 
@@ -132,28 +133,16 @@ async function sealKeyAt(file: string): Promise<PrivateJwk> {
 }
 
 function printMaterial(terminal: Terminal, flags: MaterialFlags, material: Material): void {
-  if (flags.url) terminal.print(material.kind === 'postgres' ? material.url : material.token);
+  if (flags.url) terminal.print(lineOf(material));
   else if (flags.env) terminal.print(asExports(material));
   else terminal.print(json(material));
 }
 
-/** For eval in a shell: libpq's own variables, so that psql needs no argument. */
-function asExports(material: Material): string {
-  const variables =
-    material.kind === 'postgres'
-      ? {
-          PGHOST: material.host,
-          PGPORT: String(material.port),
-          PGDATABASE: material.database,
-          PGUSER: material.username,
-          PGPASSWORD: material.password,
-          DATABASE_URL: material.url,
-        }
-      : { BEARER_TOKEN: material.token };
-  return Object.entries(variables)
+/** For eval in a shell. */
+const asExports = (material: Material): string =>
+  Object.entries(variablesOf(material))
     .map(([name, value]) => `export ${name}=${quoted(value)}`)
     .join('\n');
-}
 
 interface ListFlags extends OutputFlags, AgentFlags {
   task: string;
