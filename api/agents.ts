@@ -160,7 +160,7 @@ const suspend = lifecycleRoute(
   'suspend',
   'Stop an agent: nothing new, and everything it holds is revoked before this answers',
   suspendAgent,
-  ['agent.suspended', 'credential.revoke_intended'],
+  ['agent.suspended', 'credential.revoke_intended', 'svid.revoked'],
   ['wrong_state'],
 );
 const resume = lifecycleRoute(
@@ -181,6 +181,7 @@ const kill = lifecycleRoute(
     'request.failed',
     'task.ending',
     'credential.revoke_intended',
+    'svid.revoked',
   ],
   ['wrong_state'],
 );
@@ -188,7 +189,7 @@ const retire = lifecycleRoute(
   'retire',
   'Retire an agent for good, once nothing of it is alive',
   beginRetirement,
-  ['agent.suspended', 'task.ending', 'credential.revoke_intended', 'agent.retired'],
+  ['agent.suspended', 'task.ending', 'credential.revoke_intended', 'svid.revoked', 'agent.retired'],
   ['wrong_state'],
 );
 

@@ -32,7 +32,9 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
+import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
 
@@ -64,12 +66,14 @@ export const ROUTES: readonly Route[] = [
   ...agentRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
+  ...spiffeRoutes,
   ...reviewRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
   ...administrationRoutes,
   ...staticSecretRoutes,
+  ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,
   describeApi,

@@ -49,6 +49,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   ttl_too_long: 422,
   option_refused: 422,
   seal_key_invalid: 422,
+  csr_invalid: 422,
   callback_refused: 422,
   policy_invalid: 422,
   too_soon: 429,

@@ -11,7 +11,9 @@ import type { Call } from '../commands/unit.ts';
 import type { EventName } from '../domain/event.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import type { KeySchedule } from '../domain/signing-key.ts';
 import type { Keyring } from '../keys/keyring.ts';
+import type { KeyDriver } from '../keys/signer.ts';
 import { invalid, readJson, refuseUnstorableText } from './body.ts';
 import { explainIssues } from './explain.ts';
 
@@ -27,6 +29,9 @@ export interface ApiDeps extends Deps {
   /** SHA-256 of the admin token, if one is configured. */
   adminTokenHash: Buffer | null;
   version: string;
+  /** Where new keys that sign are made, and when they are turned. */
+  keyDriver: KeyDriver;
+  signingKeys: KeySchedule;
   /** Throws a Refusal for a callback address that may not be called. */
   checkCallback: (url: string) => Promise<void>;
   /** Tells one Slack user why their click did nothing. */

@@ -5,14 +5,15 @@ import { PERSON_ROLES } from '../db/schema/people.ts';
 import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
+import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
 
-const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
 
-const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
+export const jwk = anyJson.meta({ description: 'A public EC key on P-256 as a JWK' });
 
 export const problem = z
   .object({
@@ -328,3 +329,23 @@ export const secretCustody = z
     ended_at: instant.nullable(),
   })
   .meta({ id: 'SecretCustody' });
+export const signingKey = z
+  .object({
+    kid: z.string(),
+    use: z.enum(KEY_USES),
+    algorithm: z.enum(['ES256', 'EdDSA']),
+    driver: z.enum(KEY_DRIVERS),
+    state: z.enum(SIGNING_KEY_STATES),
+    published_at: instant,
+    activates_at: instant,
+    retires_at: instant.nullable(),
+    revoked: z.boolean(),
+  })
+  .meta({ id: 'SigningKey' });
+
+export const rotateBody = z.strictObject({
+  use: z.enum(KEY_USES),
+  now: z.boolean().optional(),
+  revoke: z.boolean().optional(),
+  reason: text.optional(),
+});

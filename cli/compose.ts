@@ -15,23 +15,29 @@ import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
 import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { staticIssuer } from '../activities/issuers/static.ts';
+import { x509Issuer } from '../activities/issuers/x509.ts';
+import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
-import type { UnitDeps } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
 import { installation } from '../db/schema/index.ts';
 import { digestOf } from '../domain/digest.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openKeyring, type Keyring } from '../keys/keyring.ts';
-import { crashPoints, type Config } from './config.ts';
+import type { KeyDriver } from '../keys/signer.ts';
+import { openTokenKeys } from '../keys/tokens.ts';
+import { crashPoints, isLoopback, type Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 import { MIGRATIONS } from './package.ts';
+import { openSigning } from './signing.ts';
 
 export interface Service {
   config: Config;
   db: Database;
   keys: Keyring;
+  /** Where new keys that sign are made. */
+  keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
   log: Log;
@@ -60,34 +66,49 @@ export async function openService(
     connectionsMax,
   });
   const facts = await readInstallation(db);
+  const signing = await openSigning(config, keys.vault, db, name, log);
+  const tokens = openTokenKeys(signing.ring);
   const postgres = postgresIssuer(config.secret, deploymentMark(facts));
   const egress = openEgress(egressPolicy(config));
   const world = { egress, secrets: config.secret, now: Date.now };
-  const unitDeps: UnitDeps = {
-    db,
-    installation: facts,
-    vault: keys.vault,
-    crashPoint: crashPoints(config),
-  };
+  const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
+  const authorities = openAuthorities({
+    unit,
+    db: signing.db,
+    ring: signing.authorities,
+    drivers: signing.drivers,
+  });
   const deps: Deps = {
-    ...unitDeps,
-    tokens: keys.tokens,
+    ...unit,
+    tokens,
+    authorities,
     policies: new Map(),
     issuers: {
-      aws: awsIssuer(world, keys.tokens, facts.issuer),
+      aws: awsIssuer(world, tokens, facts.issuer),
       github: githubIssuer(world),
-      jwt: jwtIssuer(keys.tokens, facts.issuer),
+      jwt: jwtIssuer(tokens, facts.issuer),
       kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
-      oauth: oauthIssuer(world, keys.tokens),
+      oauth: oauthIssuer(world, tokens),
       postgres,
-      static: staticIssuer(unitDeps),
+      static: staticIssuer(unit),
+      x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
   };
   const close = async (): Promise<void> => {
     await postgres.close();
+    await signing.close();
     await db.close();
   };
-  return { config, db, keys, deps, egress, log, close };
+  return {
+    config,
+    db,
+    keys,
+    keyDriver: signing.driver,
+    deps,
+    egress,
+    log,
+    close,
+  };
 }
 
 export function requireDatabase(config: Config): string {
@@ -120,9 +141,6 @@ const egressPolicy = (config: Config): EgressPolicy => ({
   allow: config.egressAllow,
   loopback: isLoopback(config.host),
 });
-
-const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || host.startsWith('127.');
 
 /** Refuses callback addresses that would be refused when the time comes. */
 export const callbackCheck =

@@ -1,6 +1,9 @@
 // Configuration, read once from the environment, checked, frozen and passed down. Nothing else reads it.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { fromBase64 } from '../domain/bytes.ts';
+import { KEEP_SECONDS, type KeySchedule } from '../domain/signing-key.ts';
+import type { TransitOptions } from '../keys/transit.ts';
 import { StartError } from './embedded/process.ts';
 
 export interface Config {
@@ -38,6 +41,12 @@ export interface Config {
   crashFile: string | null;
   /** `COUNTERSIGN_LOG`, default `on`: structured logs on standard output. */
   logs: boolean;
+  /** How the keys that sign are turned. */
+  signingKeys: KeySchedule;
+  /** `COUNTERSIGN_SEAL_KEY`: 32 bytes from outside, to seal signing keys under. */
+  sealKey: Uint8Array | null;
+  /** `COUNTERSIGN_TRANSIT_ADDRESS` and what belongs to it: a key service that signs for us. */
+  transit: Omit<TransitOptions, 'token' | 'onFault'> | null;
   /** A secret by the name of its variable, for targets of a policy. */
   secret: (name: string) => string | null;
 }
@@ -68,6 +77,9 @@ export function readConfig(env: Environment): Readonly<Config> {
       .filter((entry) => entry !== ''),
     policyFolder: present(env['COUNTERSIGN_POLICY']),
     crashFile: readCrashFile(env),
+    signingKeys: readKeySchedule(env),
+    sealKey: readSealKey(secret('COUNTERSIGN_SEAL_KEY')),
+    transit: readTransit(env),
     logs: (present(env['COUNTERSIGN_LOG']) ?? 'on') !== 'off',
     secret,
   });
@@ -132,6 +144,77 @@ function readAdminToken(token: string | null): string | null {
     throw new StartError('COUNTERSIGN_ADMIN_TOKEN may have visible ASCII characters only.');
   return token;
 }
+
+const DAY_SECONDS = 86_400;
+
+/** `COUNTERSIGN_KEY_ROTATION_DAYS`, default 90, and `COUNTERSIGN_KEY_AHEAD_SECONDS`, default a day. */
+function readKeySchedule(env: Environment): KeySchedule {
+  const days = readWhole(env, 'COUNTERSIGN_KEY_ROTATION_DAYS', { least: 1, most: 3650, usual: 90 });
+  const aheadSeconds = readWhole(env, 'COUNTERSIGN_KEY_AHEAD_SECONDS', {
+    ...{ least: 60, most: 30 * DAY_SECONDS },
+    usual: Math.min(DAY_SECONDS, (days * DAY_SECONDS) / 2),
+  });
+  const ageSeconds = days * DAY_SECONDS;
+  if (aheadSeconds >= ageSeconds)
+    throw new StartError(
+      'COUNTERSIGN_KEY_AHEAD_SECONDS must be shorter than COUNTERSIGN_KEY_ROTATION_DAYS.',
+    );
+  return { ageSeconds, aheadSeconds, keepSeconds: KEEP_SECONDS };
+}
+
+function readWhole(
+  env: Environment,
+  name: string,
+  { least, most, usual }: { least: number; most: number; usual: number },
+): number {
+  const text = present(env[name]);
+  if (text === null) return usual;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < least || value > most)
+    throw new StartError(
+      `${name} is "${text}": it must be a whole number from ${least} to ${most}.`,
+    );
+  return value;
+}
+
+const SEAL_KEY_BYTES = 32;
+
+function readSealKey(text: string | null): Uint8Array | null {
+  if (text === null) return null;
+  const key = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : fromBase64(text);
+  if (key?.length !== SEAL_KEY_BYTES || new Set(key).size < SEAL_KEY_BYTES / 4)
+    throw new StartError(
+      `COUNTERSIGN_SEAL_KEY must be ${SEAL_KEY_BYTES} random bytes as base64 or hex; make one with: openssl rand -base64 ${SEAL_KEY_BYTES}`,
+    );
+  return key;
+}
+
+const PATH = /^[\w.-]+(?:\/[\w.-]+)*$/;
+
+function readTransit(env: Environment): Config['transit'] {
+  const address = readUrl('COUNTERSIGN_TRANSIT_ADDRESS', env['COUNTERSIGN_TRANSIT_ADDRESS']);
+  if (address === null) return null;
+  const { protocol, hostname } = new URL(address);
+  if (protocol !== 'https:' && !isLoopback(hostname))
+    throw new StartError('COUNTERSIGN_TRANSIT_ADDRESS must be https: its token goes there.');
+  if (readSecret(env, 'COUNTERSIGN_TRANSIT_TOKEN') === null)
+    throw new StartError('COUNTERSIGN_TRANSIT_ADDRESS needs COUNTERSIGN_TRANSIT_TOKEN as well.');
+  const path = (name: string, usual: string): string => {
+    const text = present(env[name]) ?? usual;
+    if (!PATH.test(text)) throw new StartError(`${name} is "${text}": it must be a plain path.`);
+    return text;
+  };
+  return {
+    address,
+    mount: path('COUNTERSIGN_TRANSIT_MOUNT', 'transit'),
+    namespace: present(env['COUNTERSIGN_TRANSIT_NAMESPACE']),
+    keyPrefix: path('COUNTERSIGN_TRANSIT_KEY', 'countersign'),
+  };
+}
+
+/** Whether a name is this machine's own. */
+export const isLoopback = (host: string): boolean =>
+  host === 'localhost' || host === '::1' || host === '[::1]' || host.startsWith('127.');
 
 function readCrashFile(env: Environment): string | null {
   const file = present(env['COUNTERSIGN_CRASH_AT']);

@@ -4,16 +4,19 @@ import path from 'node:path';
 import { ensureFirstAdmin, makeSignInLink } from '../commands/people.ts';
 import { activateFirstPolicy } from '../commands/policies.ts';
 import { PolicyError } from '../commands/policy-bundle.ts';
+import { ensureSigningKey } from '../commands/signing-keys.ts';
 import { transact, type Call, type UnitDeps } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import { migrateDatabase, SchemaError } from '../db/migrate.ts';
 import { installation } from '../db/schema/index.ts';
+import { KEY_USES } from '../domain/signing-key.ts';
 import { parseTrustDomain, SpiffeIdError } from '../domain/spiffe-id.ts';
 import { openKeys, requireDatabase } from './compose.ts';
 import type { Config } from './config.ts';
 import { messageOf, StartError } from './embedded/process.ts';
 import { MIGRATIONS, PACKAGE_ROOT } from './package.ts';
 import { readPolicyFolder } from './policy-folder.ts';
+import { keyDrivers } from './signing.ts';
 import { prepareNamespace } from './temporal.ts';
 
 export async function migrate(config: Config): Promise<void> {
@@ -32,6 +35,11 @@ export async function migrate(config: Config): Promise<void> {
     await db.close();
   }
   await withUnits(config, async (deps) => {
+    const { first } = keyDrivers(config, deps.vault, () => undefined);
+    for (const use of KEY_USES)
+      await ensureSigningKey(deps, BY_OPERATOR, first, use).catch((cause: unknown) => {
+        throw new StartError(`no key to sign with could be made: ${messageOf(cause)}`, { cause });
+      });
     const files = await readPolicyFolder(config.policyFolder ?? path.join(PACKAGE_ROOT, 'policy'));
     await transact(deps, BY_OPERATOR, (unit) => activateFirstPolicy(unit, files));
     await transact(deps, BY_OPERATOR, ensureFirstAdmin);

@@ -35,6 +35,8 @@ export async function serve(config: Config): Promise<Running> {
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
     version: packageVersion(),
+    keyDriver: service.keyDriver,
+    signingKeys: config.signingKeys,
     checkCallback: callbackCheck(config),
     replyInSlack: (url, text) => replyInSlack(service, url, text),
     remindApprovers: async (request) => {

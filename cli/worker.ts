@@ -16,6 +16,7 @@ import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
+import { turnKeys } from '../commands/signing-keys.ts';
 import { remindOfRotation } from '../commands/static-secrets.ts';
 import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
@@ -34,6 +35,8 @@ const CONNECTIONS_MAX = 8;
 const BUNDLE = path.join(PACKAGE_ROOT, 'dist/workflow-bundle.js');
 
 const HEARTBEAT_MS = 5_000;
+/** How late a key that signs may be turned. */
+const KEYS_MS = 20_000;
 /** A checkpoint at most this often: events that come close together share one. */
 const CHECKPOINT_GAP_MS = 400;
 
@@ -170,6 +173,13 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       },
     }),
     startObserver(service),
+    startLoop({
+      name: 'keys',
+      log,
+      everyMs: KEYS_MS,
+      round: async () =>
+        (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
+    }),
     startLoop({
       name: 'housekeeping',
       log,

@@ -10,6 +10,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { agentSpiffeId, parseTrustDomain } from '../domain/spiffe-id.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { refuseTakenKeys, rotationDueAfter, storeKeys } from './agent-keys.ts';
+import { revokeCertificatesOf } from './certificates.ts';
 import type { Deps } from './deps.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
@@ -241,6 +242,7 @@ export async function suspendAgent(
   if (row.state === 'suspended') return row;
   await moveAgent(unit, row, 'suspended');
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
+  await revokeCertificatesOf(unit, row.id, 'agent_suspended');
   unit.emit('agent.suspended', {
     subject: row.id,
     agent: row.id,

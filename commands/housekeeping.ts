@@ -1,6 +1,7 @@
 // Forgetting what has served its purpose, and making room for what comes.
 import { lt, sql } from 'drizzle-orm';
 import { signInLink, slackInteraction, usedAssertion } from '../db/schema/index.ts';
+import { forgetCertificates } from './certificates.ts';
 import { forgetOldKeys } from './once.ts';
 import type { Unit } from './unit.ts';
 
@@ -9,6 +10,7 @@ const hoursBefore = (at: string, hours: number): string =>
 
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
+  await forgetCertificates(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(slackInteraction).where(lt(slackInteraction.at, hoursBefore(unit.at, 1)));
   await unit.sql.delete(signInLink).where(lt(signInLink.expiresAt, hoursBefore(unit.at, 24 * 30)));

@@ -77,6 +77,7 @@ export const CHANNELS = {
   log: 'countersign_log',
   wake: 'countersign_wake',
   change: 'countersign_change',
+  keys: 'countersign_keys',
 } as const;
 
 const RETRIES_MAX = 3;

@@ -116,7 +116,7 @@ async function grant(db: Database): Promise<void> {
     REVOKE INSERT, UPDATE, DELETE ON ${[...INSERT_ONLY, ...SEQUENCER_ONLY].join(', ')} FROM ${service};
     GRANT INSERT ON ${INSERT_ONLY.join(', ')} TO ${service};
     GRANT SELECT ON ALL TABLES IN SCHEMA public TO ${sequencer}, ${reader};
-    REVOKE SELECT ON session, sign_in_link, event_private, integration FROM ${reader}, ${sequencer};
+    REVOKE SELECT ON session, sign_in_link, event_private, integration, signing_key FROM ${reader}, ${sequencer};
     GRANT DELETE, UPDATE ON log_pending TO ${sequencer};
     GRANT INSERT ON log_entry, log_tile, log_head TO ${sequencer};
     GRANT UPDATE ON log_tile, log_head TO ${sequencer};

@@ -145,6 +145,18 @@ export const EVENTS = {
     private: ['reason'],
   },
   'review.closed': { public: ['kept', 'revoked', 'undecided'], private: [] },
+  'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
+  'svid.issued': {
+    public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
+    private: ['spiffe_id', 'audience'],
+  },
+  'svid.revoked': { public: ['kind', 'count', 'credential', 'because'], private: [] },
+  'key.published': {
+    public: ['use', 'algorithm', 'driver', 'activates_at', 'by'],
+    private: [],
+  },
+  'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
+  'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'secret.put': { public: ['secret', 'version', 'by'], private: [] },
   'secret.rotated': { public: ['secret', 'version', 'replaces', 'by'], private: [] },

@@ -48,6 +48,7 @@ export const REFUSAL_CODES = [
   'secret_in_use',
   'secret_tainted',
   'seal_key_invalid',
+  'csr_invalid',
   'callback_refused',
   'policy_invalid',
   'target_unavailable',

@@ -34,6 +34,13 @@ export function agentSpiffeId(domain: TrustDomain, name: string): SpiffeId {
   return parseSpiffeId(`${SCHEME}${domain}/agent/${name}`);
 }
 
+/**
+ * What a certificate given under a role says: another identity than the agent's own, so that whoever lets in the role
+ * lets in nobody who was not given it.
+ */
+export const roleSpiffeId = (agent: string, role: string): SpiffeId =>
+  parseSpiffeId(`${agent}/role/${role}`);
+
 function refuseSegment(segment: string): void {
   if (segment === '') throw new SpiffeIdError('a path segment is empty');
   if (segment === '.' || segment === '..') throw new SpiffeIdError('a path segment is . or ..');

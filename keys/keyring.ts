@@ -1,16 +1,14 @@
-// The keys of an installation, in files that only it can read. Whoever reads this folder can sign as us.
+// The keys of an installation that are files, which only it can read. Whoever reads this folder and the database
+// can sign as us.
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { base64, fromBase64 } from '../domain/bytes.ts';
 import { makeEd25519Key, openEd25519Key, type Ed25519Key } from './ed25519.ts';
-import { makeTokenKey, openTokenKeys, type StoredTokenKey, type TokenKeys } from './tokens.ts';
 import { openVault, type Vault } from './vault.ts';
 import { openWebhookSigner, type WebhookSigner } from './webhook.ts';
 
 export interface Keyring {
-  /** Access tokens and issued JWTs, ES256. */
-  tokens: TokenKeys;
   /** Checkpoints of the log. */
   log: Ed25519Key;
   webhooks: WebhookSigner;
@@ -26,9 +24,6 @@ export interface Keyring {
 export async function openKeyring(folder: string): Promise<Keyring> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const file = (name: string): string => path.join(folder, name);
-  const tokens = await readOrMake(file('tokens.json'), async () =>
-    JSON.stringify([await makeTokenKey(new Date().toISOString())], null, 2),
-  );
   const symmetric = async (name: string): Promise<Uint8Array> =>
     readSymmetric(
       name,
@@ -37,7 +32,6 @@ export async function openKeyring(folder: string): Promise<Keyring> {
   const ed25519 = async (name: string): Promise<Ed25519Key> =>
     openEd25519Key(await readOrMake(file(name), () => Promise.resolve(makeEd25519Key())));
   return {
-    tokens: await openTokenKeys(asTokenKeys(JSON.parse(tokens))),
     log: await ed25519('log.pem'),
     webhooks: openWebhookSigner(await ed25519('webhooks.pem')),
     vault: openVault(await symmetric('at-rest')),
@@ -55,9 +49,6 @@ function readSymmetric(name: string, text: string): Uint8Array {
     throw new RangeError(`the key file ${name} does not hold ${SYMMETRIC_BYTES} bytes as base64`);
   return key;
 }
-
-/** The file is written by this module alone. */
-const asTokenKeys = (parsed: unknown): StoredTokenKey[] => parsed as StoredTokenKey[];
 
 /** Two processes may start at once: the file appears whole or not at all, and the first one stands. */
 async function readOrMake(file: string, make: () => Promise<string>): Promise<string> {

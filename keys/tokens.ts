@@ -1,17 +1,9 @@
 // Our own tokens: ES256, one `typ` per kind, one key id per key.
 import { randomUUID } from 'node:crypto';
-import {
-  calculateJwkThumbprint,
-  createLocalJWKSet,
-  exportJWK,
-  generateKeyPair,
-  importJWK,
-  jwtVerify,
-  SignJWT,
-  type CryptoKey,
-  type JWK,
-  type JWTPayload,
-} from 'jose';
+import type { JWK, JWTPayload } from 'jose';
+import type { SigningRing } from './ring.ts';
+import type { StoredKey } from './signer.ts';
+import { verifyToken } from './verify.ts';
 
 export interface TokenKeys {
   /** Signs claims as a token of this type. */
@@ -23,68 +15,66 @@ export interface TokenKeys {
     issuer: string,
     audience: string | null,
   ): Promise<JWTPayload | null>;
-  /** Public keys, newest first. */
-  jwks: { keys: JWK[] };
-}
-
-export interface StoredTokenKey {
-  kid: string;
-  jwk: JWK;
-  created_at: string;
+  /** Public keys as last read, newest first. */
+  readonly jwks: { keys: JWK[] };
+  /** Reads the keys again if that is due. */
+  refresh(): Promise<void>;
+  /** Reads the keys again now: they were changed here, and the notice may still be on its way. */
+  reload(): Promise<void>;
 }
 
 /** RFC 9068: the type of an access token. */
 export const ACCESS_TOKEN = 'at+jwt';
 
-export async function makeTokenKey(createdAt: string): Promise<StoredTokenKey> {
-  const { privateKey } = await generateKeyPair('ES256', { extractable: true });
-  const jwk = await exportJWK(privateKey);
-  return { kid: await calculateJwkThumbprint(jwk), jwk, created_at: createdAt };
-}
-
-/** The first key signs; all of them verify. */
-export async function openTokenKeys(stored: readonly StoredTokenKey[]): Promise<TokenKeys> {
-  const [newest] = stored;
-  if (!newest) throw new RangeError('there is no key to sign tokens with');
-  const privateKey = await asPrivateKey(newest.jwk);
-  const jwks = { keys: stored.map(({ kid, jwk }) => publicJwk(kid, jwk)) };
-  const keySet = createLocalJWKSet(jwks);
+/** The active key signs; every published one verifies. */
+export function openTokenKeys(ring: SigningRing): TokenKeys {
   return {
-    jwks,
-    sign: (type, claims) =>
-      new SignJWT(claims)
-        .setProtectedHeader({ alg: 'ES256', typ: type, kid: newest.kid })
-        .setIssuedAt()
-        .setJti(claims.jti ?? randomUUID())
-        .sign(privateKey),
+    get jwks() {
+      return { keys: ring.published().map(verificationKey) };
+    },
+    refresh: () => ring.refresh(),
+    reload: () => {
+      ring.invalidate();
+      return ring.refresh();
+    },
+    sign: async (type, claims) => {
+      const signer = await ring.signer();
+      const header = { alg: signer.algorithm, typ: type, kid: signer.kid };
+      const iat = Math.floor(Date.now() / 1000);
+      const text = `${encode(header)}.${encode({ iat, ...claims, jti: claims.jti ?? randomUUID() })}`;
+      const signature = await signer.sign(Buffer.from(text, 'ascii'));
+      return `${text}.${Buffer.from(signature).toString('base64url')}`;
+    },
     verify: async (token, type, issuer, audience) => {
-      if (!isCanonical(token)) return null;
-      try {
-        const { payload } = await jwtVerify(token, keySet, {
-          algorithms: ['ES256'],
-          typ: type,
-          issuer,
-          ...(audience !== null && { audience }),
-          requiredClaims: ['sub', 'aud', 'exp', 'iat', 'jti'],
+      await ring.refresh();
+      const judge = () =>
+        verifyToken(token, {
+          ...OWN_RULES,
+          ...{ issuer, audience, types: [type], now: new Date() },
+          keys: ring.published().map(verificationKey),
         });
-        return payload;
-      } catch {
-        return null;
-      }
+      const verdict = judge();
+      if (verdict.fault !== 'key_unknown') return verdict.claims;
+      // Another replica may have begun to sign with a key that is new here.
+      await ring.renew();
+      return judge().claims;
     },
   };
 }
 
-/** One token has one spelling: base64url readers skip spaces and spare bits (RFC 4648 §3.5). */
-const isCanonical = (token: string): boolean =>
-  token.split('.').every((part) => Buffer.from(part, 'base64url').toString('base64url') === part);
+/** Our tokens end on the second: who signs and who verifies read the same clock, or nearly. */
+const OWN_RULES = {
+  algorithms: ['ES256'],
+  rsaBitsMin: 3072,
+  graceSeconds: 0,
+  required: ['iat', 'jti'],
+} as const;
 
-async function asPrivateKey(jwk: JWK): Promise<CryptoKey> {
-  const key = await importJWK(jwk, 'ES256');
-  if (key instanceof Uint8Array) throw new TypeError('the token key is not an EC key');
-  return key;
-}
+const encode = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 
-function publicJwk(kid: string, { kty = 'EC', crv = 'P-256', x = '', y = '' }: JWK): JWK {
-  return { kty, crv, x, y, kid, alg: 'ES256', use: 'sig' };
-}
+const verificationKey = ({ kid, jwk, algorithm }: StoredKey) => ({
+  ...jwk,
+  kid,
+  alg: algorithm,
+  use: 'sig',
+});

@@ -1,8 +1,28 @@
+// What administrators set up.
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
-// What administrators set up.
 import type { CallOptions, Transport } from './transport.ts';
-import type { ActivePolicy, Page, ProposedPolicy, SecretCustody, StaticSecret } from './types.ts';
+import type {
+  ActivePolicy,
+  KeyUse,
+  Page,
+  ProposedPolicy,
+  RotatedKeys,
+  SecretCustody,
+  SigningKey,
+  StaticSecret,
+} from './types.ts';
+
+/** How the server is to turn to another key. */
+export interface KeyRotation {
+  use: KeyUse;
+  /** Sign with it at once, though verifiers may not have fetched it. */
+  now?: boolean | undefined;
+  /** With `now`, for a key that leaked: what the old ones signed dies. */
+  revoke?: boolean | undefined;
+  /** Why, for the record; needed with `revoke`. */
+  reason?: string | undefined;
+}
 
 /** A Slack channel and the app that posts to it. */
 export interface SlackSettings {
@@ -54,4 +74,13 @@ export const secretCalls = (transport: Transport) => ({
   remove: async (name: string, options?: CallOptions): Promise<void> => {
     await transport.delete(path`/v1/static-secrets/${name}`, options);
   },
+});
+
+export const signingKeyCalls = (transport: Transport) => ({
+  /** Every key that signs, signed, or is to sign; newest first. */
+  list: (options?: CallOptions) => transport.get<Page<SigningKey>>('/v1/keys', options),
+
+  /** Turns to another key; without more, published ahead, so that nothing breaks. */
+  rotate: (rotation: KeyRotation, options?: CallOptions) =>
+    transport.post<RotatedKeys>('/v1/keys/rotate', { ...options, body: { ...rotation } }),
 });

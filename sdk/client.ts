@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, secretCalls, slackCalls } from './administration.ts';
+import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -9,6 +9,7 @@ import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
+import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
 import type { Introspection, ServerVersion } from './types.ts';
@@ -43,6 +44,8 @@ export interface Client {
   policies: ReturnType<typeof policyCalls>;
   secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
+  svids: ReturnType<typeof svidCalls>;
+  signingKeys: ReturnType<typeof signingKeyCalls>;
   /** An access token that is good now, for calls of your own. */
   accessToken(): Promise<string>;
   /** Whether a token is good now (RFC 7662). */
@@ -74,6 +77,8 @@ export function openClient(options: ClientOptions): Client {
     policies: policyCalls(transport),
     secrets: secretCalls(transport),
     slack: slackCalls(transport),
+    svids: svidCalls(transport),
+    signingKeys: signingKeyCalls(transport),
     accessToken: () => bearer.token(),
     introspect: (token, call) => transport.post('/oauth2/introspect', { ...call, form: { token } }),
     version: (call) => transport.get('/version', { ...call, anonymous: true }),

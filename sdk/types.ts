@@ -23,6 +23,31 @@ export interface RegisteredKey {
   state: 'active' | 'revoked';
 }
 
+/** What a key of the server signs. */
+export type KeyUse = 'tokens' | 'x509';
+
+/** A key that signs for the server: published before it signs, and kept for what it signed. */
+export interface SigningKey {
+  kid: string;
+  use: KeyUse;
+  algorithm: 'ES256' | 'EdDSA';
+  driver: 'sealed' | 'transit';
+  state: 'published' | 'active' | 'retiring' | 'retired';
+  published_at: string;
+  /** When it began to sign, or is to begin. */
+  activates_at: string;
+  /** When it goes, once it does not sign any more. */
+  retires_at: string | null;
+  /** Whether it was dropped at once, with everything it had signed. */
+  revoked: boolean;
+}
+
+/** The keys that are published after turning to another, and what that means. */
+export interface RotatedKeys {
+  data: SigningKey[];
+  says: string;
+}
+
 /** What waits for people, and why it does. */
 export interface HeldAction {
   request: AccessRequest;

@@ -1,5 +1,6 @@
 // OAuth at its standard paths.
 import { z } from 'zod';
+import { cacheSeconds } from '../../domain/signing-key.ts';
 import { defineRoute, ok } from '../route.ts';
 import { introspect } from './introspect.ts';
 import { serverMetadata } from './metadata.ts';
@@ -78,23 +79,23 @@ const jwks = defineRoute({
   },
   refusals: [],
   events: [],
-  handle: (_incoming, deps) =>
-    Promise.resolve(
-      ok(
-        {
-          keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
-            kty,
-            crv,
-            x,
-            y,
-            kid,
-            alg: 'ES256',
-            use: 'sig',
-          })),
-        },
-        { 'cache-control': 'public, max-age=300' },
-      ),
-    ),
+  handle: async (_incoming, deps) => {
+    await deps.tokens.refresh();
+    return ok(
+      {
+        keys: deps.tokens.jwks.keys.map(({ kty = '', crv = '', x = '', y = '', kid = '' }) => ({
+          kty,
+          crv,
+          x,
+          y,
+          kid,
+          alg: 'ES256',
+          use: 'sig',
+        })),
+      },
+      { 'cache-control': `public, max-age=${cacheSeconds(deps.signingKeys.aheadSeconds)}` },
+    );
+  },
 });
 
 export const oauthRoutes = [token, introspection, metadata, jwks];

@@ -4,6 +4,7 @@ import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { evidenceCommands } from './evidence.ts';
+import { keysCommands } from './keys.ts';
 import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { requestCommands } from './request.ts';
@@ -11,6 +12,7 @@ import { secretCommands } from './secret.ts';
 import { setupCommands } from './setup.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
+import { workloadCommands } from './workload.ts';
 
 export function clientCommands(program: Command, terminal: Terminal): void {
   agentCommands(program, terminal);
@@ -22,5 +24,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   auditCommands(program, terminal);
   policyCommands(program, terminal);
   secretCommands(program, terminal);
+  keysCommands(program, terminal);
   setupCommands(program, terminal);
+  workloadCommands(program, terminal);
 }

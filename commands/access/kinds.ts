@@ -8,6 +8,7 @@ import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes
 import { oauthAccess, oauthRole, oauthTarget } from './oauth.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 import { OWN_SECRETS, staticAccess, staticRole } from './static.ts';
+import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
   postgresRole,
@@ -17,6 +18,7 @@ export const roleSchema = z.discriminatedUnion('issuer', [
   kubernetesRole,
   oauthRole,
   staticRole,
+  x509Role,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
@@ -38,12 +40,14 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   oauth: oauthAccess,
   postgres: postgresAccess,
   static: staticAccess,
+  x509: x509Access,
 };
 
 /** Targets that no policy defines: there we issue on our own authority. */
 export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([
   [OWN_TOKENS, 'jwt'],
   [OWN_SECRETS, 'static'],
+  [OWN_CERTIFICATES, 'x509'],
 ]);
 
 export const isIssuerName = (name: string): name is IssuerName => Object.hasOwn(KINDS, name);

@@ -10,14 +10,18 @@ export function noOptions(options: JsonObject): Promise<JsonObject> {
   return Promise.resolve({});
 }
 
-/** @public Reads options by a schema, or refuses with what is wrong. */
+/** Reads options by a schema, or refuses with what is wrong. */
 export function readOptions<T>(schema: z.ZodType<T>, options: JsonObject): T {
   const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
+  if (issue?.code === 'unrecognized_keys')
+    throw refusedOption(issue.keys[0] ?? 'options', 'this role takes no such option');
   throw refusedOption(issue?.path.map(String).join('.') || 'options', issue?.message ?? 'is wrong');
 }
 
-/** @public The refusal of one option, by its name. */
+/** The refusal of one option, by its name. */
 export const refusedOption = (name: string, says: string): Refusal =>
-  new Refusal('option_refused', `options.${name}: ${says}.`, { option: name });
+  new Refusal('option_refused', `The option ${name}: ${says.replace(/\.$/, '')}.`, {
+    option: name,
+  });

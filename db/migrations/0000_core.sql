@@ -51,6 +51,24 @@ CREATE TABLE "used_assertion" (
 	CONSTRAINT "used_assertion_agent_jti_pk" PRIMARY KEY("agent","jti")
 );
 --> statement-breakpoint
+CREATE TABLE "certificate" (
+	"serial" text PRIMARY KEY NOT NULL,
+	"authority" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"credential" text collate "C",
+	"spiffe_id" text NOT NULL,
+	"key_thumbprint" text NOT NULL,
+	"issued_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"revoked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "x509_authority" (
+	"kid" text PRIMARY KEY NOT NULL,
+	"certificate" "bytea" NOT NULL,
+	"not_after" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "credential" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"task" text collate "C" NOT NULL,
@@ -80,6 +98,22 @@ CREATE TABLE "credential" (
 	"next_try_at" timestamp(3) with time zone,
 	"last_error" text,
 	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "signing_key" (
+	"kid" text PRIMARY KEY NOT NULL,
+	"use" text NOT NULL,
+	"algorithm" text NOT NULL,
+	"driver" text NOT NULL,
+	"reference" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"sealed" "bytea",
+	"proof" "bytea",
+	"state" text NOT NULL,
+	"published_at" timestamp(3) with time zone NOT NULL,
+	"activates_at" timestamp(3) with time zone NOT NULL,
+	"retires_at" timestamp(3) with time zone,
+	"revoked" boolean DEFAULT false NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "event" (
@@ -355,6 +389,8 @@ ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owne
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -369,10 +405,15 @@ CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakp
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
+CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
+CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint
+CREATE UNIQUE INDEX "signing_key_one_next" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'published';--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
 CREATE INDEX "event_request" ON "event" USING btree ("request","id");--> statement-breakpoint
 CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-breakpoint

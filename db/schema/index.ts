@@ -1,5 +1,7 @@
 export * from './agents.ts';
+export * from './certificates.ts';
 export * from './credentials.ts';
+export * from './keys.ts';
 export * from './log.ts';
 export * from './operation.ts';
 export * from './people.ts';

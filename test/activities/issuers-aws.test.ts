@@ -9,7 +9,6 @@ import { tryPort } from '../../cli/embedded/process.ts';
 import { awsAccess, awsRole, awsTarget, type AwsRole } from '../../commands/access/aws.ts';
 import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import { makeTokenKey, openTokenKeys } from '../../keys/tokens.ts';
 import { IAM_KEYS, ROLE_ARN, startFakeAws, type FakeAws } from '../fakes/aws.ts';
 import { text } from '../support/client.ts';
 import {
@@ -20,11 +19,12 @@ import {
   toEnd,
   type TestWorld,
 } from '../support/leases.ts';
+import { fileKey, tokensOf } from '../support/signing.ts';
 import { mayBeMissing, motoServer, programOf, unless } from '../support/third-party.ts';
 
 const ISSUER = 'https://countersign.example';
-const tokens = await openTokenKeys([await makeTokenKey(new Date().toISOString())]);
-const strangers = await openTokenKeys([await makeTokenKey(new Date().toISOString())]);
+const tokens = await tokensOf([await fileKey('active')]);
+const strangers = await tokensOf([await fileKey('active')]);
 const moto = await motoServer();
 const SECRETS = {
   KEY_ID: IAM_KEYS.accessKeyId,

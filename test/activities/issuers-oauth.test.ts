@@ -4,7 +4,6 @@ import { oauthIssuer } from '../../activities/issuers/oauth.ts';
 import { oauthAccess, oauthRole, oauthTarget } from '../../commands/access/oauth.ts';
 import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import { makeTokenKey, openTokenKeys } from '../../keys/tokens.ts';
 import { json, startServer, type Given, type Received } from '../fakes/server.ts';
 import {
   CLIENT_SECRET,
@@ -21,9 +20,10 @@ import {
   toEnd,
   type TestWorld,
 } from '../support/leases.ts';
+import { fileKey, tokensOf } from '../support/signing.ts';
 
-const tokens = await openTokenKeys([await makeTokenKey(new Date().toISOString())]);
-const strangers = await openTokenKeys([await makeTokenKey(new Date().toISOString())]);
+const tokens = await tokensOf([await fileKey('active')]);
+const strangers = await tokensOf([await fileKey('active')]);
 let server: AuthorizationServer;
 let world: TestWorld;
 let issuer: Issuer;

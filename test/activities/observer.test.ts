@@ -255,7 +255,7 @@ describe('what a lease’s unreadable statement wrote beyond the lease', () => {
       role: 'orders-readonly',
       issuer: 'postgres',
       target: 'sample',
-      options: {},
+      options: '{}',
       revocable: true,
       state: 'active',
       issue_attempt: 1,

@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import { exportSPKI, importJWK, SignJWT, type JWTHeaderParameters } from 'jose';
+import { CompactSign, exportSPKI, importJWK, SignJWT, type JWTHeaderParameters } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../domain/json.ts';
 import { startCast, startTask, type Cast } from '../support/cast.ts';
@@ -131,6 +131,26 @@ describe('a client assertion', () => {
     expect(await refusedWith(signIn({}, other.key))).toBe(INVALID);
     const critical = `${encode({ alg: 'ES256', crit: ['must'], must: 1 })}.${encode(claims())}.AAAA`;
     expect(await refusedWith(requestToken(cast.service, critical))).toBe(INVALID);
+  });
+
+  it('is no token of another kind, and names its key or none', async () => {
+    const send = async (header: JWTHeaderParameters) =>
+      (await requestToken(cast.service, await signedWith(header))).status;
+    for (const typ of ['at+jwt', 'dpop+jwt', 'logout+jwt', ''])
+      expect(await send({ alg: 'ES256', typ })).toBe(401);
+    for (const typ of ['JWT', 'client-authentication+jwt'])
+      expect(await send({ alg: 'ES256', typ, kid: 'any' })).toBe(200);
+  });
+
+  it('that can be read in two ways is refused', async () => {
+    const { privateKey } = cast.agent.key;
+    const twice = JSON.stringify(claims()).replace('{', `{"sub":"${other.id}",`);
+    const signed = `${encode({ alg: 'ES256' })}.${Buffer.from(twice).toString('base64url')}`;
+    const assertion = await new CompactSign(Buffer.from(twice))
+      .setProtectedHeader({ alg: 'ES256' })
+      .sign(privateKey);
+    expect(assertion.startsWith(signed)).toBe(true);
+    expect(await refusedWith(requestToken(cast.service, assertion))).toBe(INVALID);
   });
 
   it('of an agent that was not admitted is refused', async () => {

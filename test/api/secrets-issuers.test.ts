@@ -1,7 +1,7 @@
 // The secrets of every issuer that calls somebody else's API: what it is given, what it makes, and what it presents.
 import { randomBytes } from 'node:crypto';
+import type { JSONWebKeySet } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import type { JsonObject } from '../../domain/json.ts';
 import { IAM_KEYS, ROLE_ARN, startFakeAws, type FakeAws } from '../fakes/aws.ts';
 import { startFakeGithub, type FakeGithub } from '../fakes/github.ts';
 import { startFakeKubernetes, type FakeKubernetes } from '../fakes/kubernetes.ts';
@@ -68,7 +68,7 @@ beforeAll(async () => {
   aws = await startFakeAws({
     issuer: cast.service.publicUrl,
     audience: 'sts.amazonaws.com',
-    jwks: () => JSON.parse(jwks) as { keys: JsonObject[] } as never,
+    jwks: () => asKeySet(JSON.parse(jwks)),
     subjects: [`agent:${cast.agent.name}`],
   });
   const jwks = (await anyone(cast.service).call('GET', '/.well-known/jwks.json')).text;
@@ -82,6 +82,9 @@ afterAll(async () => {
   for (const each of [aws, github, kubernetes, server]) await each.close();
   vi.restoreAllMocks();
 });
+
+/** Our own JWKS, as published. */
+const asKeySet = (published: unknown): JSONWebKeySet => published as JSONWebKeySet;
 
 const activate = () =>
   activateAccess(cast, {

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openKeyring } from '../../keys/keyring.ts';
-import { makeTokenKey, openTokenKeys } from '../../keys/tokens.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -12,16 +11,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(path.dirname(folder), { recursive: true, force: true }));
 
-const claims = { sub: 'agt_1', aud: 'https://a.example', iss: 'https://i.example' };
-const soon = (): number => Math.floor(Date.now() / 1000) + 60;
-
 describe('the key folder', () => {
   it('I5: is for its owner alone, and so is every file in it', async () => {
     await openKeyring(folder);
     expect((await stat(folder)).mode & 0o777).toBe(0o700);
     const files = await readdir(folder);
     expect(new Set(files)).toEqual(
-      new Set(['tokens.json', 'log.pem', 'webhooks.pem', 'at-rest', 'codec', 'cursors']),
+      new Set(['log.pem', 'webhooks.pem', 'at-rest', 'codec', 'cursors']),
     );
     for (const file of files)
       expect((await stat(path.join(folder, file))).mode & 0o777).toBe(0o600);
@@ -33,11 +29,10 @@ describe('the key folder', () => {
     for (const ring of rings) {
       expect(ring.log.publicKey).toEqual(again.log.publicKey);
       expect(ring.webhooks.publicKey).toBe(again.webhooks.publicKey);
-      expect(ring.tokens.jwks).toEqual(again.tokens.jwks);
       expect(ring.codec).toEqual(again.codec);
       expect(again.vault.open(ring.vault.seal('text', 'use'), 'use')).toBe('text');
     }
-    expect(await readdir(folder)).toHaveLength(6);
+    expect(await readdir(folder)).toHaveLength(5);
   });
 
   it('a key for one thing is never the key for another', async () => {
@@ -69,46 +64,12 @@ describe('the key folder', () => {
     },
   );
 
-  it.each(['log.pem', 'webhooks.pem', 'tokens.json'])(
-    'a broken %s is refused, not replaced',
-    async (name) => {
-      await openKeyring(folder);
-      for (const broken of ['', 'x', '[]']) {
-        await writeFile(path.join(folder, name), broken);
-        await expect(openKeyring(folder)).rejects.toThrow(Error);
-        expect(await readFile(path.join(folder, name), 'utf8')).toBe(broken);
-      }
-    },
-  );
-
-  it('after a rotation the new key signs and the old one still verifies', async () => {
-    const before = await openKeyring(folder);
-    const old = await before.tokens.sign('at+jwt', { ...claims, exp: soon() });
-    const file = path.join(folder, 'tokens.json');
-    const stored: unknown = JSON.parse(await readFile(file, 'utf8'));
-    const rotated = [await makeTokenKey('2026-11-21T00:00:00.000Z'), ...(stored as [])];
-    await writeFile(file, JSON.stringify(rotated));
-    const { tokens } = await openKeyring(folder);
-    const fresh = await tokens.sign('at+jwt', { ...claims, exp: soon() });
-    for (const token of [old, fresh])
-      expect(await tokens.verify(token, 'at+jwt', claims.iss, claims.aud)).toMatchObject(claims);
-    const kid = (token: string): unknown =>
-      (
-        JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as {
-          kid: string;
-        }
-      ).kid;
-    expect(tokens.jwks.keys.map((key) => key.kid)).toEqual([kid(fresh), kid(old)]);
-    const alone = await openTokenKeys(rotated.slice(0, 1));
-    expect(await alone.verify(old, 'at+jwt', claims.iss, claims.aud)).toBeNull();
-  });
-
-  it('publishes public keys only', async () => {
-    const { tokens } = await openKeyring(folder);
-    for (const key of tokens.jwks.keys)
-      expect(new Set(Object.keys(key))).toEqual(
-        new Set(['kty', 'crv', 'x', 'y', 'kid', 'alg', 'use']),
-      );
-    await expect(openTokenKeys([])).rejects.toThrow(RangeError);
+  it.each(['log.pem', 'webhooks.pem'])('a broken %s is refused, not replaced', async (name) => {
+    await openKeyring(folder);
+    for (const broken of ['', 'x', '[]']) {
+      await writeFile(path.join(folder, name), broken);
+      await expect(openKeyring(folder)).rejects.toThrow(Error);
+      expect(await readFile(path.join(folder, name), 'utf8')).toBe(broken);
+    }
   });
 });

@@ -1,21 +1,25 @@
 // Our own tokens: one algorithm, our keys, one type per kind; everything else is nobody's token.
-import { createHmac, createPublicKey, generateKeyPairSync, type JsonWebKey } from 'node:crypto';
-import { importJWK, SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
+import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { SignJWT, UnsecuredJWT, type JWTPayload } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { ACCESS_TOKEN, makeTokenKey, openTokenKeys, type TokenKeys } from '../../keys/tokens.ts';
-import type { StoredTokenKey } from '../../keys/tokens.ts';
+import { ACCESS_TOKEN, openTokenKeys, type TokenKeys } from '../../keys/tokens.ts';
+import { fileKey, ringOf, tokensOf, type FiledKey } from '../support/signing.ts';
 
 const ISSUER = 'https://issuer.example';
 const AUDIENCE = 'https://api.example';
 const now = Math.floor(Date.now() / 1000);
 const CLAIMS = { iss: ISSUER, aud: AUDIENCE, sub: 'agt_1', exp: now + 300 };
 
-let stored: StoredTokenKey;
+let filed: FiledKey;
+let stored: { kid: string };
 let keys: TokenKeys;
 beforeAll(async () => {
-  stored = await makeTokenKey('2026-11-21T00:00:00.000Z');
-  keys = await openTokenKeys([stored]);
+  filed = await fileKey('active');
+  stored = filed.key;
+  keys = await tokensOf([filed]);
 });
+
+const ownKey = (): Promise<KeyObject> => Promise.resolve(filed.privateKey);
 
 const verify = (token: string): Promise<JWTPayload | null> =>
   keys.verify(token, ACCESS_TOKEN, ISSUER, AUDIENCE);
@@ -25,7 +29,7 @@ async function signed(
   header: Record<string, unknown>,
   claims: Record<string, unknown> = {},
 ): Promise<string> {
-  const key = await importJWK(stored.jwk, 'ES256');
+  const key = await ownKey();
   return new SignJWT({ jti: 'one', iat: now, ...CLAIMS, ...claims })
     .setProtectedHeader({ alg: 'ES256', typ: ACCESS_TOKEN, kid: stored.kid, ...header })
     .sign(key);
@@ -70,7 +74,7 @@ describe('a token of ours', () => {
 
   it('is refused under a key id that is not ours, or none that can be told', async () => {
     expect(await verify(await signed({ kid: 'other' }))).toBeNull();
-    const other = await openTokenKeys([await makeTokenKey('2026-11-21T00:00:00.000Z')]);
+    const other = await tokensOf([await fileKey('active')]);
     expect(await verify(await other.sign(ACCESS_TOKEN, CLAIMS))).toBeNull();
     // Another key behind our key id.
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -94,12 +98,7 @@ describe('a token of ours', () => {
   });
 
   it('is never signed with a secret that is our public key', async () => {
-    const { x = '', y = '' } = stored.jwk;
-    const jwk: JsonWebKey = { kty: 'EC', crv: 'P-256', x, y };
-    const pem = createPublicKey({ key: jwk, format: 'jwk' }).export({
-      type: 'spki',
-      format: 'pem',
-    });
+    const pem = createPublicKey(filed.privateKey).export({ type: 'spki', format: 'pem' });
     for (const secret of [pem, JSON.stringify(keys.jwks.keys[0]), Buffer.alloc(0)]) {
       const text = `${part({ alg: 'HS256', typ: ACCESS_TOKEN, kid: stored.kid })}.${part({ jti: 'one', iat: now, ...CLAIMS })}`;
       const mac = createHmac('sha256', secret).update(text).digest('base64url');
@@ -108,7 +107,7 @@ describe('a token of ours', () => {
   });
 
   it('is refused with a critical header that we do not know, or a key of its own', async () => {
-    const key = await importJWK(stored.jwk, 'ES256');
+    const key = await ownKey();
     const critical = await new SignJWT({ jti: 'one', iat: now, ...CLAIMS })
       .setProtectedHeader({ alg: 'ES256', typ: ACCESS_TOKEN, kid: stored.kid, crit: ['x'], x: 1 })
       .sign(key, { crit: { x: true } });
@@ -123,6 +122,23 @@ describe('a token of ours', () => {
       })
       .sign(privateKey);
     expect(await verify(embedded)).toBeNull();
+  });
+
+  it('by a key that another replica has only just made is verified, after reading again', async () => {
+    const next = await fileKey('active');
+    let rows = [filed.key];
+    let elapsed = 0;
+    const here = openTokenKeys(
+      await ringOf(
+        () => Promise.resolve(rows),
+        () => elapsed,
+      ),
+    );
+    const token = await (await tokensOf([next])).sign(ACCESS_TOKEN, CLAIMS);
+    rows = [next.key, { ...filed.key, state: 'retiring' }];
+    expect(await here.verify(token, ACCESS_TOKEN, ISSUER, AUDIENCE)).toBeNull();
+    elapsed = 2_000;
+    expect(await here.verify(token, ACCESS_TOKEN, ISSUER, AUDIENCE)).toMatchObject(CLAIMS);
   });
 
   it('is refused with any character changed', async () => {

@@ -10,6 +10,7 @@ import type {
   Person,
   RecordedEvent,
   RegisteredKey,
+  SigningKey,
   Task,
 } from '../../sdk/index.ts';
 
@@ -28,6 +29,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
+    expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
     expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();

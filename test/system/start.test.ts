@@ -54,7 +54,6 @@ describe('countersign start', () => {
       'postgres-owner',
       'passwords.json',
       'sample.json',
-      'tokens.json',
       'log.pem',
     ])
       expect(listing).not.toContain(name);

@@ -1,0 +1,217 @@
+// Certificates that our authorities signed: written down when they are made, and revoked when their holder stops.
+import { createPublicKey } from 'node:crypto';
+import { and, asc, eq, gt, isNotNull, isNull, lt, type SQL } from 'drizzle-orm';
+import type { Query, Transaction } from '../db/client.ts';
+import type { CertificateRow } from '../db/rows.ts';
+import { agent, certificate, credential } from '../db/schema/index.ts';
+import type { Id } from '../domain/id.ts';
+import { addSeconds, toMs } from '../domain/instant.ts';
+import { Refusal } from '../domain/refusal.ts';
+import type { PublicKey } from '../keys/public-key.ts';
+import { leafCertificate, revocationList } from '../keys/x509/build.ts';
+import { newSerial, type Authority } from './authorities.ts';
+import { databaseTime, type Unit, type UnitDeps } from './unit.ts';
+
+export interface CertificateAsk {
+  agent: Id<'agent'>;
+  /** The lease it is for; null for the identity of the agent itself. */
+  credential: Id<'credential'> | null;
+  spiffeId: string;
+  key: PublicKey;
+  expiresAt: string;
+}
+
+export interface SignedCertificate {
+  row: CertificateRow;
+  /** As DER. */
+  certificate: Buffer;
+}
+
+/** How much slower than ours a clock may be that reads a certificate. */
+const SKEW_SECONDS = 30;
+
+/** Signs a certificate. It exists for nobody before the unit commits, for only then is it written down. */
+export async function signCertificate(
+  unit: Unit,
+  authority: Authority,
+  ask: CertificateAsk,
+): Promise<SignedCertificate> {
+  const expiresAt = wholeSeconds(ask.expiresAt);
+  if (toMs(expiresAt) > authority.notAfter.getTime())
+    throw new Refusal(
+      'unavailable',
+      'The authority that signs ends before this certificate would: turn its key (countersign keys rotate).',
+    );
+  const serial = newSerial();
+  const der = await leafCertificate(authority, {
+    serial,
+    spki: createPublicKey({ key: ask.key.jwk, format: 'jwk' }).export({
+      format: 'der',
+      type: 'spki',
+    }),
+    spiffeId: ask.spiffeId,
+    crlUrl: crlUrl(unit.installation.issuer, authority.kid),
+    notBefore: new Date(toMs(addSeconds(unit.at, -SKEW_SECONDS))),
+    notAfter: new Date(toMs(expiresAt)),
+  });
+  const row: CertificateRow = {
+    serial: serial.toString('hex'),
+    authority: authority.kid,
+    agent: ask.agent,
+    credential: ask.credential,
+    spiffeId: ask.spiffeId,
+    keyThumbprint: ask.key.thumbprint,
+    issuedAt: unit.at,
+    expiresAt,
+    revokedAt: null,
+  };
+  await unit.sql.insert(certificate).values(row);
+  unit.emit('svid.issued', {
+    subject: ask.agent,
+    agent: ask.agent,
+    detail: {
+      kind: 'x509',
+      id: row.serial,
+      credential: row.credential,
+      authority: row.authority,
+      key_thumbprint: row.keyThumbprint,
+      expires_at: row.expiresAt,
+    },
+    private: { spiffe_id: row.spiffeId, audience: null },
+  });
+  return { row, certificate: der };
+}
+
+/** Certificates know no fractions of a second; one that ends early ends in time. */
+const wholeSeconds = (at: string): string =>
+  new Date(Math.floor(toMs(at) / 1000) * 1000).toISOString();
+
+/** Where an authority publishes what it revoked. */
+const crlUrl = (issuer: string, kid: string): string =>
+  `${issuer.replace(/\/$/, '')}/spiffe/crl/${kid}`;
+
+/** Revokes what an agent holds for itself and under its tasks; from this commit on the lists say so. */
+export const revokeCertificatesOf = (
+  unit: Unit,
+  holder: Id<'agent'>,
+  because: 'agent_suspended',
+): Promise<number> => revoke(unit, eq(certificate.agent, holder), { holder, lease: null, because });
+
+/** Revokes what was signed for one lease. Repeating it changes nothing. */
+export async function revokeCertificatesFor(
+  unit: Unit,
+  lease: Id<'credential'>,
+  because: 'lease_ended' | 'replaced',
+): Promise<number> {
+  return revoke(unit, eq(certificate.credential, lease), { holder: null, lease, because });
+}
+
+async function revoke(
+  unit: Unit,
+  where: SQL,
+  about: { holder: Id<'agent'> | null; lease: Id<'credential'> | null; because: string },
+): Promise<number> {
+  const rows = await unit.sql
+    .update(certificate)
+    .set({ revokedAt: unit.at })
+    .where(and(where, isNull(certificate.revokedAt), gt(certificate.expiresAt, unit.at)))
+    .returning({ agent: certificate.agent });
+  const holder = about.holder ?? rows[0]?.agent;
+  if (holder !== undefined && rows.length > 0)
+    unit.emit('svid.revoked', {
+      subject: holder,
+      agent: holder,
+      detail: {
+        kind: 'x509',
+        count: rows.length,
+        credential: about.lease,
+        because: about.because,
+      },
+      private: {},
+    });
+  return rows.length;
+}
+
+/** Whether anything that was signed for a lease is neither revoked nor over. */
+export async function hasLiveCertificates(
+  query: Query | Transaction,
+  lease: Id<'credential'>,
+): Promise<boolean> {
+  const [row] = await query
+    .select({ serial: certificate.serial })
+    .from(certificate)
+    .where(
+      and(
+        eq(certificate.credential, lease),
+        isNull(certificate.revokedAt),
+        gt(certificate.expiresAt, await databaseTime(query)),
+      ),
+    )
+    .limit(1);
+  return row !== undefined;
+}
+
+type CertificateState = 'good' | 'revoked' | 'expired';
+
+export interface CertificateStatus {
+  row: CertificateRow;
+  state: CertificateState;
+}
+
+/** Whether a certificate is good now: its agent is active, and its lease, where it has one. */
+export async function certificateStatus(
+  query: Query | Transaction,
+  serial: string,
+): Promise<CertificateStatus | null> {
+  const [found] = await query
+    .select({ row: certificate, agent: agent.state, lease: credential.state })
+    .from(certificate)
+    .innerJoin(agent, eq(agent.id, certificate.agent))
+    .leftJoin(credential, eq(credential.id, certificate.credential))
+    .where(eq(certificate.serial, serial));
+  if (!found) return null;
+  const { row, lease } = found;
+  const isHeld = found.agent === 'active' && (row.credential === null || lease === 'active');
+  const isOver = !((await databaseTime(query)) < row.expiresAt);
+  const state = isOver ? 'expired' : row.revokedAt === null && isHeld ? 'good' : 'revoked';
+  return { row, state };
+}
+
+/** How long a list may be believed: a relying party that cannot fetch a newer one then stops believing. */
+const CRL_SECONDS = 600;
+
+/** The list of what one authority revoked, signed now. */
+export async function crlOf(
+  { db }: Pick<UnitDeps, 'db'>,
+  authority: Authority,
+): Promise<{ der: Buffer; nextUpdate: string }> {
+  const at = await databaseTime(db.query);
+  // RFC 5280 §3.3: what is over is left out, after it stood on the list once more than it was good.
+  const rows = await db.query
+    .select({ serial: certificate.serial, at: certificate.revokedAt })
+    .from(certificate)
+    .where(
+      and(
+        eq(certificate.authority, authority.kid),
+        isNotNull(certificate.revokedAt),
+        gt(certificate.expiresAt, addSeconds(at, -CRL_SECONDS)),
+      ),
+    )
+    .orderBy(asc(certificate.serial));
+  const nextUpdate = addSeconds(at, CRL_SECONDS);
+  const der = await revocationList(authority, {
+    number: toMs(at),
+    thisUpdate: new Date(toMs(addSeconds(at, -SKEW_SECONDS))),
+    nextUpdate: new Date(toMs(nextUpdate)),
+    revoked: rows.map((row) => ({ serial: row.serial, at: new Date(row.at ?? at) })),
+  });
+  return { der, nextUpdate };
+}
+
+/** How long a certificate that is over can still be looked up by its serial. */
+const KEPT_DAYS = 30;
+
+export async function forgetCertificates(unit: Unit): Promise<void> {
+  const before = addSeconds(unit.at, -KEPT_DAYS * 86_400);
+  await unit.sql.delete(certificate).where(lt(certificate.expiresAt, before));
+}

@@ -1,0 +1,185 @@
+// The Workload API beside a workload: go-spiffe as the workload, the built command as the server.
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { chmod, mkdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openService } from '../../cli/compose.ts';
+import { makeKey, rotateKeys } from '../../commands/signing-keys.ts';
+import { transact } from '../../commands/unit.ts';
+import {
+  admin,
+  admittedAgent,
+  eventually,
+  person,
+  type TestAgent,
+  type TestPerson,
+} from '../support/client.ts';
+import { commandLine, PROGRAM, type CommandLine } from '../support/command-line.ts';
+import { startService, type TestService } from '../support/service.ts';
+import { goProgram, mayBeMissing, programOf, unless } from '../support/third-party.ts';
+
+const run = promisify(execFile);
+const goSpiffe = await goProgram('spiffe');
+
+let service: TestService;
+let line: CommandLine;
+let approver: TestPerson;
+let owner: TestPerson;
+const running: ChildProcess[] = [];
+
+beforeAll(async () => {
+  service = await startService();
+  line = await commandLine();
+  approver = await person(service, 'Approver', ['admins']);
+  owner = await person(service, 'Owner', ['engineering']);
+});
+afterAll(async () => {
+  for (const each of running) each.kill('SIGTERM');
+  await line.close();
+  await service.close();
+});
+
+interface Served {
+  agent: TestAgent;
+  socket: string;
+  process: ChildProcess;
+  said: () => string;
+}
+
+async function keyFile(agent: TestAgent): Promise<string> {
+  const file = path.join(line.folder, `${agent.name}.json`);
+  await writeFile(file, JSON.stringify(agent.key.privateJwk), { mode: 0o600 });
+  return file;
+}
+
+const argsFor = async (agent: TestAgent, socket: string): Promise<string[]> => [
+  ...['workload-api', '--agent', agent.id, '--key', await keyFile(agent)],
+  ...['--socket', socket, '--refresh', '1'],
+];
+
+/** The command for a new agent, once it says where it listens. */
+async function serve(more: readonly string[] = []): Promise<Served> {
+  const agent = await admittedAgent(service, owner.id, approver);
+  const socket = path.join(line.folder, `s-${agent.name}`, 'agent.sock');
+  const child = spawn(process.execPath, [PROGRAM, ...(await argsFor(agent, socket)), ...more], {
+    cwd: line.folder,
+    env: { ...line.env, COUNTERSIGN_URL: service.config.publicUrl },
+  });
+  running.push(child);
+  let said = '';
+  child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  await eventually(() => Promise.resolve(said.includes('SPIFFE_ENDPOINT_SOCKET=')), 'the socket');
+  return { agent, socket, process: child, said: () => said };
+}
+
+/** What go-spiffe says, which ends with ok. */
+async function goSays(...args: string[]): Promise<string> {
+  const { stdout } = await run(programOf(goSpiffe), args).catch(
+    (error: { stdout: string }) => error,
+  );
+  return stdout;
+}
+
+const idOf = ({ name }: TestAgent): string => `spiffe://countersign.local/agent/${name}`;
+
+describe.skipIf(mayBeMissing && 'missing' in goSpiffe)(`go-spiffe${unless(goSpiffe)}`, () => {
+  it('two agents talk over mutual TLS, each only to whom it names', async () => {
+    const [one, two] = await Promise.all([serve(), serve()]);
+    expect(await goSays('mtls', one.socket, two.socket)).toBe(
+      `${idOf(one.agent)} ${idOf(two.agent)}\nok\n`,
+    );
+  });
+
+  it('a JWT-SVID is for those it names, of the agent alone, and judged by library and socket alike', async () => {
+    const { socket } = await serve();
+    expect(await goSays('jwt', socket)).toBe('ok\n');
+  });
+
+  it('the bundle has both kinds of keys', async () => {
+    const { socket } = await serve();
+    expect(await goSays('bundles', socket)).toMatch(/^countersign\.local 1 [12]\nok\n$/);
+  });
+
+  it('an SVID is replaced at half its life while both sides go on talking', async () => {
+    const [one, two] = await Promise.all([serve(['--ttl', '10']), serve(['--ttl', '10'])]);
+    expect(await goSays('rotate', one.socket, two.socket)).toBe('ok\n');
+  });
+
+  it('a call that is not marked as one of a workload gets nothing', async () => {
+    const { socket } = await serve();
+    expect(await goSays('unmarked', socket)).toBe('ok\n');
+  });
+
+  it('I3: an open stream ends with PermissionDenied when the agent is suspended', async () => {
+    const { agent, socket } = await serve();
+    const watching = goSays('denied', socket);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    await admin(service).call('POST', `/v1/agents/${agent.id}/suspend`, {});
+    expect(await watching).toBe('has an identity\nok\n');
+    expect(await goSays('jwt', socket)).toMatch(/PermissionDenied/);
+    await admin(service).call('POST', `/v1/agents/${agent.id}/resume`, {});
+    await eventually(async () => (await goSays('jwt', socket)) === 'ok\n', 'the identity again');
+  });
+
+  it('an authority dropped at once takes its SVIDs along, and new ones are there in seconds', async () => {
+    const [one, two] = await Promise.all([serve(), serve()]);
+    expect(await goSays('mtls', one.socket, two.socket)).toMatch(/ok\n$/);
+    const replaced = goSays('rotate', one.socket, two.socket);
+    const inside = await openService(service.config, 'test', 2);
+    const made = await makeKey(inside.db.query, inside.keyDriver, 'x509');
+    const call = { principal: { kind: 'service', id: 'test' } as const, traceId: null };
+    const rotation = { now: true, revoke: true, reason: null };
+    await transact(inside.deps, call, (unit) =>
+      rotateKeys(unit, made, rotation, inside.config.signingKeys),
+    );
+    await inside.close();
+    await replaced;
+    await eventually(
+      async () => (await goSays('mtls', one.socket, two.socket)).endsWith('ok\n'),
+      'SVIDs of the new authority',
+    );
+  });
+});
+
+describe('the socket', () => {
+  it('is for its owner alone, and gone or replaced after its process', async () => {
+    const { agent, socket, process: child } = await serve();
+    expect((await stat(socket)).mode & 0o777).toBe(0o600);
+    expect((await stat(path.dirname(socket))).mode & 0o777).toBe(0o700);
+    const second = await line.run(await argsFor(agent, socket), {
+      COUNTERSIGN_URL: service.config.publicUrl,
+    });
+    expect(second).toMatchObject({ code: 2 });
+    expect(second.stderr).toContain('served by another process');
+    // Killed without a chance to clean up: what it leaves does not stop the next one.
+    child.kill('SIGKILL');
+    await new Promise((resolve) => child.once('close', resolve));
+    const next = spawn(process.execPath, [PROGRAM, ...(await argsFor(agent, socket))], {
+      cwd: line.folder,
+      env: { ...line.env, COUNTERSIGN_URL: service.config.publicUrl },
+    });
+    running.push(next);
+    let said = '';
+    next.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
+    await eventually(() => Promise.resolve(said.includes('SPIFFE_ENDPOINT_SOCKET=')), 'the socket');
+  });
+
+  it('is refused in a folder that others may enter, and never takes the place of a file', async () => {
+    const agent = await admittedAgent(service, owner.id, approver);
+    const folder = path.join(line.folder, 'open');
+    await mkdir(folder);
+    await chmod(folder, 0o755);
+    const url = { COUNTERSIGN_URL: service.config.publicUrl };
+    const open = await line.run(await argsFor(agent, path.join(folder, 'a.sock')), url);
+    expect([open.code, open.stderr]).toEqual([2, expect.stringContaining('chmod 700')]);
+    await chmod(folder, 0o700);
+    const file = path.join(folder, 'kept');
+    await writeFile(file, 'kept');
+    const taken = await line.run(await argsFor(agent, file), url);
+    expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('is no socket')]);
+    const long = await line.run(await argsFor(agent, path.join(folder, 'x'.repeat(120))), url);
+    expect([long.code, long.stderr]).toEqual([2, expect.stringContaining('at most 107 bytes')]);
+  });
+});
