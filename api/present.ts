@@ -9,10 +9,12 @@ import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type {
   AgentRow,
+  JoinTokenRow,
   KeyRow,
   TaskRow,
   CredentialRow,
   RequestRow,
+  RunRow,
   VoteRow,
   PersonRow,
 } from '../db/rows.ts';
@@ -37,6 +39,15 @@ export const presentKey = (row: KeyRow): JsonObject => ({
   state: row.state,
 });
 
+/** With the token's own text: only in the answer to whoever had it made. */
+export const presentJoinToken = ({
+  row,
+  token,
+}: {
+  row: JoinTokenRow;
+  token: string;
+}): JsonObject => ({ id: row.id, token, expires_at: row.expiresAt });
+
 export async function presentAgent(query: Query | Transaction, row: AgentRow): Promise<JsonObject> {
   const keys = await keysOf(query, row.id);
   const [alive] = await query
@@ -48,6 +59,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     name: row.name,
     kind: row.kind,
     owner: row.owner,
+    parent: row.parent,
     team: row.team,
     purpose: row.purpose,
     state: row.state,
@@ -67,6 +79,9 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
   return {
     id: row.id,
     agent: row.agent,
+    parent: row.parent,
+    chain: row.chain,
+    roles: row.roles,
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,
@@ -93,6 +108,29 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
   ended_at: row.endedAt,
+});
+
+export const presentRun = (row: RunRow): JsonObject => ({
+  id: row.id,
+  task: row.task,
+  role: row.role,
+  effect: row.effect,
+  state: row.state,
+  outcome: row.outcome,
+  code: row.code,
+  rows: row.rows,
+  result_digest: row.resultDigest,
+  digest: row.digest,
+  request: row.request,
+  credential: row.credential,
+  created_at: row.createdAt,
+  finished_at: row.finishedAt,
+});
+
+/** With the sealed result: only for whoever asked for it. */
+export const presentRan = (row: RunRow): JsonObject => ({
+  ...presentRun(row),
+  sealed: row.state === 'running' ? null : row.sealed,
 });
 
 /** With the sealed material: only in the answer to whoever asked for it. */
@@ -164,11 +202,12 @@ export async function presentHeld(
   query: Query | Transaction,
   row: RequestRow,
   publicUrl: string,
+  more: JsonObject = {},
 ): Promise<Answer> {
   const request = await presentRequest(query, row, publicUrl, await databaseTime(query));
   return {
     status: 202,
-    body: { request, denial: { reasons: row.whyHeld } },
+    body: { request, denial: { reasons: row.whyHeld }, ...more },
     headers: { location: `/v1/requests/${row.id}` },
   };
 }

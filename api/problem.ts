@@ -1,7 +1,7 @@
 // Every refusal as an RFC 9457 problem document. The map is exhaustive: a new code does not compile without a status.
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { JsonObject } from '../domain/json.ts';
-import type { Refusal, RefusalCode } from '../domain/refusal.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 
 export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   invalid_request: 400,
@@ -22,6 +22,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   key_in_use: 409,
   task_not_running: 409,
   not_approved: 409,
+  join_not_approved: 409,
   already_decided: 409,
   already_voted: 409,
   shown_mismatch: 409,
@@ -36,6 +37,8 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   idempotency_in_progress: 409,
   link_used: 410,
   link_expired: 410,
+  join_token_used: 410,
+  join_token_expired: 410,
   request_expired: 410,
   approval_lapsed: 410,
   too_large: 413,
@@ -43,11 +46,16 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   weak_key: 422,
   private_key_sent: 422,
   person_unknown: 422,
+  parent_unknown: 422,
+  delegation_refused: 403,
+  binding_required: 422,
   trigger_unproven: 422,
   role_unknown: 422,
   reason_required: 422,
   ttl_too_long: 422,
   option_refused: 422,
+  statement_refused: 422,
+  statement_failed: 422,
   seal_key_invalid: 422,
   csr_invalid: 422,
   callback_refused: 422,
@@ -59,6 +67,15 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   unavailable: 503,
   internal_error: 500,
 };
+
+/** A 401 that says how else to come (RFC 9110 §11.6.1). */
+export class ChallengeRefusal extends Refusal {
+  readonly challenge: string;
+  constructor(detail: string, challenge: string) {
+    super('unauthenticated', detail);
+    this.challenge = challenge;
+  }
+}
 
 /** Seconds after which a 503 or 429 is worth trying again. */
 export const RETRY_AFTER_SECONDS: Partial<Record<RefusalCode, number>> = {
@@ -94,6 +111,8 @@ export function problemHeaders(refusal: Refusal): Record<string, string> {
   return {
     'content-type': 'application/problem+json',
     ...(seconds !== undefined && { 'retry-after': String(seconds) }),
-    ...(STATUS[refusal.code] === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(STATUS[refusal.code] === 401 && {
+      'www-authenticate': refusal instanceof ChallengeRefusal ? refusal.challenge : 'Bearer',
+    }),
   };
 }

@@ -5,6 +5,8 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ClientCertificate } from '../commands/foreign-certificates.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
@@ -24,8 +26,12 @@ export type Who = 'anyone' | 'agent' | 'person' | 'member' | 'service' | 'admin'
 export interface ApiDeps extends Deps {
   keys: Keyring;
   changes: Changes;
+  /** The keys of those whom policy lets in from elsewhere. */
+  trust: ForeignTrust;
   /** Where callers reach us; links are built from it. */
   publicUrl: string;
+  /** Whether proofs of possession need a nonce that we gave (RFC 9449 §8). */
+  dpopNonces: boolean;
   /** SHA-256 of the admin token, if one is configured. */
   adminTokenHash: Buffer | null;
   version: string;
@@ -76,6 +82,8 @@ export interface Route<B = unknown, Q = unknown> {
   /** A form that the handler reads itself; here for the documents. */
   form?: z.ZodType;
   query?: z.ZodType<Q>;
+  /** Whether a token that was handed on opens it: such a token is good for little else than starting a task. */
+  delegated?: boolean;
   /** Whose an Idempotency-Key is on a route for callers who have no name yet. */
   keyedBy?: (body: B) => string;
   answers: Record<number, AnswerShape>;
@@ -89,6 +97,8 @@ export interface Variables {
   requestId: string;
   traceId: string | null;
   principal: Principal | null;
+  /** The certificate that the caller's connection proved; set by whoever ends TLS. */
+  clientCertificate: ClientCertificate | null;
 }
 export type AppContext = Context<{ Variables: Variables }>;
 export type App = Hono<{ Variables: Variables }>;
@@ -153,6 +163,11 @@ function refuseOthers(route: Route, principal: Principal | null): void {
     throw new Refusal(
       'unauthenticated',
       'Send a bearer token, or sign in: this needs to know who asks.',
+    );
+  if (principal.kind === 'agent' && principal.delegation && !route.delegated)
+    throw new Refusal(
+      'forbidden',
+      'This token was handed on to start tasks: use a token that the agent signed in with for everything else.',
     );
   if (!route.allow.some((who) => isOneOf(principal, who)))
     throw new Refusal('forbidden', `This is for ${whoIsMeant(route.allow)}.`);

@@ -11,6 +11,7 @@ import {
 } from '../commands/svids.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { cacheSeconds } from '../domain/signing-key.ts';
 import { readPublicKey, sealTo, type PublicKey } from '../keys/public-key.ts';
 import { readSigningRequest } from '../keys/x509/csr.ts';
 import { invalid } from './body.ts';
@@ -30,8 +31,8 @@ const bundle = defineRoute({
   refusals: [],
   events: [],
   handle: async (_incoming, deps) =>
-    ok(await deps.authorities.bundle(deps.jwksSeconds), {
-      'cache-control': `public, max-age=${deps.jwksSeconds}`,
+    ok(await deps.authorities.bundle(cacheSeconds(deps.signingKeys.aheadSeconds)), {
+      'cache-control': `public, max-age=${cacheSeconds(deps.signingKeys.aheadSeconds)}`,
     }),
 });
 
@@ -174,7 +175,7 @@ const bundles = defineRoute({
   events: [],
   handle: async (_incoming, deps) => {
     const { trustDomain } = deps.installation;
-    const own = await deps.authorities.bundle(deps.jwksSeconds);
+    const own = await deps.authorities.bundle(cacheSeconds(deps.signingKeys.aheadSeconds));
     return ok(
       { trust_domain: trustDomain, bundles: { [trustDomain]: own } },
       { 'cache-control': 'no-store' },

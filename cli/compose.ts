@@ -8,6 +8,7 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
@@ -16,8 +17,10 @@ import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { staticIssuer } from '../activities/issuers/static.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
+import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
@@ -40,6 +43,7 @@ export interface Service {
   keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
+  trust: ForeignTrust;
   log: Log;
   close(): Promise<void>;
 }
@@ -93,22 +97,15 @@ export async function openService(
       static: staticIssuer(unit),
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
+    runner: postgresRunner(config.secret),
   };
   const close = async (): Promise<void> => {
     await postgres.close();
     await signing.close();
     await db.close();
   };
-  return {
-    config,
-    db,
-    keys,
-    keyDriver: signing.driver,
-    deps,
-    egress,
-    log,
-    close,
-  };
+  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 
 export function requireDatabase(config: Config): string {
@@ -160,12 +157,16 @@ export const callbackCheck =
 
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
-  const { port, host } = config;
+  const { host } = config;
+  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
-    names.flatMap((name) => [`${name}:${port}`, ...(port === 80 ? [name] : [])]),
+    names.flatMap((name) =>
+      ports.flatMap((port) => [`${name}:${port}`, ...(port === 80 || port === 443 ? [name] : [])]),
+    ),
   );
   const url = new URL(config.publicUrl);
+  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

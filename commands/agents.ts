@@ -1,8 +1,16 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
-import { and, eq, inArray, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow } from '../db/rows.ts';
-import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
+import {
+  agent,
+  agentKey,
+  credential,
+  joinToken,
+  person,
+  task,
+  type AGENT_KINDS,
+} from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
@@ -24,16 +32,22 @@ import {
   recordEvaluation,
   type Asked,
 } from './requests.ts';
-import { endTask, revokeWhere } from './tasks.ts';
+import { endDelegatedBy, endTasksWhere, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
+import { waysInOf } from './ways-in.ts';
 
 export interface Registration {
   name: string;
   kind: (typeof AGENT_KINDS)[number];
-  owner: string;
+  /** Left out for a sub-agent that belongs to whoever owns its parent. */
+  owner?: string | undefined;
+  /** The agent that it is a sub-agent of. */
+  parent?: string | undefined;
   team: string;
   purpose: string;
   keys: PublicKey[];
+  /** Until when whoever has its join token may bring a key; null without such a token. */
+  joinUntil: string | null;
 }
 
 /** How long an admission is good before somebody should look again. */
@@ -51,11 +65,13 @@ export async function registerAgent(
   await refuseTakenName(unit, registration.name);
   await refuseTakenKeys(unit, registration.keys);
   const registrar = partyOf(unit.call.principal);
+  const parent = await knownParent(unit, registration.parent);
   const row: AgentRow = {
     id: newId('agent'),
     name: registration.name,
     kind: registration.kind,
-    owner: await knownOwner(unit, registration.owner),
+    owner: await knownOwner(unit, registration.owner ?? parent?.owner ?? ''),
+    parent: parent?.id ?? null,
     team: registration.team,
     purpose: registration.purpose,
     state: 'requested',
@@ -77,6 +93,7 @@ export async function registerAgent(
     detail: {
       kind: row.kind,
       owner: row.owner,
+      parent: row.parent,
       registered_by: { type: registrar.type, id: registrar.id },
       key_thumbprints: registration.keys.map((key) => key.thumbprint),
     },
@@ -92,6 +109,8 @@ async function askAdmission(
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
   const registrar = partyOf(unit.call.principal);
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const waysIn = waysInOf(bundle, row.name);
   const action: Action = {
     subject: registrar,
     actor_chain: [registrar],
@@ -102,14 +121,16 @@ async function askAdmission(
       name: row.name,
       kind: row.kind,
       owner: row.owner,
+      ...(row.parent !== null && { parent: row.parent }),
       team: row.team,
       keys: registration.keys.map((key) => key.thumbprint),
+      ...(registration.joinUntil !== null && { join_token_until: registration.joinUntil }),
+      ...(waysIn.length > 0 && { ways_in: waysIn }),
     },
     data_class: null,
     destination: null,
     context: { purpose: row.purpose },
   };
-  const bundle = await activeBundle(unit, deps.policies, 'share');
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);
   const asked: Asked = {
@@ -164,6 +185,18 @@ async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
   if (!row)
     throw new Refusal('person_unknown', 'owner names nobody active here: invite them first.');
   return row.id;
+}
+
+/** A sub-agent belongs to an agent that is there: one that was let in and not retired. */
+async function knownParent(unit: Unit, id: string | undefined): Promise<AgentRow | null> {
+  if (id === undefined) return null;
+  const row = await findAgent(unit.sql, id);
+  if (row?.state !== 'active' || row.retiring)
+    throw new Refusal(
+      'parent_unknown',
+      'The parent is no active agent here: admit that one first.',
+    );
+  return row;
 }
 
 /** Lets in the agent that an approved request is about. */
@@ -243,6 +276,12 @@ export async function suspendAgent(
   await moveAgent(unit, row, 'suspended');
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
   await revokeCertificatesOf(unit, row.id, 'agent_suspended');
+  await endDelegatedBy(unit, row.id, reason);
+  // What was not used by now is not used any more: resuming brings back nothing.
+  await unit.sql
+    .update(joinToken)
+    .set({ withdrawnAt: unit.at })
+    .where(and(eq(joinToken.agent, row.id), isNull(joinToken.usedAt)));
   unit.emit('agent.suspended', {
     subject: row.id,
     agent: row.id,
@@ -264,8 +303,9 @@ export async function resumeAgent(
     throw new Refusal('wrong_state', `This agent is ${row.retiring ? 'retiring' : row.state}.`, {
       state: row.state,
     });
-  // Resuming admits anew: tokens from before the suspension stay dead.
-  const admittedAt = await unit.readClock();
+  // Resuming admits anew: tokens from before the suspension stay dead. They say in whole seconds when they were
+  // made, so the admission is of the next one.
+  const admittedAt = nextSecond(await unit.readClock());
   await moveAgent(unit, row, 'active', { admittedAt });
   unit.emit('agent.resumed', {
     subject: row.id,
@@ -275,6 +315,9 @@ export async function resumeAgent(
   });
   return { ...row, state: 'active', admittedAt };
 }
+
+const nextSecond = (at: string): string =>
+  new Date((Math.floor(Date.parse(at) / 1000) + 1) * 1000).toISOString();
 
 /** Suspends an agent and ends every task it has; one that still waits for its admission is rejected. */
 export async function killAgent(unit: Unit, id: string, reason: string | null): Promise<AgentRow> {
@@ -293,12 +336,7 @@ export async function killAgent(unit: Unit, id: string, reason: string | null): 
 }
 
 async function endTasksOf(unit: Unit, id: Id<'agent'>, reason: string | null): Promise<void> {
-  const running = await unit.sql
-    .select({ id: task.id })
-    .from(task)
-    .where(and(eq(task.agent, id), eq(task.state, 'running')))
-    .orderBy(task.id);
-  for (const each of running) await endTask(unit, each.id, 'killed', reason);
+  await endTasksWhere(unit, eq(task.agent, id), 'killed', reason);
 }
 
 /** Begins retirement: the agent is retired once nothing of it is alive any more. */
@@ -354,5 +392,11 @@ export async function findAgent(query: Query | Transaction, id: string): Promise
     .select()
     .from(agent)
     .where(eq(agent.id, asAgentId(id)));
+  return row ?? null;
+}
+
+/** The agent of this name: one has it for ever. */
+export async function findAgentNamed(query: Query, name: string): Promise<AgentRow | null> {
+  const [row] = await query.select().from(agent).where(eq(agent.name, name));
   return row ?? null;
 }

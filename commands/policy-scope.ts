@@ -8,12 +8,13 @@ import {
   type PolicyJson,
   type ResourceConstraint,
 } from '@cedar-policy/cedar-wasm/nodejs';
+import type { FrozenRoute } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 
 /** What somebody can ask for: a role, or something that is done to an agent or to the policy. */
 export type Matter =
-  | { action: 'credential:request'; resource: 'Role'; role: string }
+  | { action: 'credential:request' | 'statement:run'; resource: 'Role'; role: string }
   | { action: 'agent:admit' | 'agent:add_key'; resource: 'Agent' }
   | { action: 'policy:activate'; resource: 'Policy' };
 
@@ -26,18 +27,18 @@ export interface ScopedRule extends Rule {
   hasActionGroups: boolean;
 }
 
-const requestFor = (role: string): Matter => ({
-  action: 'credential:request',
-  resource: 'Role',
-  role,
-});
+/** What a role can be had for: to hold it, or to have one statement run with it. */
+const usesOf = (role: string): Matter[] => [
+  { action: 'credential:request', resource: 'Role', role },
+  { action: 'statement:run', resource: 'Role', role },
+];
 
 /** All that can be asked for under a policy. */
 export const mattersOf = (bundle: PolicyBundle): Matter[] => [
   { action: 'agent:admit', resource: 'Agent' },
   { action: 'agent:add_key', resource: 'Agent' },
   { action: 'policy:activate', resource: 'Policy' },
-  ...[...bundle.roles.keys()].map(requestFor),
+  ...[...bundle.roles.keys()].flatMap(usesOf),
 ];
 
 /** The rules of a policy with their scopes. */
@@ -73,15 +74,33 @@ function actionGroups({ schema }: PolicyBundle): string[] {
 }
 
 /**
- * The controls of every rule that could match a request for this role. Only a scope that rules the role out
+ * The controls of every rule that could match a request for this role, to hold it or to use it once. Only a scope that rules the role out
  * does: conditions can say anything, so they narrow nothing.
  */
 export function controlsOver(bundle: PolicyBundle, role: string): string[] {
-  const matter = requestFor(role);
+  const matters = usesOf(role);
   const controls = scopedRules(bundle).flatMap((rule) =>
-    rule.control !== null && rule.mode === 'hold' && couldMatch(rule, matter) ? [rule.control] : [],
+    rule.control !== null &&
+    rule.mode === 'hold' &&
+    matters.some((matter) => couldMatch(rule, matter))
+      ? [rule.control]
+      : [],
   );
   return [...new Set(controls)];
+}
+
+/** The gates of every rule that could match this being done to an agent of which nothing is known. */
+export function gatesOver(
+  bundle: PolicyBundle,
+  action: 'agent:add_key',
+): { routes: FrozenRoute[]; controls: string[] } {
+  const gates = scopedRules(bundle).filter(
+    (rule) => rule.mode === 'hold' && couldMatch(rule, { action, resource: 'Agent' }),
+  );
+  return {
+    routes: gates.flatMap(({ route }) => bundle.routes.get(route ?? '') ?? []),
+    controls: gates.flatMap(({ control }) => control ?? []),
+  };
 }
 
 /** Whether a rule might apply to some request: its scope does not rule it out. */

@@ -2,12 +2,8 @@
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import {
-  placeOf,
-  type PolicyBundle,
-  type PolicyProblem,
-  type PolicyTest,
-} from './policy-bundle.ts';
+import type { PolicyBundle, PolicyTest } from './policy-bundle.ts';
+import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 
 /** Problems, one for each case that does not come out as it says. */
 export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
@@ -29,6 +25,7 @@ export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
       action: 'credential:request',
       resource: role,
       agent: {},
+      effect: 'read',
       expect: 'permit',
       routes: [],
     }),
@@ -82,6 +79,10 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       data_class: role?.data_class ?? 'none',
     },
   );
-  const context = { purpose: 'test', ttl_seconds: 60, triggered_by_proof: 'none' };
+  const common = { purpose: 'test', triggered_by_proof: 'none' };
+  const context =
+    test.action === 'statement:run'
+      ? { ...common, effect: test.effect }
+      : { ...common, ttl_seconds: 60 };
   return { principal: agent, action: test.action, resource, context, entities };
 }

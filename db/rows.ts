@@ -2,11 +2,13 @@
 import type * as schema from './schema/index.ts';
 
 export type AgentRow = typeof schema.agent.$inferSelect;
+export type JoinTokenRow = typeof schema.joinToken.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;
 export type SigningKeyRow = typeof schema.signingKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;
 export type CertificateRow = typeof schema.certificate.$inferSelect;
 export type CredentialRow = typeof schema.credential.$inferSelect;
+export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;

@@ -10,10 +10,12 @@ const PREFIXES = {
   event: 'evt',
   person: 'psn',
   key: 'key',
+  joinToken: 'jnt',
   permit: 'prm',
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',
+  run: 'run',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -3,7 +3,13 @@
 import type { Action } from '../domain/action.ts';
 import type { Channel } from '../domain/approval.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
-import type { AgentState, CredentialState, RequestState, TaskState } from '../domain/lifecycle.ts';
+import type {
+  AgentState,
+  CredentialState,
+  RequestState,
+  RunState,
+  TaskState,
+} from '../domain/lifecycle.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -60,6 +66,8 @@ export interface Agent {
   name: string;
   kind: AgentKind;
   owner: string;
+  /** The agent it is a sub-agent of. */
+  parent: string | null;
   team: string;
   purpose: string;
   state: AgentState;
@@ -76,10 +84,41 @@ export interface Agent {
   review_due_at: string | null;
 }
 
+/** A right to bring one key to an agent, once. */
+export interface JoinToken {
+  id: string;
+  /** Whoever has it can become the agent. */
+  token: string;
+  expires_at: string;
+}
+
+/** An agent as it is told to whoever registered it. */
+export interface NewAgent extends Agent {
+  /** With `join`: good once the agent is admitted. */
+  join_token?: JoinToken | undefined;
+}
+
+/** A join token that was just made. */
+export interface MadeJoinToken {
+  join_token: JoinToken;
+}
+
+/** The agent that a key now signs in as. */
+export interface Joined {
+  agent: { id: string; name: string; spiffe_id: string | null };
+  key: RegisteredKey;
+}
+
 /** One piece of work by one agent. */
 export interface Task {
   id: string;
   agent: string;
+  /** The task it was delegated from. */
+  parent: string | null;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: string[];
+  /** The roles that were delegated; null is no limit. */
+  roles: string[] | null;
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
@@ -90,6 +129,17 @@ export interface Task {
   ended_at: string | null;
   /** Credentials not yet seen gone. */
   alive: number;
+}
+
+/** Part of a task, handed on to one other agent. */
+export interface Delegation {
+  task: string;
+  agent: string;
+  roles: string[] | null;
+  /** For that agent to exchange, once (RFC 8693). */
+  subject_token: string;
+  subject_token_type: string;
+  expires_at: string;
 }
 
 /** A lease on a role, without its secret. */
@@ -206,6 +256,27 @@ export interface SecretCustody {
   task: string;
   given_at: string;
   ended_at: string | null;
+}
+
+/** One statement that was run for an agent. */
+export interface Run {
+  id: string;
+  task: string;
+  role: string;
+  /** What its text says it does. */
+  effect: 'read' | 'write' | 'define' | 'access' | 'opaque';
+  state: RunState;
+  outcome: 'committed' | 'read' | null;
+  /** Why it failed: an SQLSTATE, or a word of ours. */
+  code: string | null;
+  rows: number | null;
+  result_digest: string | null;
+  /** Of exactly what ran. */
+  digest: string;
+  request: string | null;
+  credential: string;
+  created_at: string;
+  finished_at: string | null;
 }
 
 /** What the policy engine said about an action. */

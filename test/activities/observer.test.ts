@@ -252,6 +252,7 @@ describe('what a lease’s unreadable statement wrote beyond the lease', () => {
       id: `crd_${LEASE}`,
       task: `task_${LEASE}`,
       agent: `agt_${LEASE}`,
+      chain: '{}',
       role: 'orders-readonly',
       issuer: 'postgres',
       target: 'sample',

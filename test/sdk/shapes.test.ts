@@ -5,12 +5,17 @@ import type {
   AccessRequest,
   Agent,
   Credential,
+  Delegation,
   InvitedPerson,
+  Joined,
+  MadeJoinToken,
+  NewAgent,
   Page,
   Person,
   RecordedEvent,
   RegisteredKey,
   SigningKey,
+  Run,
   Task,
 } from '../../sdk/index.ts';
 
@@ -25,11 +30,16 @@ describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
+    expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();
+    expectTypeOf<Answer<'madeJoinToken'>>().toEqualTypeOf<MadeJoinToken>();
+    expectTypeOf<Answer<'joined'>>().toEqualTypeOf<Joined>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
     expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();
