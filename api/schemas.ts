@@ -423,31 +423,6 @@ export const periodQuery = z.strictObject({
   to: z.iso.datetime({ offset: true }).optional(),
 });
 
-/** Long enough for a private key with its chain; longer things belong elsewhere. */
-const SECRET_CHARACTERS_MAX = 16_384;
-
-export const staticSecretBody = z.strictObject({
-  value: z.string().min(1).max(SECRET_CHARACTERS_MAX),
-});
-export const staticSecret = z
-  .object({
-    name: z.string(),
-    version: z.int(),
-    put_by: z.string(),
-    put_at: instant,
-    tainted_at: instant.nullable(),
-  })
-  .meta({ id: 'StaticSecret' });
-export const secretCustody = z
-  .object({
-    credential: z.string(),
-    version: z.int(),
-    agent: z.string(),
-    task: z.string(),
-    given_at: instant,
-    ended_at: instant.nullable(),
-  })
-  .meta({ id: 'SecretCustody' });
 export const signingKey = z
   .object({
     kid: z.string(),

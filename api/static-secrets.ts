@@ -17,6 +17,32 @@ import { pageOf, readCursor } from './cursor.ts';
 import { defineRoute, noContent, ok } from './route.ts';
 import * as shape from './schemas.ts';
 
+const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+
+/** Long enough for a private key with its chain; longer things belong elsewhere. */
+const SECRET_CHARACTERS_MAX = 16_384;
+
+const secretBody = z.strictObject({ value: z.string().min(1).max(SECRET_CHARACTERS_MAX) });
+const secretShape = z
+  .object({
+    name: z.string(),
+    version: z.int(),
+    put_by: z.string(),
+    put_at: instant,
+    tainted_at: instant.nullable(),
+  })
+  .meta({ id: 'StaticSecret' });
+const loanShape = z
+  .object({
+    credential: z.string(),
+    version: z.int(),
+    agent: z.string(),
+    task: z.string(),
+    given_at: instant,
+    ended_at: instant.nullable(),
+  })
+  .meta({ id: 'SecretCustody' });
+
 const presentSecret = (row: StaticSecretRow): JsonObject => ({
   name: row.name,
   version: row.version,
@@ -51,8 +77,8 @@ const put = defineRoute({
     'new version, and the one before it is forgotten. Only leases on roles of the issuer `static` give it out, ' +
     "sealed to their holders' keys.",
   allow: ['admin'],
-  body: shape.staticSecretBody,
-  answers: { 200: { description: 'What is known of it', schema: shape.staticSecret } },
+  body: secretBody,
+  answers: { 200: { description: 'What is known of it', schema: secretShape } },
   refusals: [],
   events: ['secret.put', 'secret.rotated'],
   // Not under an idempotency key: those keep a digest of the body, from which a short secret could be guessed.
@@ -87,7 +113,7 @@ const list = defineRoute({
   summary: 'List stored secrets: their versions, never their values',
   allow: ['auditor'],
   query: z.strictObject(shape.listQuery),
-  answers: { 200: { description: 'A page of them', schema: shape.listOf(shape.staticSecret) } },
+  answers: { 200: { description: 'A page of them', schema: shape.listOf(secretShape) } },
   refusals: [],
   events: [],
   handle: async ({ query }, deps) => {
@@ -105,7 +131,7 @@ const custody = defineRoute({
   summary: 'The chain of custody: who was given which version when, the latest first',
   allow: ['auditor'],
   query: z.strictObject(shape.listQuery),
-  answers: { 200: { description: 'A page of loans', schema: shape.listOf(shape.secretCustody) } },
+  answers: { 200: { description: 'A page of loans', schema: shape.listOf(loanShape) } },
   refusals: [],
   events: [],
   handle: async ({ params, query }, deps) => {
