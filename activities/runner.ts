@@ -10,7 +10,7 @@ import {
   type StatementToRun,
 } from '../commands/runner.ts';
 import type { JsonObject } from '../domain/json.ts';
-import type { Secrets } from './issuers/postgres.ts';
+import type { Secrets } from './issuers/login.ts';
 
 /** Of a result, this much is kept. */
 const RESULT_BYTES_MAX = 1024 * 1024;

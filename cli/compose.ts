@@ -13,8 +13,10 @@ import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
+import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { redisIssuer } from '../activities/issuers/redis.ts';
 import { staticIssuer } from '../activities/issuers/static.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
 import { postgresRunner } from '../activities/runner.ts';
@@ -72,9 +74,11 @@ export async function openService(
   const facts = await readInstallation(db);
   const signing = await openSigning(config, keys.vault, db, name, log);
   const tokens = openTokenKeys(signing.ring);
-  const postgres = postgresIssuer(config.secret, deploymentMark(facts));
   const egress = openEgress(egressPolicy(config));
   const world = { egress, secrets: config.secret, now: Date.now };
+  const mark = deploymentMark(facts);
+  const postgres = postgresIssuer(config.secret, mark);
+  const mysql = mysqlIssuer(config.secret, mark);
   const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
   const authorities = openAuthorities({
     unit,
@@ -93,14 +97,16 @@ export async function openService(
       jwt: jwtIssuer(tokens, facts.issuer),
       kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
       oauth: oauthIssuer(world, tokens),
-      postgres,
       static: staticIssuer(unit),
+      mysql,
+      postgres,
+      redis: redisIssuer(config.secret, mark),
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
     runner: postgresRunner(config.secret),
   };
   const close = async (): Promise<void> => {
-    await postgres.close();
+    await Promise.all([mysql.close(), postgres.close()]);
     await signing.close();
     await db.close();
   };

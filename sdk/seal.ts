@@ -21,8 +21,10 @@ const SECRET_MEMBER: Record<Material['kind'], string> = {
   github: 'token',
   jwt: 'token',
   kubernetes: 'token',
+  mysql: 'url',
   oauth: 'access_token',
   postgres: 'url',
+  redis: 'url',
   static: 'value',
 };
 /** Opens whatever was sealed to a key. */

@@ -122,6 +122,8 @@ export interface Task {
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
+  /** The signed event that set it off. */
+  trigger: { source: string; type: string; id: string } | null;
   state: TaskState;
   policy_version: string;
   deadline_at: string;
@@ -157,6 +159,10 @@ export interface Credential {
   attempts: number;
   next_try_at: string | null;
   ended_at: string | null;
+  /** When it was reported to have leaked. */
+  leaked_at: string | null;
+  /** From then until it was seen gone. */
+  seconds_to_dead: number | null;
 }
 
 /** A login to a PostgreSQL database. */
@@ -168,6 +174,32 @@ export interface PostgresMaterial {
   username: string;
   password: string;
   /** All of the above as one connection string. */
+  url: string;
+}
+
+/** A login to a MySQL or MariaDB. */
+export interface MysqlMaterial {
+  kind: 'mysql';
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+  password: string;
+  /** Whether the server lets the login in over TLS only. */
+  tls: boolean;
+  /** All of the above but `tls` as one connection string. */
+  url: string;
+}
+
+/** A login to a Redis. */
+export interface RedisMaterial {
+  kind: 'redis';
+  host: string;
+  port: number;
+  username: string;
+  password: string;
+  tls: boolean;
+  /** All of the above as one connection string: `rediss:` where it takes TLS. */
   url: string;
 }
 
@@ -231,6 +263,8 @@ export interface StaticMaterial {
 /** The secret itself, opened. */
 export type Material =
   | PostgresMaterial
+  | MysqlMaterial
+  | RedisMaterial
   | JwtMaterial
   | AwsMaterial
   | GithubMaterial

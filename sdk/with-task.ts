@@ -11,7 +11,9 @@ import type {
   Delegation,
   JwtMaterial,
   Material,
+  MysqlMaterial,
   PostgresMaterial,
+  RedisMaterial,
   Task,
 } from './types.ts';
 
@@ -49,8 +51,12 @@ export interface RunningTask {
   delegateTo(agent: string, order?: Omit<DelegationOrder, 'agent'>): Promise<Delegation>;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
-  /** The same, for a role that is a database login. */
+  /** The same, for a role that is a login to a PostgreSQL. */
   postgres(role: string, wish?: CredentialWish): Promise<PostgresMaterial>;
+  /** The same, for a role that is a login to a MySQL or MariaDB. */
+  mysql(role: string, wish?: CredentialWish): Promise<MysqlMaterial>;
+  /** The same, for a role that is a login to a Redis. */
+  redis(role: string, wish?: CredentialWish): Promise<RedisMaterial>;
   /** The same, for a role that is a signed token. */
   jwt(role: string, wish?: CredentialWish): Promise<JwtMaterial>;
   /** Has one statement run with a role, after waiting for people if it has to; nobody holds a login for it. */
@@ -120,6 +126,8 @@ function runningTask(
       client.tasks.delegate(task.id, { ...order, agent }, { signal: options.signal }),
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
+    mysql: async (role, wish) => ofKind(await credential(role, wish), 'mysql', role),
+    redis: async (role, wish) => ofKind(await credential(role, wish), 'redis', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
     run: (role, statement, wish = {}) =>
       runUnder(client, task.id, options, { role, statement, sealKey, ...wish }),

@@ -1,6 +1,6 @@
 // What the issuers that call the APIs of others are given.
 import type { Egress } from '../egress.ts';
-import type { Secrets } from './postgres.ts';
+import type { Secrets } from './login.ts';
 
 export interface World {
   egress: Egress;

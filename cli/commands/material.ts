@@ -5,6 +5,8 @@ import type { Material } from '../../sdk/index.ts';
 export function lineOf(material: Material): string {
   switch (material.kind) {
     case 'postgres':
+    case 'mysql':
+    case 'redis':
       return material.url;
     case 'jwt':
     case 'github':
@@ -31,6 +33,17 @@ export function variablesOf(material: Material): Record<string, string> {
         PGPASSWORD: material.password,
         DATABASE_URL: material.url,
       };
+    case 'mysql':
+      return {
+        MYSQL_HOST: material.host,
+        MYSQL_TCP_PORT: String(material.port),
+        MYSQL_DATABASE: material.database,
+        MYSQL_USER: material.username,
+        MYSQL_PWD: material.password,
+        DATABASE_URL: material.url,
+      };
+    case 'redis':
+      return { REDISCLI_AUTH: material.password, REDIS_URL: material.url };
     case 'aws':
       return {
         AWS_ACCESS_KEY_ID: material.access_key_id,

@@ -5,19 +5,23 @@ import { githubAccess, githubRole, githubTarget } from './github.ts';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
 import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes.ts';
+import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
 import { oauthAccess, oauthRole, oauthTarget } from './oauth.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+import { redisAccess, redisRole, redisTarget } from './redis.ts';
 import { OWN_SECRETS, staticAccess, staticRole } from './static.ts';
 import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
   postgresRole,
-  jwtRole,
   awsRole,
   githubRole,
   kubernetesRole,
   oauthRole,
   staticRole,
+  mysqlRole,
+  redisRole,
+  jwtRole,
   x509Role,
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
@@ -26,6 +30,8 @@ export const targetSchema = z.discriminatedUnion('issuer', [
   githubTarget,
   kubernetesTarget,
   oauthTarget,
+  mysqlTarget,
+  redisTarget,
 ]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
@@ -38,8 +44,10 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
   jwt: jwtAccess,
   kubernetes: kubernetesAccess,
   oauth: oauthAccess,
-  postgres: postgresAccess,
   static: staticAccess,
+  mysql: mysqlAccess,
+  postgres: postgresAccess,
+  redis: redisAccess,
   x509: x509Access,
 };
 
