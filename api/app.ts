@@ -44,6 +44,7 @@ import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
+import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
 import { triggerSourceRoutes } from './trigger-sources.ts';
 
@@ -90,6 +91,7 @@ export const ROUTES: readonly Route[] = [
   ...leakRoutes,
   ...leakScannerRoutes,
   ...administrationRoutes,
+  ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,

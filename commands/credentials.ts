@@ -9,7 +9,7 @@ import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
-import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import { accessOf, targetOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { issueLease } from './issue.ts';
@@ -129,6 +129,7 @@ async function planCredential(
     confirmation: wanted.confirmation,
     role: ask.role,
     definition,
+    targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',
     options: wanted.options,
     control: null,

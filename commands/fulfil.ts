@@ -7,6 +7,7 @@ import type { Digest } from '../domain/digest.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { targetOf } from './access/kinds.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
 import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
@@ -180,6 +181,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     confirmation: readConfirmation(row.action.parameters['confirmation']),
     role: row.action.resource.id,
     definition,
+    targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',
     options: asOptions(options),
     control: row.controls[0] ?? null,

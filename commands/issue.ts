@@ -9,7 +9,7 @@ import { sealTo, type PublicKey } from '../keys/public-key.ts';
 import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
-import type { Issued, LeaseToIssue } from './issuer.ts';
+import { TargetError, type Issued, type LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease, latest } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
@@ -36,7 +36,7 @@ export async function issueLease(
   try {
     made = await makeCredential(deps, lease, order.sealTo);
   } catch (error) {
-    await giveUp(deps, call, order);
+    await giveUp(deps, call, order, error instanceof TargetError && error.nothingMade);
     return whyNotMade(lease, error);
   }
   deps.crashPoint('issue:made');
@@ -68,9 +68,14 @@ export function whyNotMade(lease: CredentialRow, error: unknown): Refusal {
   );
 }
 
-async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> {
+async function giveUp(
+  deps: Deps,
+  call: Call,
+  order: IssueOrder,
+  isNothingMade: boolean,
+): Promise<void> {
   await transact(deps, call, async (unit) => {
-    await abandonLease(unit, order.lease);
+    await abandonLease(unit, order.lease, isNothingMade);
     await releaseKey(unit, order.once);
   });
 }
@@ -135,6 +140,7 @@ export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<Le
     purpose: owner.purpose,
     role: lease.role,
     definition,
+    control: lease.control,
     options: lease.options,
     target: { name: lease.target, definition: bundle.targets.get(lease.target) ?? null },
     expiresAt: lease.expiresAt,

@@ -20,6 +20,8 @@ export interface LeaseToIssue {
   purpose: string;
   role: string;
   definition: RoleDefinition;
+  /** The control whose people agreed to it, if any had to. */
+  control?: string | null;
   /** What was asked for within the role, as its kind of access read it. */
   options: JsonObject;
   target: TargetRef;
@@ -83,8 +85,11 @@ export interface Issuer {
 /** The target could not be reached or refused; trying again later may work. */
 export class TargetError extends Error {
   readonly code: string;
-  constructor(code: string, options?: ErrorOptions) {
+  /** The other side said no: whatever it might have made, it did not. */
+  readonly nothingMade: boolean;
+  constructor(code: string, options?: ErrorOptions & { nothingMade?: boolean }) {
     super(code, options);
     this.code = code;
+    this.nothingMade = options?.nothingMade ?? false;
   }
 }

@@ -7,7 +7,7 @@ import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import { accessOf, type RoleDefinition, type TargetDefinition } from './access/kinds.ts';
 import type { Made } from './issue.ts';
 import { partyOf } from './principal.ts';
 import { aboutCredential, partiesOf, revokeWhere, targetWorkflow } from './tasks.ts';
@@ -31,6 +31,8 @@ export interface LeaseInput {
   confirmation: Confirmation | null;
   role: string;
   definition: RoleDefinition;
+  /** Where it leads, as the policy has it now; null where that is our own, or makes no difference. */
+  targetDefinition?: TargetDefinition | null;
   holder: CredentialRow['holder'];
   options: JsonObject;
   control: string | null;
@@ -48,6 +50,7 @@ export const later = (at: string, seconds: number): string =>
 /** Writes a lease that is about to be issued. The caller holds its task in place. */
 export async function intendLease(unit: Unit, input: LeaseInput): Promise<CredentialRow> {
   const access = accessOf(input.definition);
+  const leadsTo = input.targetDefinition ?? null;
   const issueBy = later(unit.at, ISSUE_SECONDS);
   const row: CredentialRow = {
     id: newId('credential'),
@@ -59,7 +62,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     issuer: input.definition.issuer,
     target: access.target(input.definition),
     options: input.options,
-    revocable: access.revocable(input.definition),
+    revocable: access.revocable(input.definition, leadsTo),
     control: input.control,
     holder: input.holder,
     state: 'pending',
@@ -72,7 +75,10 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     expiresAt: input.expiresAt,
     heldUntil: null,
     // Should this process die while it is made, that is how long it could be out there.
-    diesAt: latest(input.expiresAt, later(issueBy, access.longestSeconds(input.definition))),
+    diesAt: latest(
+      input.expiresAt,
+      later(issueBy, access.longestSeconds(input.definition, leadsTo)),
+    ),
     handles: null,
     lastUsedAt: null,
     sealed: null,
@@ -225,8 +231,26 @@ export async function activateLease(
   return row;
 }
 
-/** Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. */
-export async function abandonLease(unit: Unit, lease: CredentialRow): Promise<void> {
+/**
+ * Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. Where the target
+ * said no to the only attempt there was, nothing is left that could live on for as long as the target would let it.
+ */
+export async function abandonLease(
+  unit: Unit,
+  lease: CredentialRow,
+  isNothingMade = false,
+): Promise<void> {
+  if (isNothingMade && lease.issueAttempt === 1)
+    await unit.sql
+      .update(credential)
+      .set({ diesAt: unit.at })
+      .where(
+        and(
+          eq(credential.id, lease.id),
+          eq(credential.state, 'pending'),
+          eq(credential.issueAttempt, 1),
+        ),
+      );
   await revokeWhere(
     unit,
     and(

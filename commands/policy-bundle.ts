@@ -20,6 +20,7 @@ import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
+  accessOf,
   OWN_TARGETS,
   roleSchema,
   targetOf,
@@ -304,7 +305,10 @@ function targetProblems(
 ): PolicyProblem[] {
   const target = targetOf(definition);
   const issuer = OWN_TARGETS.get(target) ?? targets.get(target)?.issuer;
-  if (issuer === definition.issuer) return [];
+  const found = targets.get(target);
+  const mistake = found && accessOf(definition).mistake?.(definition, found);
+  if (issuer === definition.issuer)
+    return mistake ? [{ ...place, message: `roles.${role}: ${mistake}` }] : [];
   const says =
     issuer === undefined
       ? `there is no target "${target}"; there are: ${listed(targets)}`

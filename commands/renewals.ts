@@ -122,7 +122,7 @@ async function planRenewal(
   await hold(unit, once, row.id);
   return {
     kind: 'renew',
-    lease: await intendRenewal(unit, row, definition, until),
+    lease: await intendRenewal(unit, row, longestSeconds(bundle, definition), until),
     until,
     isFresh,
   };
@@ -251,10 +251,16 @@ const changed = (): Refusal =>
     'The policy changed since this was given, so it is not renewed: ask for a new credential.',
   );
 
+const longestSeconds = (bundle: PolicyBundle, definition: RoleDefinition): number =>
+  accessOf(definition).longestSeconds(
+    definition,
+    bundle.targets.get(accessOf(definition).target(definition)) ?? null,
+  );
+
 async function intendRenewal(
   unit: Unit,
   before: CredentialRow,
-  definition: RoleDefinition,
+  longest: number,
   until: string,
 ): Promise<CredentialRow> {
   // What was said once is never taken back.
@@ -263,11 +269,7 @@ async function intendRenewal(
   const change = {
     expiresAt,
     renewBy,
-    diesAt: latest(
-      before.diesAt,
-      expiresAt,
-      secondsAfter(renewBy, accessOf(definition).longestSeconds(definition)),
-    ),
+    diesAt: latest(before.diesAt, expiresAt, secondsAfter(renewBy, longest)),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
   await keepStatusPlace(unit, before.id, expiresAt);

@@ -230,6 +230,12 @@ export const EVENTS = {
   'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
   'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
+  'secret.put': { public: ['secret', 'version', 'by'], private: [] },
+  'secret.rotated': { public: ['secret', 'version', 'replaces', 'by'], private: [] },
+  'secret.removed': { public: ['secret', 'version', 'by'], private: [] },
+  'secret.given': { public: ['secret', 'version', 'credential'], private: [] },
+  'secret.tainted': { public: ['secret', 'version', 'credential'], private: [] },
+  'secret.rotation_due': { public: ['secret', 'version', 'because', 'due_at'], private: [] },
   'report.read': { public: ['report', 'by'], private: [] },
 } as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;
 

@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, signingKeyCalls, slackCalls } from './administration.ts';
+import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -49,6 +49,7 @@ export interface Client {
   reports: ReturnType<typeof reportCalls>;
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
+  secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
@@ -85,6 +86,7 @@ export function openClient(options: ClientOptions): Client {
     reports: reportCalls(transport),
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
+    secrets: secretCalls(transport),
     slack: slackCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),

@@ -267,8 +267,88 @@ export interface JwtMaterial {
   token: string;
 }
 
+/** A session of an AWS role. */
+export interface AwsMaterial {
+  kind: 'aws';
+  access_key_id: string;
+  secret_access_key: string;
+  session_token: string;
+  region: string;
+  role_arn: string;
+  /** When AWS ends the session by itself: no sooner than a quarter of an hour after it was made. */
+  session_expires_at: string;
+}
+
+/** An installation token of a GitHub App. */
+export interface GithubMaterial {
+  kind: 'github';
+  /** Opaque, and of no particular length. */
+  token: string;
+  api: string;
+  repositories: string[];
+  permissions: Record<string, string>;
+  token_expires_at: string;
+}
+
+/** A token of a Kubernetes service account. */
+export interface KubernetesMaterial {
+  kind: 'kubernetes';
+  token: string;
+  api: string;
+  namespace: string;
+  service_account: string;
+  token_expires_at: string;
+}
+
+/** An access token of somebody else's authorization server. */
+export interface OauthMaterial {
+  kind: 'oauth';
+  access_token: string;
+  token_type: 'Bearer';
+  scopes: string[];
+  resources: string[];
+  token_expires_at: string;
+}
+
+/** A secret that somebody put in once. */
+export interface StaticMaterial {
+  kind: 'static';
+  name: string;
+  version: number;
+  value: string;
+}
+
 /** The secret itself, opened. */
-export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
+export type Material =
+  | PostgresMaterial
+  | MysqlMaterial
+  | RedisMaterial
+  | JwtMaterial
+  | AwsMaterial
+  | GithubMaterial
+  | KubernetesMaterial
+  | OauthMaterial
+  | StaticMaterial;
+
+/** What is known of a stored secret: never its value. */
+export interface StaticSecret {
+  name: string;
+  version: number;
+  put_by: string;
+  put_at: string;
+  /** Since when somebody knows it whose lease is over; a new version ends that. */
+  tainted_at: string | null;
+}
+
+/** One loan in a secret's chain of custody. */
+export interface SecretCustody {
+  credential: string;
+  version: number;
+  agent: string;
+  task: string;
+  given_at: string;
+  ended_at: string | null;
+}
 
 /** One statement that was run for an agent. */
 export interface Run {

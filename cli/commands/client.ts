@@ -10,6 +10,7 @@ import { personCommands } from './person.ts';
 import { policyCommands } from './policy.ts';
 import { receiverCommands } from './receiver.ts';
 import { requestCommands } from './request.ts';
+import { secretCommands } from './secret.ts';
 import { setupCommands } from './setup.ts';
 import { stopCommands } from './stop.ts';
 import { taskCommands } from './task.ts';
@@ -25,6 +26,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);
+  secretCommands(program, terminal);
   receiverCommands(program, terminal);
   leakCommands(program, terminal);
   stopCommands(program, terminal);

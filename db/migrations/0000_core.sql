@@ -481,6 +481,28 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "secret_custody" (
+	"credential" text collate "C" NOT NULL,
+	"version" integer NOT NULL,
+	"secret" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"given_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "secret_custody_credential_version_pk" PRIMARY KEY("credential","version")
+);
+--> statement-breakpoint
+CREATE TABLE "static_secret" (
+	"name" text PRIMARY KEY NOT NULL,
+	"version" integer NOT NULL,
+	"sealed" "bytea",
+	"sealed_key" "bytea",
+	"put_by" text NOT NULL,
+	"put_at" timestamp(3) with time zone NOT NULL,
+	"tainted_at" timestamp(3) with time zone,
+	"reminded_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "receiver" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"kind" text NOT NULL,
@@ -634,6 +656,7 @@ CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
 CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "secret_custody_secret" ON "secret_custody" USING btree ("secret","credential");--> statement-breakpoint
 CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_receiver" ON "signal_delivery" USING btree ("receiver","id");--> statement-breakpoint
