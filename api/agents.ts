@@ -12,6 +12,7 @@ import {
 } from '../commands/agents.ts';
 import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
+import { registerJoining } from '../commands/join.ts';
 import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
 import { transact, type Unit } from '../commands/unit.ts';
@@ -24,7 +25,7 @@ import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
-import { presentAgent, presentHeld, presentKey } from './present.ts';
+import { presentAgent, presentHeld, presentJoinToken, presentKey } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps, type Route } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -35,7 +36,12 @@ const register = defineRoute({
   summary: 'Register an agent with its public keys; people then admit it',
   allow: ['admin', 'member'],
   body: shape.agentBody,
-  answers: { 201: { description: 'The agent, waiting to be admitted', schema: shape.agent } },
+  answers: {
+    201: {
+      description: 'The agent, waiting to be admitted; with join, the token that it joins with',
+      schema: shape.registeredAgent,
+    },
+  },
   refusals: [
     'name_taken',
     'key_in_use',
@@ -45,17 +51,32 @@ const register = defineRoute({
     'denied',
     'no_approver',
   ],
-  events: ['agent.requested', 'evaluation.decided', 'request.opened', 'agent.admitted'],
+  events: [
+    'agent.requested',
+    'evaluation.decided',
+    'request.opened',
+    'agent.admitted',
+    'agent.join_token_made',
+  ],
   handle: async ({ call, once, body }, deps) => {
     const keys = await Promise.all(
       body.keys.map((key) => readPublicKey(asJsonObject(key), 'weak_key')),
     );
     return answerOnce(deps, call, once, async (unit) => {
-      const row = await registerAgent(unit, deps, { ...body, keys });
+      if (body.join) {
+        const made = await registerJoining(unit, deps, { ...body, keys }, JOIN_SECONDS_MAX);
+        if (made instanceof Refusal) return made;
+        const shown = await presentAgent(unit.sql, made.agent);
+        return created({ ...shown, join_token: presentJoinToken(made) });
+      }
+      const row = await registerAgent(unit, deps, { ...body, keys, joinUntil: null });
       return row instanceof Refusal ? row : created(await presentAgent(unit.sql, row));
     });
   },
 });
+
+/** People take their time to admit an agent, and its token waits for them. */
+const JOIN_SECONDS_MAX = 86_400;
 
 const list = defineRoute({
   method: 'get',

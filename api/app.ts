@@ -8,11 +8,13 @@ import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { authenticate } from './auth.ts';
+import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
+import { joinRoutes } from './join.ts';
 import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
@@ -63,6 +65,7 @@ export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...requestRoutes,
   ...agentRoutes,
+  ...joinRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
   ...spiffeRoutes,
@@ -82,6 +85,8 @@ export interface AppOptions {
   hosts: ReadonlySet<string>;
   log: Log;
   observe: (method: string, route: string, status: number, seconds: number) => void;
+  /** Finds the certificate that a caller's connection proved. */
+  certificateOf: CertificateReader;
   /** Whether this process takes no more calls; those it took are finished. */
   isStopping: () => boolean;
 }
@@ -93,6 +98,7 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   app.use(refuseStrangeHosts(options.hosts));
   app.use(refuseWhileStopping(options.isStopping));
   app.use(async (context, next) => {
+    context.set('clientCertificate', options.certificateOf(context));
     context.set('principal', await authenticate(context, deps));
     await next();
   });
@@ -145,6 +151,7 @@ function identify({ log, observe }: AppOptions): MiddlewareHandler<{ Variables: 
     context.set('requestId', requestId);
     context.set('traceId', traceId);
     context.set('principal', null);
+    context.set('clientCertificate', null);
     await next();
     context.header('x-request-id', requestId);
     const seconds = (performance.now() - started) / 1000;

@@ -2,7 +2,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { getCookie } from 'hono/cookie';
 import type { JWTPayload } from 'jose';
-import { findSignedIn } from '../commands/agent-sign-in.ts';
+import { findSignedIn, readStanding } from '../commands/agent-sign-in.ts';
 import { findSession } from '../commands/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
@@ -40,9 +40,10 @@ async function fromBearer(authorization: string, deps: ApiDeps): Promise<Princip
 
 /** The agent whose access token this is, whatever state it is in; null if the token died before its time. */
 export async function agentOf(claims: JWTPayload, deps: ApiDeps): Promise<AgentRow | null> {
-  const { sub, key, auth_time: atSeconds } = claims;
-  if (sub === undefined || typeof key !== 'string' || typeof atSeconds !== 'number') return null;
-  return findSignedIn(deps.db.query, { agent: sub, key, atSeconds });
+  const { sub, auth_time: atSeconds } = claims;
+  const standing = readStanding(claims);
+  if (sub === undefined || standing === null || typeof atSeconds !== 'number') return null;
+  return findSignedIn(deps.db.query, deps.policies, { agent: sub, standing, atSeconds });
 }
 
 /** Compared as hashes of equal length, so that neither length nor content leaks through time. */

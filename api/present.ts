@@ -9,6 +9,7 @@ import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type {
   AgentRow,
+  JoinTokenRow,
   KeyRow,
   TaskRow,
   CredentialRow,
@@ -36,6 +37,15 @@ export const presentKey = (row: KeyRow): JsonObject => ({
   thumbprint: row.thumbprint,
   state: row.state,
 });
+
+/** With the token's own text: only in the answer to whoever had it made. */
+export const presentJoinToken = ({
+  row,
+  token,
+}: {
+  row: JoinTokenRow;
+  token: string;
+}): JsonObject => ({ id: row.id, token, expires_at: row.expiresAt });
 
 export async function presentAgent(query: Query | Transaction, row: AgentRow): Promise<JsonObject> {
   const keys = await keysOf(query, row.id);
@@ -164,11 +174,12 @@ export async function presentHeld(
   query: Query | Transaction,
   row: RequestRow,
   publicUrl: string,
+  more: JsonObject = {},
 ): Promise<Answer> {
   const request = await presentRequest(query, row, publicUrl, await databaseTime(query));
   return {
     status: 202,
-    body: { request, denial: { reasons: row.whyHeld } },
+    body: { request, denial: { reasons: row.whyHeld }, ...more },
     headers: { location: `/v1/requests/${row.id}` },
   };
 }

@@ -5,6 +5,8 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { z } from 'zod';
 import type { Changes } from '../commands/changes.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ClientCertificate } from '../commands/foreign-certificates.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
@@ -24,6 +26,8 @@ export type Who = 'anyone' | 'agent' | 'person' | 'member' | 'service' | 'admin'
 export interface ApiDeps extends Deps {
   keys: Keyring;
   changes: Changes;
+  /** The keys of those whom policy lets in from elsewhere. */
+  trust: ForeignTrust;
   /** Where callers reach us; links are built from it. */
   publicUrl: string;
   /** SHA-256 of the admin token, if one is configured. */
@@ -89,6 +93,8 @@ export interface Variables {
   requestId: string;
   traceId: string | null;
   principal: Principal | null;
+  /** The certificate that the caller's connection proved; set by whoever ends TLS. */
+  clientCertificate: ClientCertificate | null;
 }
 export type AppContext = Context<{ Variables: Variables }>;
 export type App = Hono<{ Variables: Variables }>;

@@ -84,19 +84,43 @@ export const session = z
 export const proofBody = z.strictObject({ agent: z.string() });
 export const proof = z.object({ trigger_proof: z.string(), expires_at: instant });
 
-export const agentBody = z.strictObject({
-  name: z
-    .string()
-    .regex(
-      /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
-      '1 to 63 lower-case letters, digits and dashes',
-    ),
-  kind: z.enum(AGENT_KINDS),
-  owner: z.string(),
-  team: z.string().trim().min(1).max(100),
-  purpose: text,
-  keys: z.array(jwk).min(1).max(5),
-});
+/** How long a join token may wait to be used; people have to agree within that time as well. */
+const joinSeconds = z.int().min(60).max(86_400);
+
+export const agentBody = z
+  .strictObject({
+    name: z
+      .string()
+      .regex(
+        /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+        '1 to 63 lower-case letters, digits and dashes',
+      ),
+    kind: z.enum(AGENT_KINDS),
+    owner: z.string(),
+    team: z.string().trim().min(1).max(100),
+    purpose: text,
+    keys: z.array(jwk).max(5),
+    join: z
+      .boolean()
+      .default(false)
+      .meta({ description: 'Make a join token, with which the agent brings its key later' }),
+  })
+  .refine(({ keys, join }) => keys.length > 0 || join, {
+    path: ['keys'],
+    message: 'must hold a key, unless join is true',
+  });
+
+export const joinTokenBody = z.strictObject({ ttl_seconds: joinSeconds.default(3_600) });
+
+export const joinToken = z
+  .object({
+    id: z.string(),
+    token: z.string().meta({ description: 'Told once: whoever has it can become the agent' }),
+    expires_at: instant,
+  })
+  .meta({ id: 'JoinToken' });
+
+export const joinBody = z.strictObject({ token: z.string().min(1).max(200), key: jwk });
 
 const agentKey = z.object({
   id: z.string(),
@@ -127,7 +151,17 @@ export const agent = z
   })
   .meta({ id: 'Agent' });
 
+/** An agent as it is answered to whoever registered it. */
+export const registeredAgent = agent.extend({ join_token: joinToken.optional() });
+
 export const key = agentKey.meta({ id: 'Key' });
+
+export const joined = z
+  .object({
+    agent: z.object({ id: z.string(), name: z.string(), spiffe_id: z.string().nullable() }),
+    key,
+  })
+  .meta({ id: 'Joined' });
 
 export const reasonBody = z.strictObject({ reason: text.optional() });
 export const failBody = z.strictObject({ reason: text });
@@ -250,6 +284,9 @@ export const heldAction = z.object({
   request,
   denial: z.object({ reasons: z.array(z.string()) }),
 });
+
+export const madeJoinToken = z.object({ join_token: joinToken });
+export const heldJoinToken = heldAction.extend({ join_token: joinToken });
 
 export const voteBody = z.strictObject({
   decision: z.enum(['approve', 'deny']),

@@ -8,11 +8,13 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
@@ -35,6 +37,7 @@ export interface Service {
   keyDriver: KeyDriver;
   deps: Deps;
   egress: Egress;
+  trust: ForeignTrust;
   log: Log;
   close(): Promise<void>;
 }
@@ -87,16 +90,9 @@ export async function openService(
     await signing.close();
     await db.close();
   };
-  return {
-    config,
-    db,
-    keys,
-    keyDriver: signing.driver,
-    deps,
-    egress: openEgress(egressPolicy(config)),
-    log,
-    close,
-  };
+  const egress = openEgress(egressPolicy(config));
+  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 
 export function requireDatabase(config: Config): string {
@@ -148,12 +144,16 @@ export const callbackCheck =
 
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
-  const { port, host } = config;
+  const { host } = config;
+  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
-    names.flatMap((name) => [`${name}:${port}`, ...(port === 80 ? [name] : [])]),
+    names.flatMap((name) =>
+      ports.flatMap((port) => [`${name}:${port}`, ...(port === 80 || port === 443 ? [name] : [])]),
+    ),
   );
   const url = new URL(config.publicUrl);
+  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

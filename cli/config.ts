@@ -1,9 +1,11 @@
 // Configuration, read once from the environment, checked, frozen and passed down. Nothing else reads it.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import type { TrustedProxies } from '../api/client-certificate.ts';
 import { fromBase64 } from '../domain/bytes.ts';
 import { KEEP_SECONDS, type KeySchedule } from '../domain/signing-key.ts';
 import type { TransitOptions } from '../keys/transit.ts';
+import { readTlsListener, readTrustedProxies, type TlsListener } from './config-tls.ts';
 import { StartError } from './embedded/process.ts';
 
 export interface Config {
@@ -33,6 +35,10 @@ export interface Config {
   hasPublicUrl: boolean;
   /** `COUNTERSIGN_TRUST_DOMAIN`: fixed at the first migration. */
   trustDomain: string | null;
+  /** `COUNTERSIGN_TLS_PORT` with `COUNTERSIGN_TLS_CERT` and `_KEY`: a listener of its own that takes client certificates. */
+  tls: TlsListener | null;
+  /** `COUNTERSIGN_CLIENT_CERT_HEADER`, from `COUNTERSIGN_CLIENT_CERT_PROXIES`: where TLS ends in front of the service. */
+  certificateProxies: TrustedProxies | null;
   /** `COUNTERSIGN_EGRESS_ALLOW`: hosts or host:port pairs, comma-separated, that callbacks may reach though private. */
   egressAllow: string[];
   /** `COUNTERSIGN_POLICY`: the bundle a new installation starts with, default the one that comes along. */
@@ -71,6 +77,17 @@ export function readConfig(env: Environment): Readonly<Config> {
     publicUrl: publicUrl ?? `http://localhost:${port}`,
     hasPublicUrl: publicUrl !== null,
     trustDomain: present(env['COUNTERSIGN_TRUST_DOMAIN']),
+    tls: readTlsListener(
+      present(env['COUNTERSIGN_TLS_PORT']) === null
+        ? null
+        : readPort(env['COUNTERSIGN_TLS_PORT'], 'COUNTERSIGN_TLS_PORT'),
+      secret('COUNTERSIGN_TLS_CERT'),
+      secret('COUNTERSIGN_TLS_KEY'),
+    ),
+    certificateProxies: readTrustedProxies(
+      present(env['COUNTERSIGN_CLIENT_CERT_HEADER']),
+      present(env['COUNTERSIGN_CLIENT_CERT_PROXIES']),
+    ),
     egressAllow: (present(env['COUNTERSIGN_EGRESS_ALLOW']) ?? '')
       .split(',')
       .map((entry) => entry.trim())
@@ -88,11 +105,11 @@ export function readConfig(env: Environment): Readonly<Config> {
 const present = (value: string | undefined): string | null =>
   value === undefined || value.trim() === '' ? null : value.trim();
 
-function readPort(value: string | undefined): number {
+function readPort(value: string | undefined, name = 'PORT'): number {
   const text = present(value) ?? '8080';
   const port = Number(text);
   if (!/^\d+$/.test(text) || port < 1 || port > 65_535)
-    throw new StartError(`PORT is "${text}": it must be a number from 1 to 65535.`);
+    throw new StartError(`${name} is "${text}": it must be a number from 1 to 65535.`);
   return port;
 }
 

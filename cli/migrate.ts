@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { ensureFirstAdmin, makeSignInLink } from '../commands/people.ts';
 import { activateFirstPolicy } from '../commands/policies.ts';
-import { PolicyError } from '../commands/policy-bundle.ts';
+import { PolicyError } from '../commands/policy-yaml.ts';
 import { ensureSigningKey } from '../commands/signing-keys.ts';
 import { transact, type Call, type UnitDeps } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';

@@ -1,15 +1,18 @@
 // The API process.
-import { createHash } from 'node:crypto';
+import { constants, createHash } from 'node:crypto';
+import { createServer as createSecureServer } from 'node:https';
 import { serve as listen } from '@hono/node-server';
 import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { replyEphemeral } from '../activities/slack/client.ts';
 import { createApp } from '../api/app.ts';
+import { certificateReader } from '../api/client-certificate.ts';
 import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
 import { readSlack } from '../commands/integrations.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
+import type { TlsListener } from './config-tls.ts';
 import type { Config } from './config.ts';
 import { StartError } from './embedded/process.ts';
 import { createMetrics } from './metrics.ts';
@@ -31,6 +34,7 @@ export async function serve(config: Config): Promise<Running> {
     ...service.deps,
     keys: service.keys,
     changes,
+    trust: service.trust,
     publicUrl: config.publicUrl,
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
@@ -58,17 +62,20 @@ export async function serve(config: Config): Promise<Running> {
     hosts,
     log: service.log,
     observe: metrics.observe,
+    certificateOf: certificateReader(config.certificateProxies),
     isStopping: () => stopping,
   });
-  const server = await bind(app.fetch, config);
+  const server = await bind(app.fetch, config, null);
+  const secure = config.tls && (await bind(app.fetch, config, config.tls));
   service.log('listening', { url: config.publicUrl });
+  if (config.tls) service.log('listening', { url: mutualTlsUrl(config.publicUrl, config.tls) });
   return {
     failed: new Promise<never>(() => undefined),
     close: async () => {
       stopping = true;
       // Long polls answer with what they last saw, and their callers ask again.
       changes.finish();
-      await drained(server);
+      await Promise.all([drained(server), secure && drained(secure)]);
       await changes.close();
       await client.connection.close();
       await service.close();
@@ -99,20 +106,41 @@ function drained(server: ReturnType<typeof listen>): Promise<void> {
 function bind(
   fetch: (request: Request) => Response | Promise<Response>,
   config: Config,
+  tls: TlsListener | null,
 ): Promise<ReturnType<typeof listen>> {
+  const port = tls?.port ?? config.port;
+  const where = { fetch, port, hostname: config.host };
   return new Promise((resolve, reject) => {
-    const server = listen({ fetch, port: config.port, hostname: config.host }, () =>
-      resolve(server),
-    );
+    const server = listen(tls ? { ...where, ...withTls(tls) } : where, () => resolve(server));
     server.once('error', (error: Error & { code?: string }) =>
       reject(
         error.code === 'EADDRINUSE'
-          ? new StartError(`port ${config.port} is taken: set PORT to a free one.`)
+          ? new StartError(
+              `port ${port} is taken: set ${tls ? 'COUNTERSIGN_TLS_PORT' : 'PORT'} to a free one.`,
+            )
           : error,
       ),
     );
   });
 }
+
+/** Where callers with client certificates reach us. */
+const mutualTlsUrl = (publicUrl: string, { port }: TlsListener): string =>
+  new URL(`https://${new URL(publicUrl).hostname}:${port}`).origin;
+
+/** Asks for a client certificate and takes any: what it is worth is judged where it is used, by today's policy. */
+const withTls = ({ cert, key }: TlsListener) => ({
+  createServer: createSecureServer,
+  serverOptions: {
+    cert,
+    key,
+    requestCert: true,
+    rejectUnauthorized: false,
+    minVersion: 'TLSv1.2' as const,
+    // A resumed session would bring a certificate without its chain, and without proving its key again.
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  },
+});
 
 /** Slack's own addresses, or the one an administrator configured in their place. */
 async function replyInSlack(service: Service, url: string, text: string): Promise<void> {

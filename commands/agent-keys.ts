@@ -34,6 +34,7 @@ export async function storeKeys(
   agent: Id<'agent'>,
   keys: readonly PublicKey[],
 ): Promise<KeyRow[]> {
+  if (keys.length === 0) return [];
   const rows = keys.map((key): KeyRow => ({
     id: newId('key'),
     agent,

@@ -1,8 +1,16 @@
 // Agents: registered by somebody, admitted by people, then known by their keys until they are retired.
-import { and, eq, inArray, sql } from 'drizzle-orm';
+import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow } from '../db/rows.ts';
-import { agent, agentKey, credential, person, task, type AGENT_KINDS } from '../db/schema/index.ts';
+import {
+  agent,
+  agentKey,
+  credential,
+  joinToken,
+  person,
+  task,
+  type AGENT_KINDS,
+} from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
@@ -26,6 +34,7 @@ import {
 } from './requests.ts';
 import { endTask, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
+import { waysInOf } from './ways-in.ts';
 
 export interface Registration {
   name: string;
@@ -34,6 +43,8 @@ export interface Registration {
   team: string;
   purpose: string;
   keys: PublicKey[];
+  /** Until when whoever has its join token may bring a key; null without such a token. */
+  joinUntil: string | null;
 }
 
 /** How long an admission is good before somebody should look again. */
@@ -92,6 +103,8 @@ async function askAdmission(
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
   const registrar = partyOf(unit.call.principal);
+  const bundle = await activeBundle(unit, deps.policies, 'share');
+  const waysIn = waysInOf(bundle, row.name);
   const action: Action = {
     subject: registrar,
     actor_chain: [registrar],
@@ -104,12 +117,13 @@ async function askAdmission(
       owner: row.owner,
       team: row.team,
       keys: registration.keys.map((key) => key.thumbprint),
+      ...(registration.joinUntil !== null && { join_token_until: registration.joinUntil }),
+      ...(waysIn.length > 0 && { ways_in: waysIn }),
     },
     data_class: null,
     destination: null,
     context: { purpose: row.purpose },
   };
-  const bundle = await activeBundle(unit, deps.policies, 'share');
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);
   const asked: Asked = {
@@ -243,6 +257,11 @@ export async function suspendAgent(
   await moveAgent(unit, row, 'suspended');
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
   await revokeCertificatesOf(unit, row.id, 'agent_suspended');
+  // What was not used by now is not used any more: resuming brings back nothing.
+  await unit.sql
+    .update(joinToken)
+    .set({ withdrawnAt: unit.at })
+    .where(and(eq(joinToken.agent, row.id), isNull(joinToken.usedAt)));
   unit.emit('agent.suspended', {
     subject: row.id,
     agent: row.id,
@@ -264,8 +283,9 @@ export async function resumeAgent(
     throw new Refusal('wrong_state', `This agent is ${row.retiring ? 'retiring' : row.state}.`, {
       state: row.state,
     });
-  // Resuming admits anew: tokens from before the suspension stay dead.
-  const admittedAt = await unit.readClock();
+  // Resuming admits anew: tokens from before the suspension stay dead. They say in whole seconds when they were
+  // made, so the admission is of the next one.
+  const admittedAt = nextSecond(await unit.readClock());
   await moveAgent(unit, row, 'active', { admittedAt });
   unit.emit('agent.resumed', {
     subject: row.id,
@@ -275,6 +295,9 @@ export async function resumeAgent(
   });
   return { ...row, state: 'active', admittedAt };
 }
+
+const nextSecond = (at: string): string =>
+  new Date((Math.floor(Date.parse(at) / 1000) + 1) * 1000).toISOString();
 
 /** Suspends an agent and ends every task it has; one that still waits for its admission is rejected. */
 export async function killAgent(unit: Unit, id: string, reason: string | null): Promise<AgentRow> {
@@ -354,5 +377,11 @@ export async function findAgent(query: Query | Transaction, id: string): Promise
     .select()
     .from(agent)
     .where(eq(agent.id, asAgentId(id)));
+  return row ?? null;
+}
+
+/** The agent of this name: one has it for ever. */
+export async function findAgentNamed(query: Query, name: string): Promise<AgentRow | null> {
+  const [row] = await query.select().from(agent).where(eq(agent.name, name));
   return row ?? null;
 }

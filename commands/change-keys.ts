@@ -63,11 +63,13 @@ function keyAction(unit: Unit, row: AgentRow, key: PublicKey): Action {
   };
 }
 
-/** Adds the key that an approved request names; refuses if that can no longer be. */
+/** Adds the key that an approved request names, or lets its join token be used; refuses if that can no longer be. */
 export async function addApprovedKey(unit: Unit, request: RequestRow): Promise<Refusal | null> {
   try {
     const row = await lockChangeable(unit, request.action.resource.id);
-    const { jwk } = request.action.parameters;
+    const { jwk, join_token: token } = request.action.parameters;
+    // The key of a join token comes with whoever joins: approving it is all there is to do.
+    if (token !== undefined) return null;
     const key = await readPublicKey(asObject(jwk), 'weak_key');
     await refuseTakenKeys(unit, [key]);
     await addKey(unit, row, key);
@@ -92,7 +94,8 @@ async function addKey(unit: Unit, row: AgentRow, key: PublicKey): Promise<KeyRow
   return added;
 }
 
-async function lockChangeable(unit: Unit, id: string): Promise<AgentRow> {
+/** An agent whose keys may be changed, held as it is until the transaction ends. */
+export async function lockChangeable(unit: Unit, id: string): Promise<AgentRow> {
   const row = await lockAgent(unit, id);
   if (row.state !== 'active' && row.state !== 'suspended')
     throw new Refusal(

@@ -8,7 +8,8 @@ import {
 } from '@cedar-policy/cedar-wasm/nodejs';
 import type { FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
-import { PolicyError, type PolicyBundle, type Rule } from './policy-bundle.ts';
+import type { PolicyBundle, Rule } from './policy-bundle.ts';
+import { PolicyError } from './policy-yaml.ts';
 
 /** What Cedar is asked: entity references, their attributes, and the context. */
 export interface Question {

@@ -1,6 +1,6 @@
 // Forgetting what has served its purpose, and making room for what comes.
 import { lt, sql } from 'drizzle-orm';
-import { signInLink, slackInteraction, usedAssertion } from '../db/schema/index.ts';
+import { joinToken, signInLink, slackInteraction, usedAssertion } from '../db/schema/index.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldKeys } from './once.ts';
 import type { Unit } from './unit.ts';
@@ -13,6 +13,7 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await forgetCertificates(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(slackInteraction).where(lt(slackInteraction.at, hoursBefore(unit.at, 1)));
+  await unit.sql.delete(joinToken).where(lt(joinToken.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.delete(signInLink).where(lt(signInLink.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.execute(sql`select countersign_ensure_partitions()`);
 }

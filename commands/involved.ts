@@ -1,5 +1,5 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
-import { and, arrayOverlaps, eq, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, or, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
 import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
@@ -20,8 +20,8 @@ export async function whoIsInvolved(
 }
 
 /**
- * The people behind an agent: its owner, and whoever brought its keys, by registering it or by asking for another.
- * Who holds a key can act as the agent, whomever they named as its owner (I4).
+ * The people behind an agent: its owner, and whoever brought its keys, by registering it, by asking for another, or by
+ * proposing a way in. Who holds a key can act as the agent, whomever they named as its owner (I4).
  */
 async function standingBehind(unit: Unit, agent: AgentRow): Promise<string[]> {
   const keyed = await unit.sql
@@ -29,9 +29,14 @@ async function standingBehind(unit: Unit, agent: AgentRow): Promise<string[]> {
     .from(request)
     .where(
       and(
-        eq(request.agent, agent.id),
         eq(request.state, 'consumed'),
-        sql`${request.action} ->> 'action' = 'agent:add_key'`,
+        or(
+          and(eq(request.agent, agent.id), sql`${request.action} ->> 'action' = 'agent:add_key'`),
+          and(
+            sql`${request.action} ->> 'action' = 'policy:activate'`,
+            sql`${request.action} #> '{parameters,opens}' @> ${JSON.stringify([{ agent: agent.name }])}::jsonb`,
+          ),
+        ),
       ),
     );
   const people = [agent.registeredBy, ...keyed.map(({ by }) => by)]

@@ -7,15 +7,6 @@ import {
   type DetailedError,
   type PolicyJson,
 } from '@cedar-policy/cedar-wasm/nodejs';
-import {
-  isMap,
-  isPair,
-  isScalar,
-  LineCounter,
-  parseDocument,
-  type Document,
-  type Node,
-} from 'yaml';
 import { z } from 'zod';
 import {
   CHANNELS,
@@ -34,23 +25,8 @@ import {
   type RoleDefinition,
   type TargetDefinition,
 } from './access/kinds.ts';
-
-export interface PolicyProblem {
-  file: string;
-  line: number | null;
-  message: string;
-}
-
-export class PolicyError extends Error {
-  readonly problems: readonly PolicyProblem[];
-  constructor(problems: readonly PolicyProblem[]) {
-    super(problems.map(formatProblem).join('\n'));
-    this.problems = problems;
-  }
-}
-
-export const formatProblem = ({ file, line, message }: PolicyProblem): string =>
-  `${file}${line === null ? '' : `:${line}`}: ${message}`;
+import { FEDERATION_FILE, readFederation, type Federation } from './policy-federation.ts';
+import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
 const groupName = z
   .string()
@@ -128,14 +104,21 @@ export interface PolicyBundle {
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
   tests: PolicyTest[];
+  /** Who from elsewhere may sign in as which agent. */
+  federation: Federation;
 }
 
 /** The names of the files a bundle may have. */
 export const isPolicyFile = (file: string): boolean =>
   /^[a-z0-9][a-z0-9_-]*\.cedar$/.test(file) ||
-  ['schema.cedarschema', 'routes.yaml', 'roles.yaml', 'tests.yaml', 'upstreams.yaml'].includes(
-    file,
-  );
+  [
+    'schema.cedarschema',
+    'routes.yaml',
+    'roles.yaml',
+    'tests.yaml',
+    'upstreams.yaml',
+    FEDERATION_FILE,
+  ].includes(file);
 
 export const policyVersion = (files: Record<string, string>): Digest =>
   digestOf('countersign/policy/v1', files);
@@ -167,6 +150,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
     tests,
+    federation: readFederation(files, problems),
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
   if (problems.length === 0) problems.push(...danglingReferences(bundle));
@@ -230,9 +214,6 @@ function cedarProblem(file: string, text: string, error: DetailedError): PolicyP
   return { file, line: at === undefined ? null : lineOf(text, at), message };
 }
 
-const lineOf = (text: string, at: number): number | null =>
-  at < 0 ? null : text.slice(0, at).split('\n').length;
-
 function readRule(
   json: PolicyJson,
   file: string,
@@ -268,72 +249,6 @@ function readRule(
     mode: known ?? 'hold',
   };
 }
-
-function readYaml<T>(
-  file: string,
-  files: Record<string, string>,
-  schema: z.ZodType<T>,
-  problems: PolicyProblem[],
-): T | null {
-  const text = files[file];
-  if (text === undefined) {
-    problems.push({ file, line: null, message: 'is missing' });
-    return null;
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  for (const error of document.errors)
-    problems.push({
-      file,
-      line: lines.linePos(error.pos[0]).line,
-      message: firstLine(error.message),
-    });
-  if (document.errors.length > 0) return null;
-  const parsed = schema.safeParse(document.toJS());
-  if (parsed.success) return parsed.data;
-  for (const issue of parsed.error.issues) {
-    const place = issue.path.map(String);
-    problems.push({
-      file,
-      line: lineOfPath(document, place, lines),
-      message: `${place.join('.') || 'the file'}: ${issue.message}`,
-    });
-  }
-  return null;
-}
-
-const firstLine = (text: string): string => text.split('\n')[0] ?? text;
-
-/** The line of the deepest part of the path that the file really has. */
-function lineOfPath(
-  document: Document.Parsed,
-  place: readonly string[],
-  lines: LineCounter,
-): number | null {
-  let node: unknown = document.contents;
-  let at: number | null = null;
-  for (const step of place) {
-    const pair = isMap(node)
-      ? node.items.find(
-          (item) => isPair(item) && isScalar(item.key) && String(item.key.value) === step,
-        )
-      : undefined;
-    const key = pair?.key;
-    if (isScalar(key) && key.range) at = key.range[0];
-    node = pair ? pair.value : childAt(node, step);
-    const range = asNode(node)?.range;
-    if (!pair && range) at = range[0];
-  }
-  return at === null ? null : lines.linePos(at).line;
-}
-
-const childAt = (node: unknown, step: string): unknown =>
-  typeof node === 'object' && node !== null && 'items' in node && Array.isArray(node.items)
-    ? node.items[Number(step)]
-    : null;
-
-const asNode = (node: unknown): Node | null =>
-  typeof node === 'object' && node !== null && 'range' in node ? (node as Node) : null;
 
 /** Names that lead nowhere: a route, a target or a role that does not exist. */
 function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
@@ -371,16 +286,6 @@ function targetProblems(
       ? `there is no target "${target}"; there are: ${listed(targets)}`
       : `the target "${target}" is ${issuer}, and this role is ${definition.issuer}`;
   return [{ ...place, message: `roles.${role}: ${says}` }];
-}
-
-/** Where a text first stands in a bundle. */
-export function placeOf(
-  files: Record<string, string>,
-  text: string,
-): Pick<PolicyProblem, 'file' | 'line'> {
-  const [file = Object.keys(files)[0] ?? '', content = ''] =
-    Object.entries(files).find(([, each]) => each.includes(text)) ?? [];
-  return { file, line: lineOf(content, content.indexOf(text)) };
 }
 
 const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);

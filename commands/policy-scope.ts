@@ -8,6 +8,7 @@ import {
   type PolicyJson,
   type ResourceConstraint,
 } from '@cedar-policy/cedar-wasm/nodejs';
+import type { FrozenRoute } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 
@@ -82,6 +83,20 @@ export function controlsOver(bundle: PolicyBundle, role: string): string[] {
     rule.control !== null && rule.mode === 'hold' && couldMatch(rule, matter) ? [rule.control] : [],
   );
   return [...new Set(controls)];
+}
+
+/** The gates of every rule that could match this being done to an agent of which nothing is known. */
+export function gatesOver(
+  bundle: PolicyBundle,
+  action: 'agent:add_key',
+): { routes: FrozenRoute[]; controls: string[] } {
+  const gates = scopedRules(bundle).filter(
+    (rule) => rule.mode === 'hold' && couldMatch(rule, { action, resource: 'Agent' }),
+  );
+  return {
+    routes: gates.flatMap(({ route }) => bundle.routes.get(route ?? '') ?? []),
+    controls: gates.flatMap(({ control }) => control ?? []),
+  };
 }
 
 /** Whether a rule might apply to some request: its scope does not rule it out. */

@@ -2,12 +2,8 @@
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import {
-  placeOf,
-  type PolicyBundle,
-  type PolicyProblem,
-  type PolicyTest,
-} from './policy-bundle.ts';
+import type { PolicyBundle, PolicyTest } from './policy-bundle.ts';
+import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 
 /** Problems, one for each case that does not come out as it says. */
 export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {

@@ -12,6 +12,7 @@ import { evaluateAction } from './questions.ts';
 import { openRequest, recordEvaluation, type Asked } from './requests.ts';
 import { silencedBy, type Silenced } from './silenced.ts';
 import type { Unit } from './unit.ts';
+import { describeWayIn, judgeOpened, type Opened } from './ways-in.ts';
 
 /** The request that waits for people; null when the policy is active without one. */
 export async function proposePolicy(
@@ -22,20 +23,27 @@ export async function proposePolicy(
   const current = await activeBundle(unit, deps.policies, 'share');
   if (current.version === bundle.version) return { request: null };
   const proposer = partyOf(unit.call.principal);
+  const opened = await judgeOpened(unit, current, bundle);
   const action: Action = {
     subject: proposer,
     actor_chain: [proposer],
     action: 'policy:activate',
     resource: { type: 'policy', id: bundle.version },
-    parameters: { version: bundle.version, replaces: current.version },
+    parameters: {
+      version: bundle.version,
+      replaces: current.version,
+      ...(opened.ways.length > 0 && { opens: opened.ways.map(describeWayIn) }),
+    },
     data_class: null,
     destination: null,
     context: { changed_files: changedFiles(current.files, bundle.files) },
   };
-  const evaluation = withSilenced(
+  const silenced = withGates(
     await evaluateAction(unit.sql, current, action),
     silencedBy(current, bundle),
+    'change of the gate',
   );
+  const evaluation = withOpened(silenced, opened);
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
     return new Refusal('denied', 'The active policy does not let itself be replaced this way.', {
@@ -65,10 +73,14 @@ export async function proposePolicy(
 }
 
 /** Whose gate would fall silent has to agree as well, even where policy lets itself be replaced by fewer. */
-function withSilenced(evaluation: Evaluation, { routes, controls }: Silenced): Evaluation {
+function withGates(
+  evaluation: Evaluation,
+  { routes, controls }: Silenced,
+  because: string,
+): Evaluation {
   if (evaluation.decision === 'deny' || routes.length === 0) return evaluation;
   const asked = new Set(evaluation.routes.map(({ name }) => name));
-  const silenced = routes.map(({ name }) => `change of the gate ${name}`);
+  const silenced = routes.map(({ name }) => `${because} ${name}`);
   return {
     ...evaluation,
     decision: 'hold',
@@ -77,6 +89,13 @@ function withSilenced(evaluation: Evaluation, { routes, controls }: Silenced): E
     routes: [...evaluation.routes, ...routes.filter(({ name }) => !asked.has(name))],
     controls: [...new Set([...evaluation.controls, ...controls])],
   };
+}
+
+/** What would let somebody in has to be agreed to by those who let in a key; where nobody may, this may not either. */
+function withOpened(evaluation: Evaluation, { gates, denied }: Opened): Evaluation {
+  if (denied.length === 0) return withGates(evaluation, gates, 'a way in past the gate');
+  const reasons = denied.map((name) => `policy gives ${name} no other key, and so no way in`);
+  return { ...evaluation, decision: 'deny', reasons, says: reasons, routes: [], controls: [] };
 }
 
 function changedFiles(before: Record<string, string>, after: Record<string, string>): string[] {

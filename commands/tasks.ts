@@ -119,7 +119,7 @@ async function isTriggerProven(
     );
   const [fresh] = await unit.sql
     .insert(usedAssertion)
-    .values({ agent: agentId, jti, expiresAt: new Date(exp * 1000).toISOString() })
+    .values({ source: agentId, jti, expiresAt: new Date(exp * 1000).toISOString() })
     .onConflictDoNothing()
     .returning();
   if (!fresh)

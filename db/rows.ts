@@ -2,6 +2,7 @@
 import type * as schema from './schema/index.ts';
 
 export type AgentRow = typeof schema.agent.$inferSelect;
+export type JoinTokenRow = typeof schema.joinToken.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;
 export type SigningKeyRow = typeof schema.signingKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;

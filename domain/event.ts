@@ -15,11 +15,16 @@ export const EVENTS = {
   },
   'agent.admitted': { public: ['permit'], private: ['spiffe_id'] },
   'agent.rejected': { public: ['because'], private: [] },
-  'agent.signed_in': { public: ['method', 'key', 'token_id', 'expires_at'], private: [] },
+  'agent.signed_in': {
+    public: ['method', 'key', 'way_in', 'certificate', 'token_id', 'expires_at'],
+    private: ['workload'],
+  },
   'agent.suspended': { public: ['by', 'credentials'], private: ['reason'] },
   'agent.resumed': { public: ['by'], private: ['reason'] },
   'agent.retired': { public: ['by'], private: ['reason'] },
   'agent.key_added': { public: ['key', 'thumbprint'], private: [] },
+  'agent.join_token_made': { public: ['join_token', 'expires_at', 'by'], private: [] },
+  'agent.joined': { public: ['join_token', 'key', 'thumbprint'], private: [] },
   'agent.key_revoked': { public: ['key', 'thumbprint'], private: [] },
   'agent.review_due': { public: ['due_at'], private: [] },
   'person.invited': {

@@ -10,6 +10,7 @@ const PREFIXES = {
   event: 'evt',
   person: 'psn',
   key: 'key',
+  joinToken: 'jnt',
   permit: 'prm',
   review: 'rvw',
   reviewLine: 'rvl',

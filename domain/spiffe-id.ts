@@ -29,6 +29,10 @@ export function parseSpiffeId(text: string): SpiffeId {
   return text as SpiffeId;
 }
 
+/** The trust domain that a SPIFFE ID is of: a text that is none has none, which no domain is called. */
+export const trustDomainOf = (id: string): string =>
+  id.startsWith(SCHEME) ? (id.slice(SCHEME.length).split('/')[0] ?? '') : '';
+
 /** The identity of an agent: its name under the trust domain. */
 export function agentSpiffeId(domain: TrustDomain, name: string): SpiffeId {
   return parseSpiffeId(`${SCHEME}${domain}/agent/${name}`);

@@ -3,7 +3,15 @@ import type { PublicJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
-import type { Agent, AgentKind, HeldAction, Page, RegisteredKey } from './types.ts';
+import type {
+  Agent,
+  AgentKind,
+  HeldAction,
+  MadeJoinToken,
+  NewAgent,
+  Page,
+  RegisteredKey,
+} from './types.ts';
 
 /** An agent to register. */
 export interface AgentOrder {
@@ -16,17 +24,21 @@ export interface AgentOrder {
   purpose: string;
   /** Public keys only; see `publicKeyOf`. */
   keys: PublicJwk[];
+  /** Have a join token made, with which the agent brings its key later; then `keys` may be empty. */
+  join?: boolean | undefined;
 }
 
 const asBody = ({ kty, crv, x, y }: PublicJwk) => ({ kty, crv, x, y });
 
 export const agentCalls = (transport: Transport) => ({
   /** Registers an agent; people then decide whether to admit it, in the request the answer names. */
-  register: ({ name, kind, owner, team, purpose, keys }: AgentOrder, options?: CallOptions) =>
-    transport.post<Agent>('/v1/agents', {
+  register: ({ keys, join, ...order }: AgentOrder, options?: CallOptions) => {
+    const { name, kind, owner, team, purpose } = order;
+    return transport.post<NewAgent>('/v1/agents', {
       ...options,
-      body: { name, kind, owner, team, purpose, keys: keys.map(asBody) },
-    }),
+      body: { name, kind, owner, team, purpose, keys: keys.map(asBody), join },
+    });
+  },
 
   get: (id: string, options?: CallOptions) => transport.get<Agent>(path`/v1/agents/${id}`, options),
 
@@ -58,6 +70,16 @@ export const agentCalls = (transport: Transport) => ({
       ...options,
       body: { key: asBody(key) },
     }),
+
+  /**
+   * Makes a token with which a workload brings a key of its own, once; see `joinAgent`. People are asked as they are
+   * about a key: until they agree, the token is good for nothing. Its text is told in this answer alone.
+   */
+  makeJoinToken: (id: string, ttlSeconds?: number, options?: CallOptions) =>
+    transport.post<MadeJoinToken | (MadeJoinToken & HeldAction)>(
+      path`/v1/agents/${id}/join-tokens`,
+      { ...options, body: { ttl_seconds: ttlSeconds } },
+    ),
 
   /** Takes a key away; the last one stays. */
   revokeKey: (id: string, key: string, options?: CallOptions) =>

@@ -15,6 +15,7 @@ export {
   type PrivateJwk,
   type PublicJwk,
 } from './keys.ts';
+export { joinAgent, type JoinOptions } from './join.ts';
 export { openSealed } from './seal.ts';
 export { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from './webhook.ts';
 export { eachItem, type ListOptions } from './lists.ts';

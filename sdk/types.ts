@@ -76,6 +76,31 @@ export interface Agent {
   review_due_at: string | null;
 }
 
+/** A right to bring one key to an agent, once. */
+export interface JoinToken {
+  id: string;
+  /** Whoever has it can become the agent. */
+  token: string;
+  expires_at: string;
+}
+
+/** An agent as it is told to whoever registered it. */
+export interface NewAgent extends Agent {
+  /** With `join`: good once the agent is admitted. */
+  join_token?: JoinToken | undefined;
+}
+
+/** A join token that was just made. */
+export interface MadeJoinToken {
+  join_token: JoinToken;
+}
+
+/** The agent that a key now signs in as. */
+export interface Joined {
+  agent: { id: string; name: string; spiffe_id: string | null };
+  key: RegisteredKey;
+}
+
 /** One piece of work by one agent. */
 export interface Task {
   id: string;

@@ -216,6 +216,8 @@ function grain(view: RequestView): string {
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
     case 'agent:add_key':
+      if (isForJoinToken(view))
+        return 'Whoever first comes with this join token brings a key, and can sign in as the agent with it from then on.';
       return 'Whoever holds this key can sign in as the agent from then on, beside the keys it has.';
     case 'policy:activate':
       return 'You replace the rules that everything else here is decided by.';
@@ -223,6 +225,11 @@ function grain(view: RequestView): string {
       return 'You approve exactly this action, once.';
   }
 }
+
+const isForJoinToken = ({ card }: RequestView): boolean =>
+  typeof card.action['parameters'] === 'object' &&
+  card.action['parameters'] !== null &&
+  'join_token' in card.action['parameters'];
 
 const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
   `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;

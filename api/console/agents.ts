@@ -93,7 +93,7 @@ const register: ConsoleRoute = {
       });
       const keys = [await readPublicKey(key, 'weak_key')];
       return answerOnce(deps, visit.call, onceOf(visit), async (unit) => {
-        const row = await registerAgent(unit, deps, { ...body, keys });
+        const row = await registerAgent(unit, deps, { ...body, keys, joinUntil: null });
         return row instanceof Refusal ? row : created({ id: row.id });
       });
     });

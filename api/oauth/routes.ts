@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { cacheSeconds } from '../../domain/signing-key.ts';
 import { defineRoute, ok } from '../route.ts';
+import { JWT_BEARER_GRANT } from './client-auth.ts';
 import { introspect } from './introspect.ts';
 import { serverMetadata } from './metadata.ts';
 import { issueToken } from './token.ts';
@@ -13,12 +14,14 @@ const token = defineRoute({
   method: 'post',
   path: '/oauth2/token',
   tag: 'OAuth',
-  summary: 'Sign an agent in with private_key_jwt',
+  summary:
+    'Sign an agent in: with its key, a token of a federated issuer, an SVID, or a certificate',
   allow: ['anyone'],
   form: z.object({
-    grant_type: z.literal('client_credentials'),
-    client_assertion_type: z.string(),
-    client_assertion: z.string(),
+    grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT]),
+    client_assertion_type: z.string().optional(),
+    client_assertion: z.string().optional(),
+    assertion: z.string().optional(),
     client_id: z.string().optional(),
   }),
   answers: {
@@ -33,6 +36,11 @@ const token = defineRoute({
     },
     400: { description: 'invalid_request, unsupported_grant_type', schema: oauthError },
     401: { description: 'invalid_client', schema: oauthError },
+    503: {
+      description: 'temporarily_unavailable: the keys of a federated issuer cannot be had',
+      schema: oauthError,
+      headers: { 'Retry-After': 'Seconds' },
+    },
   },
   refusals: [],
   events: ['agent.signed_in'],

@@ -1,11 +1,11 @@
 // The token endpoint: a proven client in, an RFC 9068 access token out (RFC 6749 §4.4).
 import { randomUUID } from 'node:crypto';
-import { recordAgentSignIn } from '../../commands/agent-sign-in.ts';
+import { recordAgentSignIn, standingClaims } from '../../commands/agent-sign-in.ts';
 import { transact } from '../../commands/unit.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
-import { authenticateClient, type ProvenClient } from './client-auth.ts';
+import { authenticateClient, JWT_BEARER_GRANT, type ProvenClient } from './client-auth.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
 
 const TOKEN_SECONDS = 900;
@@ -23,9 +23,13 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
   context.header('cache-control', 'no-store');
   try {
     const form = await readForm(context.req);
-    if (form.get('grant_type') !== 'client_credentials')
-      throw new OAuthError('unsupported_grant_type', 'Use grant_type=client_credentials.');
-    const client = await authenticateClient(form, deps);
+    const grant = form.get('grant_type');
+    if (grant !== 'client_credentials' && grant !== JWT_BEARER_GRANT)
+      throw new OAuthError(
+        'unsupported_grant_type',
+        `Use grant_type=client_credentials, or ${JWT_BEARER_GRANT}.`,
+      );
+    const client = await authenticateClient(form, context, deps);
     return context.json(await signIn(client, deps, context));
   } catch (error) {
     return refuseOAuth(context, error);
@@ -33,7 +37,7 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
 }
 
 async function signIn(
-  { agent, key, assertion }: ProvenClient,
+  { agent, proof }: ProvenClient,
   deps: ApiDeps,
   context: AppContext,
 ): Promise<TokenAnswer> {
@@ -47,9 +51,7 @@ async function signIn(
   const signedInAt = await transact(deps, call, (unit) =>
     recordAgentSignIn(unit, {
       agent,
-      key,
-      assertion: assertion.jti,
-      assertionExpiresAt: assertion.expiresAt,
+      proof,
       tokenId,
       tokenExpiresAt: new Date(expires * 1000).toISOString(),
     }),
@@ -66,8 +68,8 @@ async function signIn(
     client_id: agent.id,
     jti: tokenId,
     scope: SCOPE,
-    // The token dies with this key, and with the admission that was good at this time (RFC 9068 §2.2.1).
-    key: key.id,
+    // The token dies with what it stands on, and with the admission that was good at this time (RFC 9068 §2.2.1).
+    ...standingClaims(proof.standing),
     auth_time: Math.floor(Date.parse(signedInAt) / 1000),
     exp: expires,
   });

@@ -13,6 +13,7 @@ import {
   type IdFlags,
   type OutputFlags,
 } from './command.ts';
+import { joinCommands } from './join.ts';
 import {
   agentOptions,
   asAgent,
@@ -34,8 +35,10 @@ export function agentCommands(program: Command, terminal: Terminal): void {
     .requiredOption('--team <team>', 'the team it belongs to')
     .requiredOption('--purpose <text>', 'what it is for')
     .addOption(new Option('--kind <kind>', 'what it is').choices(KINDS).default('ai_agent'))
-    .requiredOption('--key <file>', 'its key, from keygen; only the public part is sent')
+    .option('--key <file>', 'its key, from keygen; only the public part is sent')
+    .option('--join', 'make a token with which it brings its own key, and print it')
     .action((flags: RegisterFlags) => register(terminal, flags));
+  joinCommands(agent, terminal);
   limitOption(resultCommand(agent, 'list', 'list agents'))
     .option('--state <state>', 'requested, active, suspended, rejected or retired')
     .action((flags: ListFlags) => list(terminal, flags));
@@ -107,15 +110,18 @@ interface RegisterFlags extends IdFlags {
   team: string;
   purpose: string;
   kind: AgentKind;
-  key: string;
+  key?: string;
+  join?: boolean;
 }
 
 async function register(terminal: Terminal, flags: RegisterFlags): Promise<void> {
   const { parsePublicKey } = await import('../../sdk/index.ts');
-  const { name, owner, team, purpose, kind } = flags;
-  const keys = [parsePublicKey(await readKeyFile(flags.key))];
+  const { name, owner, team, purpose, kind, join = false } = flags;
+  if (flags.key === undefined && !join)
+    throw new UsageError('an agent needs a key: give --key, or --join to have it bring one.');
+  const keys = flags.key === undefined ? [] : [parsePublicKey(await readKeyFile(flags.key))];
   const client = await asAutomation(terminal);
-  const agent = await client.agents.register({ name, owner, team, purpose, kind, keys });
+  const agent = await client.agents.register({ name, owner, team, purpose, kind, keys, join });
   const url = agent.request && (await client.requests.get(agent.request)).url;
   printMade(terminal, flags, agent, () =>
     facts([
@@ -123,6 +129,7 @@ async function register(terminal: Terminal, flags: RegisterFlags): Promise<void>
       ['name', agent.name],
       ['state', agent.state],
       ['admit it at', url ?? undefined],
+      ['join token', agent.join_token?.token],
     ]),
   );
 }

@@ -2,7 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { PolicyBundle, PolicyProblem } from '../../commands/policy-bundle.ts';
+import type { PolicyBundle } from '../../commands/policy-bundle.ts';
+import type { PolicyProblem } from '../../commands/policy-yaml.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import { readPolicyFolder } from '../policy-folder.ts';
 import { printResult, resultCommand, type OutputFlags } from './command.ts';
@@ -38,8 +39,8 @@ interface Checked {
 
 async function checkFolder(folder: string): Promise<Checked> {
   // Cedar weighs several megabytes: loaded only where it is needed.
-  const { formatProblem, parsePolicyBundle, PolicyError } =
-    await import('../../commands/policy-bundle.ts');
+  const { parsePolicyBundle } = await import('../../commands/policy-bundle.ts');
+  const { formatProblem, PolicyError } = await import('../../commands/policy-yaml.ts');
   const { runPolicyTests } = await import('../../commands/policy-tests.ts');
   const files = await readPolicyFolder(folder);
   const found = (bundle: PolicyBundle | null, problems: readonly PolicyProblem[]): Checked => {
@@ -60,9 +61,18 @@ async function checkFolder(folder: string): Promise<Checked> {
 async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
   const { bundle, problems, text } = await checkFolder(folder);
   const version = bundle?.version ?? null;
-  printResult(terminal, flags, { version, problems }, () =>
+  const warnings = bundle?.federation.warnings ?? [];
+  printResult(terminal, flags, { version, problems, warnings }, () =>
     problems.length > 0 ? text : `${folder} is good: ${counts(bundle)}, version ${version}.`,
   );
+  const { formatProblem } = await import('../../commands/policy-yaml.ts');
+  if (!flags.json)
+    for (const { file, line, message } of warnings)
+      terminal.note(
+        cell(
+          formatProblem({ file: path.join(folder, file), line, message: `warning: ${message}` }),
+        ),
+      );
   if (problems.length > 0) terminal.endWith(EXIT.failed);
 }
 

@@ -28,6 +28,19 @@ CREATE TABLE "agent_key" (
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "join_token" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"token_hash" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"request" text collate "C",
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone,
+	"withdrawn_at" timestamp(3) with time zone,
+	"key" text collate "C",
+	CONSTRAINT "join_token_token_hash_unique" UNIQUE("token_hash")
+);
+--> statement-breakpoint
 CREATE TABLE "task" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"agent" text collate "C" NOT NULL,
@@ -45,10 +58,10 @@ CREATE TABLE "task" (
 );
 --> statement-breakpoint
 CREATE TABLE "used_assertion" (
-	"agent" text collate "C" NOT NULL,
+	"source" text NOT NULL,
 	"jti" text NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
-	CONSTRAINT "used_assertion_agent_jti_pk" PRIMARY KEY("agent","jti")
+	CONSTRAINT "used_assertion_source_jti_pk" PRIMARY KEY("source","jti")
 );
 --> statement-breakpoint
 CREATE TABLE "certificate" (
@@ -365,6 +378,8 @@ CREATE TABLE "review_line" (
 --> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "join_token" ADD CONSTRAINT "join_token_key_agent_key_id_fk" FOREIGN KEY ("key") REFERENCES "public"."agent_key"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -381,6 +396,7 @@ ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREI
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
+CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
 CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint

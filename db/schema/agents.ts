@@ -51,15 +51,38 @@ export const agentKey = pgTable(
   (table) => [uniqueIndex('agent_key_thumbprint').on(table.thumbprint)],
 );
 
+/** A right to bind one key to an agent, once. Only the hash of its token is kept: a reader of this table cannot join. */
+export const joinToken = pgTable(
+  'join_token',
+  {
+    id: id('joinToken')().primaryKey(),
+    tokenHash: text('token_hash').notNull().unique(),
+    agent: id('agent')()
+      .notNull()
+      .references(() => agent.id),
+    /** What has to be approved before it is good; null where policy asks nobody. */
+    request: id('request')(),
+    createdAt: instant('created_at').notNull(),
+    expiresAt: instant('expires_at').notNull(),
+    usedAt: instant('used_at'),
+    /** When its agent was stopped before anybody had used it. */
+    withdrawnAt: instant('withdrawn_at'),
+    /** The key that it bound. */
+    key: id('key')().references(() => agentKey.id),
+  },
+  (table) => [index('join_token_agent').on(table.agent)],
+);
+
 /** Client assertions already used, kept until they would have expired anyway. */
 export const usedAssertion = pgTable(
   'used_assertion',
   {
-    agent: id('agent')().notNull(),
+    /** Who made it: the agent, or the issuer of somebody else's token. Nobody uses up what another made. */
+    source: text().notNull(),
     jti: text().notNull(),
     expiresAt: instant('expires_at').notNull(),
   },
-  (table) => [primaryKey({ columns: [table.agent, table.jti] })],
+  (table) => [primaryKey({ columns: [table.source, table.jti] })],
 );
 
 export const TRIGGER_PROOFS = ['verified', 'claimed', 'none'] as const;

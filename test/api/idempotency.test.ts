@@ -66,6 +66,12 @@ const STEPS: Record<string, () => Promise<Step> | Step> = {
     };
     return { by: cast.owner, path: '/v1/agents', body, otherwise: { ...body, team: 'edge' } };
   },
+  'POST /v1/agents/{id}/join-tokens': () => ({
+    by: admin(cast.service),
+    path: `/v1/agents/${other.id}/join-tokens`,
+    body: { ttl_seconds: 600 },
+    otherwise: { ttl_seconds: 601 },
+  }),
   'POST /v1/agents/{id}/keys': async () => ({
     by: admin(cast.service),
     path: `/v1/agents/${other.id}/keys`,

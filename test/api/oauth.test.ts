@@ -335,8 +335,8 @@ describe('the documents of the authorization server', () => {
     expect(body).toMatchObject({
       issuer: service.publicUrl,
       token_endpoint: `${service.publicUrl}/oauth2/token`,
-      grant_types_supported: ['client_credentials'],
-      token_endpoint_auth_methods_supported: ['private_key_jwt'],
+      grant_types_supported: ['client_credentials', 'urn:ietf:params:oauth:grant-type:jwt-bearer'],
+      token_endpoint_auth_methods_supported: ['private_key_jwt', 'spiffe_jwt'],
       token_endpoint_auth_signing_alg_values_supported: ['ES256'],
     });
     const keys = await anyone(service).call('GET', new URL(text(body['jwks_uri'])).pathname);

@@ -6,6 +6,9 @@ import type {
   Agent,
   Credential,
   InvitedPerson,
+  Joined,
+  MadeJoinToken,
+  NewAgent,
   Page,
   Person,
   RecordedEvent,
@@ -30,6 +33,9 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
+    expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();
+    expectTypeOf<Answer<'madeJoinToken'>>().toEqualTypeOf<MadeJoinToken>();
+    expectTypeOf<Answer<'joined'>>().toEqualTypeOf<Joined>();
     expectTypeOf<Omit<Answer<'request'>, Open>>().toEqualTypeOf<Omit<AccessRequest, Open>>();
     expectTypeOf<Omit<Answer<'event'>, Open>>().toEqualTypeOf<Omit<RecordedEvent, Open>>();
     expectTypeOf<keyof Answer<'event'>>().toEqualTypeOf<keyof RecordedEvent>();

@@ -285,3 +285,14 @@ export async function eventually(
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Sends a form, as OAuth takes it. */
+export async function postForm(
+  service: TestTarget,
+  path: string,
+  fields: Record<string, string>,
+): Promise<Reply> {
+  const url = service.url + path;
+  const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) });
+  return readReply('POST', url, response);
+}

@@ -1,0 +1,141 @@
+// Fetches others' keys: an issuer's by OpenID discovery, a trust domain's bundle from its endpoint.
+import { TrustUnavailable, type ForeignTrust, type Freshness } from '../commands/foreign-trust.ts';
+import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy-federation.ts';
+import { JsonError, parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
+import {
+  BundleError,
+  mayFollow,
+  parseSpiffeBundle,
+  type SpiffeBundle,
+} from '../keys/spiffe-bundle.ts';
+import { EgressError, type Egress } from './egress.ts';
+import { openKeeper, type Fetched } from './kept.ts';
+
+const TIMEOUT_MS = 5_000;
+const KEYS_MAX = 100;
+/** How long a key set is good before it is looked at again. */
+const KEYS_FRESH_SECONDS = 300;
+/** SPIFFE Federation §5: how often to poll a bundle that gives no hint, and what a hint may ask for. */
+const BUNDLE_FRESH_SECONDS = { usual: 300, least: 30, most: 1_800 } as const;
+
+export interface ForeignTrustDeps {
+  egress: Egress;
+  /** A secret or certificate by the name of its variable. */
+  secret: (name: string) => string | null;
+  now: () => number;
+}
+
+export function openForeignTrust(deps: ForeignTrustDeps): ForeignTrust {
+  const keySets = openKeeper<readonly JsonObject[]>(deps.now);
+  const bundles = openKeeper<SpiffeBundle>(deps.now);
+  /** The newest bundle that each endpoint ever gave this process: no older one takes its place. */
+  const newest = new Map<string, SpiffeBundle>();
+  return {
+    issuerKeys: (definition, freshness) =>
+      unavailable(definition.issuer, () =>
+        keySets.get(
+          `${definition.issuer} ${definition.jwks_uri ?? ''}`,
+          () => fetchKeys(deps.egress, definition),
+          isNewer(freshness),
+        ),
+      ),
+    bundle: (trustDomain, definition, freshness) =>
+      unavailable(trustDomain, async () => {
+        const { bundle_endpoint: endpoint } = definition;
+        if (endpoint === undefined) return handedOver(deps, definition);
+        return bundles.get(
+          `${trustDomain} ${endpoint}`,
+          async () => {
+            const fetched = await fetchBundle(deps.egress, endpoint);
+            if (!mayFollow(newest.get(`${trustDomain} ${endpoint}`) ?? null, fetched.value))
+              throw new BundleError('its sequence went back');
+            newest.set(`${trustDomain} ${endpoint}`, fetched.value);
+            return fetched;
+          },
+          isNewer(freshness),
+        );
+      }),
+    authorities: ({ ca_from: name }) => {
+      const pem = deps.secret(name);
+      if (pem === null) throw new TrustUnavailable(`the variable ${name} is not set`);
+      return pem;
+    },
+  };
+}
+
+const isNewer = (freshness: Freshness): boolean => freshness === 'newer';
+
+/** What went wrong out there is said as one thing; faults of ours go on as they are. */
+async function unavailable<T>(source: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof EgressError || cause instanceof JsonError || cause instanceof BundleError)
+      throw new TrustUnavailable(`the keys of ${source} cannot be had: ${cause.message}`, {
+        cause,
+      });
+    throw cause;
+  }
+}
+
+function handedOver(
+  { secret }: ForeignTrustDeps,
+  { bundle_from: name = '' }: TrustDomainDefinition,
+): SpiffeBundle {
+  const text = secret(name);
+  if (text === null) throw new TrustUnavailable(`the variable ${name} is not set`);
+  return parseSpiffeBundle(text);
+}
+
+async function fetchKeys(
+  egress: Egress,
+  { issuer, jwks_uri: configured }: IssuerDefinition,
+): Promise<Fetched<readonly JsonObject[]>> {
+  const uri = configured ?? (await discover(egress, issuer));
+  // An address that somebody else's document names is a caller's address, unless it is where we just were.
+  const trusted = configured !== undefined || new URL(uri).host === new URL(issuer).host;
+  const { keys } = await fetchObject(egress, uri, trusted);
+  if (!Array.isArray(keys) || keys.length > KEYS_MAX || !keys.every(isObject))
+    throw new EgressError('bad_answer', `${uri} is no set of at most ${KEYS_MAX} keys.`);
+  return { value: keys.filter(isObject), freshSeconds: KEYS_FRESH_SECONDS };
+}
+
+/** OpenID Connect Discovery §4.3: a document that names another issuer is not this issuer's. */
+async function discover(egress: Egress, issuer: string): Promise<string> {
+  const address = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+  const { issuer: named, jwks_uri: uri } = await fetchObject(egress, address, true);
+  if (named !== issuer)
+    throw new EgressError('bad_answer', `${address} is the document of another issuer.`);
+  if (typeof uri !== 'string' || !URL.canParse(uri))
+    throw new EgressError('bad_answer', `${address} names no jwks_uri.`);
+  return uri;
+}
+
+async function fetchBundle(egress: Egress, endpoint: string): Promise<Fetched<SpiffeBundle>> {
+  const value = parseSpiffeBundle(await fetchText(egress, endpoint, true));
+  const { usual, least, most } = BUNDLE_FRESH_SECONDS;
+  const hint = value.refreshHintSeconds ?? usual;
+  return { value, freshSeconds: Math.min(Math.max(hint, least), most) };
+}
+
+async function fetchObject(egress: Egress, url: string, trusted: boolean): Promise<JsonObject> {
+  const value = parseJson(await fetchText(egress, url, trusted));
+  if (isObject(value)) return value;
+  throw new EgressError('bad_answer', `${url} did not answer with a JSON object.`);
+}
+
+/** A redirect is no answer: who is asked is who policy names. */
+async function fetchText(egress: Egress, url: string, trusted: boolean): Promise<string> {
+  const { status, body } = await egress(url, {
+    method: 'GET',
+    headers: { accept: 'application/json' },
+    body: '',
+    timeoutMs: TIMEOUT_MS,
+    trusted,
+  });
+  if (status !== 200) throw new EgressError('bad_answer', `${url} answered ${status}.`);
+  return body;
+}
+
+const isObject = (value: JsonValue): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
