@@ -129,4 +129,33 @@ describe('the bundle of a trust domain', () => {
     const bundle = await trust.bundle('partner.example', handedOver, 'kept');
     expect(bundle.jwtKeys).toHaveLength(1);
   });
+
+  it('never goes back to an earlier sequence, whatever its endpoint says', async () => {
+    let sequence = 7;
+    const asked = openForeignTrust({
+      egress: () =>
+        Promise.resolve({
+          status: 200,
+          body: JSON.stringify({ keys: [], spiffe_sequence: sequence, spiffe_refresh_hint: 30 }),
+          headers: {},
+        }),
+      secret: () => null,
+      now: () => now,
+    });
+    const partner = {
+      profile: 'https_web',
+      bundle_endpoint: 'https://partner.example/bundle',
+    } as const;
+    const known = async () => (await asked.bundle('partner.example', partner, 'kept')).sequence;
+    expect(await known()).toBe(7);
+    sequence = 6;
+    minutes(1);
+    expect(await known()).toBe(7);
+    // Nor is the old one believed for ever.
+    minutes(31);
+    await expect(known()).rejects.toThrow(/went back/);
+    sequence = 8;
+    minutes(1);
+    expect(await known()).toBe(8);
+  });
 });

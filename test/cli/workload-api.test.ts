@@ -7,10 +7,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService } from '../../cli/compose.ts';
 import { makeKey, rotateKeys } from '../../commands/signing-keys.ts';
 import { transact } from '../../commands/unit.ts';
+import { changePolicy } from '../support/cast.ts';
+import { authorityOf } from '../support/certificates.ts';
 import {
   admin,
   admittedAgent,
   eventually,
+  newKey,
   person,
   type TestAgent,
   type TestPerson,
@@ -29,7 +32,14 @@ let owner: TestPerson;
 const running: ChildProcess[] = [];
 
 beforeAll(async () => {
-  service = await startService();
+  const partner = {
+    keys: [
+      { kty: 'EC', use: 'x509-svid', x5c: [authorityOf('partner').der.toString('base64')] },
+      { ...(await newKey()).publicJwk, use: 'jwt-svid', kid: 'partner-1' },
+    ],
+    spiffe_sequence: 1,
+  };
+  service = await startService({ env: { PARTNER_BUNDLE: JSON.stringify(partner) } });
   line = await commandLine();
   approver = await person(service, 'Approver', ['admins']);
   owner = await person(service, 'Owner', ['engineering']);
@@ -100,6 +110,23 @@ describe.skipIf(mayBeMissing && 'missing' in goSpiffe)(`go-spiffe${unless(goSpif
   it('the bundle has both kinds of keys', async () => {
     const { socket } = await serve();
     expect(await goSays('bundles', socket)).toMatch(/^countersign\.local 1 [12]\nok\n$/);
+  });
+
+  it('the bundle of a federated trust domain comes with it, and goes with the policy that named it', async () => {
+    const { socket } = await serve();
+    const federate = (file: string) =>
+      changePolicy(service, approver, (files) => ({ ...files, 'federation.yaml': file }));
+    await federate('trust_domains:\n  partner.example: { bundle_from: PARTNER_BUNDLE }\n');
+    const wanted = /^countersign\.local 1 [12]\npartner\.example 1 1\nok\n$/;
+    await eventually(
+      async () => wanted.test(await goSays('bundles', socket, 'partner.example')),
+      'the bundle of the partner',
+    );
+    await federate('trust_domains: {}\n');
+    await eventually(
+      async () => !wanted.test(await goSays('bundles', socket, 'partner.example')),
+      'the end of it',
+    );
   });
 
   it('an SVID is replaced at half its life while both sides go on talking', async () => {
