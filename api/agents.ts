@@ -23,6 +23,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { invalid } from './body.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentAgent, presentHeld, presentJoinToken, presentKey } from './present.ts';
@@ -48,6 +49,7 @@ const register = defineRoute({
     'weak_key',
     'private_key_sent',
     'person_unknown',
+    'parent_unknown',
     'denied',
     'no_approver',
   ],
@@ -59,6 +61,8 @@ const register = defineRoute({
     'agent.join_token_made',
   ],
   handle: async ({ call, once, body }, deps) => {
+    if (body.owner === undefined && body.parent === undefined)
+      throw invalid('Send owner: only a sub-agent, which names its parent, may do without.');
     const keys = await Promise.all(
       body.keys.map((key) => readPublicKey(asJsonObject(key), 'weak_key')),
     );

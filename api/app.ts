@@ -34,6 +34,7 @@ import {
   type Route,
   type Variables,
 } from './route.ts';
+import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
@@ -63,6 +64,7 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,
   ...joinRoutes,

@@ -1,14 +1,16 @@
 // Finds out who calls. Each kind of principal has its own kind of credential, and none can pass for another.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { getCookie } from 'hono/cookie';
-import type { JWTPayload } from 'jose';
-import { findSignedIn, readStanding } from '../commands/agent-sign-in.ts';
 import { findSession } from '../commands/people.ts';
-import type { PersonPrincipal, Principal } from '../commands/principal.ts';
+import type { AgentPrincipal, PersonPrincipal, Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
-import type { AgentRow, SessionRow } from '../db/rows.ts';
+import type { SessionRow } from '../db/rows.ts';
+import { rolesOfScope, type Confirmation } from '../domain/delegation.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { ACCESS_TOKEN } from '../keys/tokens.ts';
+import { checkProof, PROOF_ALGORITHMS } from './oauth/dpop.ts';
+import { OAuthError } from './oauth/error.ts';
+import { readOwnToken, type OwnToken } from './oauth/own-token.ts';
+import { ChallengeRefusal } from './problem.ts';
 import type { ApiDeps, AppContext } from './route.ts';
 
 export const SESSION_COOKIE = 'cs_session';
@@ -19,32 +21,73 @@ const FRESH_SECONDS = 300;
 /** Whoever the request says it is from; null if it says nothing. A wrong credential is refused, not ignored. */
 export async function authenticate(context: AppContext, deps: ApiDeps): Promise<Principal | null> {
   const authorization = context.req.header('authorization');
-  if (authorization !== undefined) return fromBearer(authorization, deps);
+  if (authorization !== undefined) return fromToken(context, authorization, deps);
   const cookie = getCookie(context, SESSION_COOKIE);
   return cookie === undefined ? null : fromCookie(context, cookie, deps);
 }
 
-async function fromBearer(authorization: string, deps: ApiDeps): Promise<Principal> {
-  const token = /^Bearer ([\x21-\x7e]+)$/i.exec(authorization)?.[1];
+async function fromToken(
+  context: AppContext,
+  authorization: string,
+  deps: ApiDeps,
+): Promise<Principal> {
+  const [, scheme = '', token] = /^(Bearer|DPoP) ([\x21-\x7e]+)$/i.exec(authorization) ?? [];
   if (token === undefined)
     throw unauthenticated('Send the token as: Authorization: Bearer <token>.');
-  if (isAdminToken(token, deps.adminTokenHash)) return { kind: 'service', id: 'admin-token' };
-  const { issuer } = deps.installation;
-  const claims = await deps.tokens.verify(token, ACCESS_TOKEN, issuer, issuer);
-  const agent = claims && (await agentOf(claims, deps));
-  if (!agent) throw unauthenticated('This token is not one of ours, or is over: sign in again.');
+  const isDpop = scheme.toLowerCase() === 'dpop';
+  if (!isDpop && isAdminToken(token, deps.adminTokenHash))
+    return { kind: 'service', id: 'admin-token' };
+  const own = await readOwnToken(token, deps);
+  if (!own) throw unauthenticated('This token is not one of ours, or is over: sign in again.');
+  await refuseUnbound(context, deps, { token, isDpop, confirmation: own.confirmation });
+  const { agent } = own;
   if (agent.state !== 'active')
     throw new Refusal('agent_not_active', `This agent is ${agent.state}.`, { state: agent.state });
-  return { kind: 'agent', id: agent.id };
+  if (own.mayAct !== null)
+    throw unauthenticated(
+      `This token is for ${own.mayAct} to exchange at the token endpoint, and for nothing else.`,
+    );
+  return { kind: 'agent', id: agent.id, ...delegationOf(own), token: own };
 }
 
-/** The agent whose access token this is, whatever state it is in; null if the token died before its time. */
-export async function agentOf(claims: JWTPayload, deps: ApiDeps): Promise<AgentRow | null> {
-  const { sub, auth_time: atSeconds } = claims;
-  const standing = readStanding(claims);
-  if (sub === undefined || standing === null || typeof atSeconds !== 'number') return null;
-  return findSignedIn(deps.db.query, deps.policies, { agent: sub, standing, atSeconds });
+function delegationOf({ task, chain, scope }: OwnToken): Pick<AgentPrincipal, 'delegation'> {
+  return task === null ? {} : { delegation: { task, chain, roles: rolesOfScope(scope) } };
 }
+
+/** A bound token is good only together with what it is bound to, and never as if it were not (RFC 9449 §7.2). */
+async function refuseUnbound(
+  context: AppContext,
+  deps: ApiDeps,
+  sent: { token: string; isDpop: boolean; confirmation: Confirmation | null },
+): Promise<void> {
+  const { token, isDpop, confirmation } = sent;
+  const jkt = confirmation && 'jkt' in confirmation ? confirmation.jkt : null;
+  if (jkt !== null && !isDpop)
+    throw challenge('This token is bound to a key: send it as Authorization: DPoP, with a proof.');
+  if (jkt === null && isDpop)
+    throw challenge('This token is bound to no key: send it as Authorization: Bearer.');
+  if (jkt !== null && (await provenKey(context, deps, token)) !== jkt)
+    throw challenge('The DPoP proof was made by another key than the one of this token.');
+  if (confirmation === null || jkt !== null) return;
+  const certificate = context.get('clientCertificate')?.thumbprint;
+  if (certificate === undefined)
+    throw challenge('This token is bound to a certificate: come over TLS with it.');
+  if (!('x5t#S256' in confirmation) || confirmation['x5t#S256'] !== certificate)
+    throw challenge('This token is bound to another certificate than the one you came with.');
+}
+
+async function provenKey(context: AppContext, deps: ApiDeps, token: string): Promise<string> {
+  try {
+    return await checkProof(context, deps, token);
+  } catch (error) {
+    if (error instanceof OAuthError) throw challenge(error.message, error.code);
+    throw error;
+  }
+}
+
+/** RFC 9449 §7.1: which scheme a token wants, and what was wrong with the proof. */
+const challenge = (detail: string, code = 'invalid_token'): ChallengeRefusal =>
+  new ChallengeRefusal(detail, `DPoP error="${code}", algs="${PROOF_ALGORITHMS.join(' ')}"`);
 
 /** Compared as hashes of equal length, so that neither length nor content leaks through time. */
 function isAdminToken(token: string, expected: Buffer | null): boolean {

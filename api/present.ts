@@ -14,6 +14,7 @@ import type {
   TaskRow,
   CredentialRow,
   RequestRow,
+  RunRow,
   VoteRow,
   PersonRow,
 } from '../db/rows.ts';
@@ -58,6 +59,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     name: row.name,
     kind: row.kind,
     owner: row.owner,
+    parent: row.parent,
     team: row.team,
     purpose: row.purpose,
     state: row.state,
@@ -77,6 +79,9 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
   return {
     id: row.id,
     agent: row.agent,
+    parent: row.parent,
+    chain: row.chain,
+    roles: row.roles,
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,
@@ -103,6 +108,29 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
   ended_at: row.endedAt,
+});
+
+export const presentRun = (row: RunRow): JsonObject => ({
+  id: row.id,
+  task: row.task,
+  role: row.role,
+  effect: row.effect,
+  state: row.state,
+  outcome: row.outcome,
+  code: row.code,
+  rows: row.rows,
+  result_digest: row.resultDigest,
+  digest: row.digest,
+  request: row.request,
+  credential: row.credential,
+  created_at: row.createdAt,
+  finished_at: row.finishedAt,
+});
+
+/** With the sealed result: only for whoever asked for it. */
+export const presentRan = (row: RunRow): JsonObject => ({
+  ...presentRun(row),
+  sealed: row.state === 'running' ? null : row.sealed,
 });
 
 /** With the sealed material: only in the answer to whoever asked for it. */

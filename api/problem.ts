@@ -1,7 +1,7 @@
 // Every refusal as an RFC 9457 problem document. The map is exhaustive: a new code does not compile without a status.
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import type { JsonObject } from '../domain/json.ts';
-import type { Refusal, RefusalCode } from '../domain/refusal.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 
 export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   invalid_request: 400,
@@ -43,11 +43,16 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   weak_key: 422,
   private_key_sent: 422,
   person_unknown: 422,
+  parent_unknown: 422,
+  delegation_refused: 403,
+  binding_required: 422,
   trigger_unproven: 422,
   role_unknown: 422,
   reason_required: 422,
   ttl_too_long: 422,
   option_refused: 422,
+  statement_refused: 422,
+  statement_failed: 422,
   seal_key_invalid: 422,
   csr_invalid: 422,
   callback_refused: 422,
@@ -59,6 +64,15 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   unavailable: 503,
   internal_error: 500,
 };
+
+/** A 401 that says how else to come (RFC 9110 §11.6.1). */
+export class ChallengeRefusal extends Refusal {
+  readonly challenge: string;
+  constructor(detail: string, challenge: string) {
+    super('unauthenticated', detail);
+    this.challenge = challenge;
+  }
+}
 
 /** Seconds after which a 503 or 429 is worth trying again. */
 export const RETRY_AFTER_SECONDS: Partial<Record<RefusalCode, number>> = {
@@ -94,6 +108,8 @@ export function problemHeaders(refusal: Refusal): Record<string, string> {
   return {
     'content-type': 'application/problem+json',
     ...(seconds !== undefined && { 'retry-after': String(seconds) }),
-    ...(STATUS[refusal.code] === 401 && { 'www-authenticate': 'Bearer' }),
+    ...(STATUS[refusal.code] === 401 && {
+      'www-authenticate': refusal instanceof ChallengeRefusal ? refusal.challenge : 'Bearer',
+    }),
   };
 }

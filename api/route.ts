@@ -30,6 +30,8 @@ export interface ApiDeps extends Deps {
   trust: ForeignTrust;
   /** Where callers reach us; links are built from it. */
   publicUrl: string;
+  /** Whether proofs of possession need a nonce that we gave (RFC 9449 §8). */
+  dpopNonces: boolean;
   /** SHA-256 of the admin token, if one is configured. */
   adminTokenHash: Buffer | null;
   version: string;
@@ -80,6 +82,8 @@ export interface Route<B = unknown, Q = unknown> {
   /** A form that the handler reads itself; here for the documents. */
   form?: z.ZodType;
   query?: z.ZodType<Q>;
+  /** Whether a token that was handed on opens it: such a token is good for little else than starting a task. */
+  delegated?: boolean;
   /** Whose an Idempotency-Key is on a route for callers who have no name yet. */
   keyedBy?: (body: B) => string;
   answers: Record<number, AnswerShape>;
@@ -159,6 +163,11 @@ function refuseOthers(route: Route, principal: Principal | null): void {
     throw new Refusal(
       'unauthenticated',
       'Send a bearer token, or sign in: this needs to know who asks.',
+    );
+  if (principal.kind === 'agent' && principal.delegation && !route.delegated)
+    throw new Refusal(
+      'forbidden',
+      'This token was handed on to start tasks: use a token that the agent signed in with for everything else.',
     );
   if (!route.allow.some((who) => isOneOf(principal, who)))
     throw new Refusal('forbidden', `This is for ${whoIsMeant(route.allow)}.`);

@@ -6,6 +6,7 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
+import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -96,7 +97,9 @@ export const agentBody = z
         '1 to 63 lower-case letters, digits and dashes',
       ),
     kind: z.enum(AGENT_KINDS),
-    owner: z.string(),
+    /** Left out for a sub-agent: it then belongs to whoever owns its parent. */
+    owner: z.string().optional(),
+    parent: z.string().optional(),
     team: z.string().trim().min(1).max(100),
     purpose: text,
     keys: z.array(jwk).max(5),
@@ -136,6 +139,7 @@ export const agent = z
     name: z.string(),
     kind: z.enum(AGENT_KINDS),
     owner: z.string(),
+    parent: z.string().nullable().meta({ description: 'The agent it is a sub-agent of' }),
     team: z.string(),
     purpose: z.string(),
     state: z.enum(statesOf('agent')),
@@ -178,6 +182,14 @@ export const task = z
   .object({
     id: z.string(),
     agent: z.string(),
+    parent: z.string().nullable().meta({ description: 'The task it was delegated from' }),
+    chain: z
+      .array(z.string())
+      .meta({ description: 'Whoever acts first, then each agent on whose behalf' }),
+    roles: z
+      .array(z.string())
+      .nullable()
+      .meta({ description: 'The roles that were delegated; null is no limit' }),
     purpose: z.string(),
     triggered_by: z.string().nullable(),
     triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
@@ -186,7 +198,9 @@ export const task = z
     deadline_at: instant,
     created_at: instant,
     ended_at: instant.nullable(),
-    alive: z.int().meta({ description: 'Credentials not yet seen gone' }),
+    alive: z.int().meta({
+      description: 'Credentials not yet seen gone, with those of tasks delegated from it',
+    }),
   })
   .meta({ id: 'Task' });
 
@@ -197,10 +211,32 @@ export const credentialBody = z.strictObject({
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+  dpop_jkt: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{43}$/, 'the SHA-256 thumbprint of a key (RFC 7638)')
+    .optional()
+    .meta({ description: 'Binds the token to this key instead of the one of seal_to' }),
   options: anyJson.optional().meta({
     description: 'What the role lets you choose; see its kind of access in docs/credentials.md',
   }),
 });
+
+export const delegationBody = z.strictObject({
+  agent: z.string(),
+  roles: z.array(z.string().max(100)).max(50).optional(),
+  ttl_seconds: z.int().min(1).max(900).default(300),
+});
+
+export const delegation = z
+  .object({
+    task: z.string(),
+    agent: z.string(),
+    roles: z.array(z.string()).nullable(),
+    subject_token: z.string(),
+    subject_token_type: z.string(),
+    expires_at: instant,
+  })
+  .meta({ id: 'Delegation' });
 
 export const credential = z
   .object({
@@ -222,6 +258,52 @@ export const credential = z
 
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
+});
+
+export const runBody = z.strictObject({
+  task: z.string().max(100),
+  role: z.string().max(100),
+  statement: z.string().min(1).max(60_000),
+  parameters: z
+    .array(z.union([z.string().max(60_000), z.number(), z.boolean(), z.null()]))
+    .max(200)
+    .default([]),
+  seal_to: jwk,
+  max_rows: z.int().min(0).max(10_000).default(1_000),
+  max_affected_rows: z
+    .int()
+    .min(0)
+    .optional()
+    .meta({ description: 'A statement that changes more is rolled back; people see this number' }),
+  timeout_seconds: z.int().min(1).max(60).default(10),
+  reason: z.string().trim().max(2000).optional(),
+  callback: z.strictObject({ url: z.string().max(2000) }).optional(),
+});
+
+export const run = z
+  .object({
+    id: z.string(),
+    task: z.string(),
+    role: z.string(),
+    effect: z.enum(STATEMENT_EFFECTS).meta({ description: 'What its text says it does' }),
+    state: z.enum(statesOf('run')),
+    outcome: z.enum(['committed', 'read']).nullable(),
+    code: z.string().nullable().meta({ description: 'Why it failed: an SQLSTATE, or ours' }),
+    rows: z.int().nullable(),
+    result_digest: digest.nullable(),
+    digest,
+    request: z.string().nullable(),
+    credential: z.string(),
+    created_at: instant,
+    finished_at: instant.nullable(),
+  })
+  .meta({ id: 'Run' });
+
+export const ranRun = run.extend({
+  sealed: z
+    .string()
+    .nullable()
+    .meta({ description: 'JWE compact to seal_to: the rows, or what the target said' }),
 });
 
 const party = z.object({ type: z.string(), id: z.string() });

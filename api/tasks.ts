@@ -1,8 +1,10 @@
 // Tasks and the credentials under them.
+import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
 import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
+import { delegateTask } from '../commands/delegate.ts';
 import { asCredentialId } from '../commands/leases.ts';
 import { answerOnce, type Answer } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
@@ -14,6 +16,8 @@ import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
+import { ACCESS_TOKEN_TYPE } from './oauth/exchange.ts';
+import { signChainToken } from './oauth/own-claims.ts';
 import { presentCredential, presentHeld, presentIssued, presentTask } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
 import * as shape from './schemas.ts';
@@ -29,14 +33,24 @@ const start = defineRoute({
   path: '/v1/tasks',
   tag: 'Tasks',
   summary: 'Start a task: everything you are given hangs off one, and ends with it',
+  description:
+    'With a token that was exchanged for what another agent handed on, the task is part of that agent’s task: it ends with it and never outlives it.',
   allow: ['agent'],
   body: shape.taskBody,
   answers: { 201: { description: 'The running task', schema: shape.task } },
-  refusals: ['agent_not_active', 'person_unknown', 'trigger_unproven'],
+  refusals: [
+    'agent_not_active',
+    'person_unknown',
+    'trigger_unproven',
+    'task_not_running',
+    'not_found',
+  ],
   events: ['task.started'],
+  delegated: true,
   handle: ({ principal, call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const row = await startTask(unit, deps, asAgent(principal).id, body);
+      const { id, delegation } = asAgent(principal);
+      const row = await startTask(unit, deps, id, { ...body, delegation });
       return created(await presentTask(unit.sql, row));
     }),
 });
@@ -170,6 +184,46 @@ function wasEndedOtherwise(row: TaskRow, outcome: 'completed' | 'failed'): Refus
   return new Refusal('wrong_state', message, { state: row.state });
 }
 
+const delegate = defineRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/delegations',
+  tag: 'Tasks',
+  summary: 'Hand part of a task on to another agent, with some of its roles or all',
+  description:
+    'That agent exchanges the `subject_token` at the token endpoint, once, and starts a task under this one with what it gets (RFC 8693). Whether policy allows it is asked then.',
+  allow: ['agent'],
+  body: shape.delegationBody,
+  answers: { 201: { description: 'For the other agent alone', schema: shape.delegation } },
+  refusals: ['not_found', 'task_not_running', 'agent_not_active', 'delegation_refused'],
+  events: ['task.delegated'],
+  handle: ({ principal, call, once, params, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const { id: agent, token: held } = asAgent(principal);
+      if (!held) throw new Refusal('forbidden', 'This is for agents with a token of their own.');
+      const tokenId = randomUUID();
+      const made = await delegateTask(unit, {
+        task: params['id'] ?? '',
+        agent,
+        standing: held.standing,
+        signedInAt: held.signedInAt,
+        to: body.agent,
+        roles: body.roles ?? null,
+        ttlSeconds: body.ttl_seconds,
+        tokenId,
+      });
+      const { confirmation } = held;
+      const token = await signChainToken(deps, made, { tokenId, confirmation, mayAct: body.agent });
+      return created({
+        task: made.task,
+        agent: body.agent,
+        roles: made.roles,
+        subject_token: token,
+        subject_token_type: ACCESS_TOKEN_TYPE,
+        expires_at: made.expiresAt,
+      });
+    }),
+});
+
 const credentials = defineRoute({
   method: 'get',
   path: '/v1/tasks/{id}/credentials',
@@ -230,6 +284,8 @@ const ask = defineRoute({
     'ttl_too_long',
     'option_refused',
     'seal_key_invalid',
+    'binding_required',
+    'delegation_refused',
     'callback_refused',
     'no_approver',
     'task_not_running',
@@ -239,7 +295,7 @@ const ask = defineRoute({
     'log_unavailable',
   ],
   events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
-  handle: async ({ principal, call, once, params, body }, deps) => {
+  handle: async ({ principal, call, once, params, body, context }, deps) => {
     const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
     if (body.callback) await deps.checkCallback(body.callback.url);
     const owner = await visibleTask(deps, principal, params['id']);
@@ -252,6 +308,8 @@ const ask = defineRoute({
       ttlSeconds: body.ttl_seconds ?? null,
       reason: body.reason ?? null,
       callbackUrl: body.callback?.url ?? null,
+      dpopThumbprint: body.dpop_jkt ?? null,
+      certificate: context.get('clientCertificate')?.thumbprint ?? null,
       options: asJsonObject(body.options ?? {}),
     };
     return requestCredential(deps, call, once, order, {
@@ -262,7 +320,7 @@ const ask = defineRoute({
 });
 
 /** The workflow of a task starts within moments of it; the first credential waits for that. */
-async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
+export async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {
   if (owner.ownedAt !== null || owner.state !== 'running') return;
   await waitUntil(
     deps.changes,
@@ -333,6 +391,7 @@ export const taskRoutes = [
   start,
   list,
   show,
+  delegate,
   complete,
   fail,
   credentials,

@@ -10,8 +10,11 @@ import {
 } from '../activities/egress.ts';
 import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
+import { mysqlIssuer } from '../activities/issuers/mysql.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
+import { redisIssuer } from '../activities/issuers/redis.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
+import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
@@ -66,7 +69,9 @@ export async function openService(
   const facts = await readInstallation(db);
   const signing = await openSigning(config, keys.vault, db, name, log);
   const tokens = openTokenKeys(signing.ring);
-  const postgres = postgresIssuer(config.secret, deploymentMark(facts));
+  const mark = deploymentMark(facts);
+  const postgres = postgresIssuer(config.secret, mark);
+  const mysql = mysqlIssuer(config.secret, mark);
   const unit = { db, installation: facts, vault: keys.vault, crashPoint: crashPoints(config) };
   const authorities = openAuthorities({
     unit,
@@ -81,12 +86,15 @@ export async function openService(
     policies: new Map(),
     issuers: {
       jwt: jwtIssuer(tokens, facts.issuer),
+      mysql,
       postgres,
+      redis: redisIssuer(config.secret, mark),
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
+    runner: postgresRunner(config.secret),
   };
   const close = async (): Promise<void> => {
-    await postgres.close();
+    await Promise.all([mysql.close(), postgres.close()]);
     await signing.close();
     await db.close();
   };

@@ -41,6 +41,8 @@ export interface Config {
   certificateProxies: TrustedProxies | null;
   /** `COUNTERSIGN_EGRESS_ALLOW`: hosts or host:port pairs, comma-separated, that callbacks may reach though private. */
   egressAllow: string[];
+  /** `COUNTERSIGN_DPOP_NONCE`: `true` makes proofs of possession carry a nonce that we gave. */
+  dpopNonces: boolean;
   /** `COUNTERSIGN_POLICY`: the bundle a new installation starts with, default the one that comes along. */
   policyFolder: string | null;
   /** `COUNTERSIGN_CRASH_AT`: a file that names a point at which to die. Tests only: needs `COUNTERSIGN_TEST`. */
@@ -92,6 +94,7 @@ export function readConfig(env: Environment): Readonly<Config> {
       .split(',')
       .map((entry) => entry.trim())
       .filter((entry) => entry !== ''),
+    dpopNonces: readBoolean('COUNTERSIGN_DPOP_NONCE', env['COUNTERSIGN_DPOP_NONCE']),
     policyFolder: present(env['COUNTERSIGN_POLICY']),
     crashFile: readCrashFile(env),
     signingKeys: readKeySchedule(env),

@@ -12,6 +12,7 @@ import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
 import { relayOnce } from '../activities/relay.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
+import { sweepRuns } from '../commands/fulfil-run.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
@@ -170,6 +171,12 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         lastBeat = Date.now();
         return false;
       },
+    }),
+    startLoop({
+      name: 'runs',
+      log,
+      everyMs: 5_000,
+      round: () => sweepRuns(deps, asLoop('runs')),
     }),
     startObserver(service),
     startLoop({

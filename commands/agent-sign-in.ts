@@ -66,7 +66,8 @@ export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<str
   return admittedAt > unit.at ? admittedAt : unit.at;
 }
 
-async function useUp(unit: Unit, once: NonNullable<Proof['once']>): Promise<boolean> {
+/** Uses up what is good once; false when somebody already did. */
+export async function useUp(unit: Unit, once: NonNullable<Proof['once']>): Promise<boolean> {
   const [fresh] = await unit.sql
     .insert(usedAssertion)
     .values(once)

@@ -32,14 +32,17 @@ import {
   recordEvaluation,
   type Asked,
 } from './requests.ts';
-import { endTask, revokeWhere } from './tasks.ts';
+import { endDelegatedBy, endTasksWhere, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 import { waysInOf } from './ways-in.ts';
 
 export interface Registration {
   name: string;
   kind: (typeof AGENT_KINDS)[number];
-  owner: string;
+  /** Left out for a sub-agent that belongs to whoever owns its parent. */
+  owner?: string | undefined;
+  /** The agent that it is a sub-agent of. */
+  parent?: string | undefined;
   team: string;
   purpose: string;
   keys: PublicKey[];
@@ -62,11 +65,13 @@ export async function registerAgent(
   await refuseTakenName(unit, registration.name);
   await refuseTakenKeys(unit, registration.keys);
   const registrar = partyOf(unit.call.principal);
+  const parent = await knownParent(unit, registration.parent);
   const row: AgentRow = {
     id: newId('agent'),
     name: registration.name,
     kind: registration.kind,
-    owner: await knownOwner(unit, registration.owner),
+    owner: await knownOwner(unit, registration.owner ?? parent?.owner ?? ''),
+    parent: parent?.id ?? null,
     team: registration.team,
     purpose: registration.purpose,
     state: 'requested',
@@ -88,6 +93,7 @@ export async function registerAgent(
     detail: {
       kind: row.kind,
       owner: row.owner,
+      parent: row.parent,
       registered_by: { type: registrar.type, id: registrar.id },
       key_thumbprints: registration.keys.map((key) => key.thumbprint),
     },
@@ -115,6 +121,7 @@ async function askAdmission(
       name: row.name,
       kind: row.kind,
       owner: row.owner,
+      ...(row.parent !== null && { parent: row.parent }),
       team: row.team,
       keys: registration.keys.map((key) => key.thumbprint),
       ...(registration.joinUntil !== null && { join_token_until: registration.joinUntil }),
@@ -178,6 +185,18 @@ async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
   if (!row)
     throw new Refusal('person_unknown', 'owner names nobody active here: invite them first.');
   return row.id;
+}
+
+/** A sub-agent belongs to an agent that is there: one that was let in and not retired. */
+async function knownParent(unit: Unit, id: string | undefined): Promise<AgentRow | null> {
+  if (id === undefined) return null;
+  const row = await findAgent(unit.sql, id);
+  if (row?.state !== 'active' || row.retiring)
+    throw new Refusal(
+      'parent_unknown',
+      'The parent is no active agent here: admit that one first.',
+    );
+  return row;
 }
 
 /** Lets in the agent that an approved request is about. */
@@ -257,6 +276,7 @@ export async function suspendAgent(
   await moveAgent(unit, row, 'suspended');
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
   await revokeCertificatesOf(unit, row.id, 'agent_suspended');
+  await endDelegatedBy(unit, row.id, reason);
   // What was not used by now is not used any more: resuming brings back nothing.
   await unit.sql
     .update(joinToken)
@@ -316,12 +336,7 @@ export async function killAgent(unit: Unit, id: string, reason: string | null): 
 }
 
 async function endTasksOf(unit: Unit, id: Id<'agent'>, reason: string | null): Promise<void> {
-  const running = await unit.sql
-    .select({ id: task.id })
-    .from(task)
-    .where(and(eq(task.agent, id), eq(task.state, 'running')))
-    .orderBy(task.id);
-  for (const each of running) await endTask(unit, each.id, 'killed', reason);
+  await endTasksWhere(unit, eq(task.agent, id), 'killed', reason);
 }
 
 /** Begins retirement: the agent is retired once nothing of it is alive any more. */

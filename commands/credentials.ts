@@ -4,6 +4,7 @@ import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -25,7 +26,14 @@ import {
   type Asked,
   type Judged,
 } from './requests.ts';
-import { asTaskId, isWorkerAlive, lockActiveAgent, revokeWhere } from './tasks.ts';
+import {
+  asTaskId,
+  isWorkerAlive,
+  lockActiveAgent,
+  lockActiveChain,
+  partiesOf,
+  revokeWhere,
+} from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export interface CredentialAsk {
@@ -36,6 +44,10 @@ export interface CredentialAsk {
   ttlSeconds: number | null;
   reason: string | null;
   callbackUrl: string | null;
+  /** The thumbprint of the key that a token shall be bound to, where it is not the one it is sealed to. */
+  dpopThumbprint: string | null;
+  /** The thumbprint of the certificate that the caller came with. */
+  certificate: string | null;
   options: JsonObject;
 }
 
@@ -80,11 +92,14 @@ async function planCredential(
   if (earlier.kind === 'answered') return { kind: 'answer', answer: earlier.answer };
   const agent = await lockActiveAgent(unit, ask.agent);
   const owner = await lockRunningTask(unit, ask.task, agent.id);
+  // Nothing is done for an agent that was stopped, however far down the chain it was handed on.
+  await lockActiveChain(unit, owner.chain.slice(1));
   if (earlier.kind === 'begun') {
     const resumed = await resume(unit, once, asCredentialId(earlier.resource), answers);
     if (resumed) return resumed;
   }
   await refuseUnlessReady(unit, owner);
+  refuseUndelegated(owner, ask.role);
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
@@ -92,8 +107,9 @@ async function planCredential(
     definition,
     ttlSeconds: checkedTtl(ask, definition),
     options: await accessOf(definition).readOptions(definition, ask.options),
+    confirmation: confirmationFor(ask, definition),
   };
-  const action = credentialAction(agent, owner, ask, wanted);
+  const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold')
     return settled(
@@ -109,8 +125,11 @@ async function planCredential(
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
+    chain: owner.chain,
+    confirmation: wanted.confirmation,
     role: ask.role,
     definition,
+    holder: 'agent',
     options: wanted.options,
     control: null,
     request: null,
@@ -159,7 +178,7 @@ async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Prom
   return answers.held(unit.sql, opened);
 }
 
-const deniedBy = ({ id, evaluation }: Judged): Refusal =>
+export const deniedBy = ({ id, evaluation }: Judged): Refusal =>
   new Refusal('denied', 'Policy does not allow this.', {
     evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
   });
@@ -209,7 +228,8 @@ export async function lockRunningTask(
 const taskIs = (row: TaskRow): string =>
   row.state === 'running' ? 'past its deadline' : row.state;
 
-async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
+/** Nothing is issued that could not be revoked, or not be recorded. */
+export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
   await refuseWithoutLog(unit.sql);
   if (owner.ownedAt === null)
     throw new Refusal(
@@ -223,7 +243,7 @@ async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<void> {
     );
 }
 
-const unknownRole = (role: string, known: string[]): Refusal =>
+export const unknownRole = (role: string, known: string[]): Refusal =>
   new Refusal('role_unknown', `There is no role "${role}". There are: ${known.join(', ')}.`);
 
 function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
@@ -244,37 +264,83 @@ interface Wanted {
   definition: RoleDefinition;
   ttlSeconds: number;
   options: JsonObject;
+  confirmation: Confirmation | null;
+}
+
+/** Whoever delegated a task said which roles may be asked for under it. */
+export function refuseUndelegated({ roles }: TaskRow, role: string): void {
+  if (roles !== null && !roles.includes(role))
+    throw new Refusal(
+      'delegation_refused',
+      `This task was delegated with ${roles.length === 0 ? 'no role' : `the roles ${roles.join(', ')}`} and no other.`,
+    );
+}
+
+/** What the token is bound to: part of what is approved, so that nobody else can be given it. */
+function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confirmation | null {
+  const isToken = definition.issuer === 'jwt';
+  if (!isToken && ask.dpopThumbprint !== null)
+    throw new Refusal(
+      'invalid_request',
+      `The role ${ask.role} gives no token, so nothing can be bound to a key: leave out dpop_jkt.`,
+    );
+  if (!isToken) return null;
+  switch (definition.binding) {
+    case 'mtls':
+      if (ask.certificate === null)
+        throw new Refusal(
+          'binding_required',
+          `The role ${ask.role} is bound to a certificate: ask for it over TLS with yours.`,
+        );
+      return { 'x5t#S256': ask.certificate };
+    case 'dpop':
+      return { jkt: ask.dpopThumbprint ?? ask.sealTo.thumbprint };
+    case 'none':
+      return ask.dpopThumbprint === null ? null : { jkt: ask.dpopThumbprint };
+  }
 }
 
 function credentialAction(
-  agent: AgentRow,
   owner: TaskRow,
   ask: CredentialAsk,
-  { definition, ttlSeconds, options }: Wanted,
+  { definition, ttlSeconds, options, confirmation }: Wanted,
 ): Action {
-  const subject = { type: 'agent' as const, id: agent.id };
   return {
-    subject,
-    actor_chain: [subject],
+    ...askedUnder(owner, ask.reason),
     action: 'credential:request',
     resource: { type: 'role', id: ask.role },
     parameters: {
       ttl_seconds: ttlSeconds,
       ...(Object.keys(options).length > 0 && { options }),
+      ...(confirmation && { confirmation: { ...confirmation } }),
     },
     data_class: definition.data_class,
     destination: accessOf(definition).destination(definition),
+  };
+}
+
+/** Who asks for something under a task, on whose behalf, and what for. */
+export function askedUnder(
+  owner: TaskRow,
+  reason: string | null,
+): Pick<Action, 'subject' | 'actor_chain' | 'context'> {
+  const actorChain = partiesOf(owner.chain);
+  return {
+    // On whose behalf it is: the last of the chain, which is the agent itself where nothing was delegated.
+    subject: actorChain.at(-1) ?? { type: 'agent', id: owner.agent },
+    actor_chain: actorChain,
     context: {
       task: owner.id,
+      ...(owner.parent !== null && { parent: owner.parent }),
       purpose: owner.purpose,
       triggered_by: owner.triggeredBy,
       triggered_by_proof: owner.triggeredByProof,
-      reason: ask.reason,
+      reason,
     },
   };
 }
 
-const secondsAfter = (at: string, seconds: number): string =>
+export const secondsAfter = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';

@@ -4,6 +4,7 @@ import type { IssuerName } from './access/kinds.ts';
 import type { Authorities } from './authorities.ts';
 import type { Issuer } from './issuer.ts';
 import type { PolicyCache } from './policies.ts';
+import type { StatementRunner } from './runner.ts';
 import type { UnitDeps } from './unit.ts';
 
 export interface Deps extends UnitDeps {
@@ -11,4 +12,5 @@ export interface Deps extends UnitDeps {
   authorities: Authorities;
   policies: PolicyCache;
   issuers: Record<IssuerName, Issuer>;
+  runner: StatementRunner;
 }

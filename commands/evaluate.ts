@@ -97,6 +97,31 @@ function permitted(bundle: PolicyBundle, rules: Rule[]): Evaluation {
   };
 }
 
+/**
+ * One answer out of those to each agent of a chain: denied if any is, held if any is, by the routes of all of them.
+ */
+export function togetherAs(answers: readonly Evaluation[]): Evaluation {
+  const [first] = answers;
+  if (!first) throw new RangeError('an evaluation needs somebody who asks');
+  if (answers.length === 1) return first;
+  const denials = answers.filter(({ decision }) => decision === 'deny');
+  const holds = answers.filter(({ decision }) => decision === 'hold');
+  const deciding = denials.length > 0 ? denials : holds.length > 0 ? holds : answers;
+  const all = <T>(pick: (answer: Evaluation) => readonly T[]): T[] => [
+    ...new Set(deciding.flatMap(pick)),
+  ];
+  const routes = new Map(deciding.flatMap((each) => each.routes.map((at) => [at.name, at])));
+  return {
+    decision: (deciding[0] ?? first).decision,
+    policyVersion: first.policyVersion,
+    reasons: all(({ reasons }) => reasons),
+    says: all(({ says }) => says),
+    routes: [...routes.values()],
+    controls: all(({ controls }) => controls),
+    risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
+  };
+}
+
 const titleOf = ({ id, title }: Rule): string => title ?? `policy ${id}`;
 
 const denied = (bundle: PolicyBundle, reasons: string[]): Evaluation => ({

@@ -2,6 +2,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -11,13 +12,14 @@ import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
 import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
+import { fulfilRun } from './fulfil-run.ts';
 import { issueLease } from './issue.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
 import { isLogTaking } from './log-health.ts';
 import { redeemPermit } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
-import { lockActiveAgent } from './tasks.ts';
+import { lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
 export type Fulfilment =
@@ -37,6 +39,8 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
   switch (row.action.action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);
+    case 'statement:run':
+      return fulfilRun(deps, call, row);
     case 'agent:admit':
       return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));
     case 'agent:add_key':
@@ -131,6 +135,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   try {
     agent = await lockActiveAgent(unit, asAgentId(seen.agent ?? ''));
     owner = await lockRunningTask(unit, seen.task ?? '', agent.id);
+    await lockActiveChain(unit, owner.chain.slice(1));
   } catch (error) {
     if (!(error instanceof Refusal)) throw error;
     const row = await lockRequest(unit, seen.id);
@@ -157,8 +162,12 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
+    chain: owner.chain,
+    // The key that was approved, and no other.
+    confirmation: readConfirmation(row.action.parameters['confirmation']),
     role: row.action.resource.id,
     definition,
+    holder: 'agent',
     options: asOptions(options),
     control: row.controls[0] ?? null,
     request: row.id,

@@ -1,8 +1,17 @@
 // Forgetting what has served its purpose, and making room for what comes.
 import { lt, sql } from 'drizzle-orm';
-import { joinToken, signInLink, slackInteraction, usedAssertion } from '../db/schema/index.ts';
+import {
+  dpopProof,
+  joinToken,
+  revokedToken,
+  signInLink,
+  slackInteraction,
+  usedAssertion,
+} from '../db/schema/index.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldKeys } from './once.ts';
+import { forgetOldResults } from './runs.ts';
+import { forgetStatusLists } from './token-status.ts';
 import type { Unit } from './unit.ts';
 
 const hoursBefore = (at: string, hours: number): string =>
@@ -11,7 +20,11 @@ const hoursBefore = (at: string, hours: number): string =>
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetCertificates(unit);
+  await forgetOldResults(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));
+  await unit.sql.delete(dpopProof).where(lt(dpopProof.expiresAt, hoursBefore(unit.at, 1)));
+  await unit.sql.delete(revokedToken).where(lt(revokedToken.expiresAt, hoursBefore(unit.at, 1)));
+  await forgetStatusLists(unit, hoursBefore(unit.at, 1));
   await unit.sql.delete(slackInteraction).where(lt(slackInteraction.at, hoursBefore(unit.at, 1)));
   await unit.sql.delete(joinToken).where(lt(joinToken.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.delete(signInLink).where(lt(signInLink.expiresAt, hoursBefore(unit.at, 24 * 30)));

@@ -1,29 +1,63 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
-import { and, arrayOverlaps, eq, or, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, inArray, or, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
-import { person, request } from '../db/schema/index.ts';
+import { agent, person, request } from '../db/schema/index.ts';
+import type { Action } from '../domain/action.ts';
 import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
+import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { mayVote } from './principal.ts';
 import type { Unit } from './unit.ts';
 
 export async function whoIsInvolved(
   unit: Unit,
-  asked: { agent: AgentRow | null; task: { triggeredBy: string | null } | null },
+  asked: {
+    action: Pick<Action, 'actor_chain'>;
+    agent: AgentRow | null;
+    task: { triggeredBy: string | null } | null;
+  },
 ): Promise<Involved> {
   const { principal } = unit.call;
+  const owners = new Set<string>();
+  for (const each of await agentsInvolved(unit, asked))
+    for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
     requester: principal.kind === 'person' ? principal.id : null,
-    owners: asked.agent ? await standingBehind(unit, asked.agent) : [],
+    owners: [...owners],
+    // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
 }
+
+/** The agent it is about, every link of the chain that asks, and whose sub-agents any of them are. */
+async function agentsInvolved(
+  unit: Unit,
+  { action, agent: about }: { action: Pick<Action, 'actor_chain'>; agent: AgentRow | null },
+): Promise<AgentRow[]> {
+  const found = new Map<string, AgentRow>(about ? [[about.id, about]] : []);
+  let missing = [
+    ...action.actor_chain.filter(({ type }) => type === 'agent').map(({ id }) => id),
+    ...(about?.parent ? [about.parent] : []),
+  ].filter((id) => !found.has(id));
+  while (missing.length > 0) {
+    const rows = await unit.sql
+      .select()
+      .from(agent)
+      .where(inArray(agent.id, missing.map(asId)));
+    for (const row of rows) found.set(row.id, row);
+    missing = rows.flatMap(({ parent }) => (parent !== null && !found.has(parent) ? parent : []));
+  }
+  return [...found.values()];
+}
+
+/** Parties of an action were rows of ours when it was made. */
+const asId = (id: string): Id<'agent'> => id as Id<'agent'>;
 
 /**
  * The people behind an agent: its owner, and whoever brought its keys, by registering it, by asking for another, or by
  * proposing a way in. Who holds a key can act as the agent, whomever they named as its owner (I4).
  */
-async function standingBehind(unit: Unit, agent: AgentRow): Promise<string[]> {
+async function standingBehind(unit: Unit, row: AgentRow): Promise<string[]> {
   const keyed = await unit.sql
     .select({ by: request.requester })
     .from(request)
@@ -31,18 +65,18 @@ async function standingBehind(unit: Unit, agent: AgentRow): Promise<string[]> {
       and(
         eq(request.state, 'consumed'),
         or(
-          and(eq(request.agent, agent.id), sql`${request.action} ->> 'action' = 'agent:add_key'`),
+          and(eq(request.agent, row.id), sql`${request.action} ->> 'action' = 'agent:add_key'`),
           and(
             sql`${request.action} ->> 'action' = 'policy:activate'`,
-            sql`${request.action} #> '{parameters,opens}' @> ${JSON.stringify([{ agent: agent.name }])}::jsonb`,
+            sql`${request.action} #> '{parameters,opens}' @> ${JSON.stringify([{ agent: row.name }])}::jsonb`,
           ),
         ),
       ),
     );
-  const people = [agent.registeredBy, ...keyed.map(({ by }) => by)]
+  const people = [row.registeredBy, ...keyed.map(({ by }) => by)]
     .filter(({ type }) => type === 'person')
     .map(({ id }) => id);
-  return [...new Set([agent.owner, ...people])];
+  return [...new Set([row.owner, ...people])];
 }
 
 /** A route that leaves nobody eligible is refused at once, not when it expires. */

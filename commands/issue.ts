@@ -1,6 +1,6 @@
 // Issuing a lease: the intent is committed, the target is touched, the outcome is committed. The same steps
 // serve the request path and the workflow, and each of them can be the last before a crash.
-import { eq } from 'drizzle-orm';
+import { eq, inArray } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { agent, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
@@ -12,6 +12,7 @@ import type { Issued, LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
+import { placeOfCredential } from './token-status.ts';
 import { transact, type Call } from './unit.ts';
 
 export interface IssueOrder {
@@ -75,7 +76,8 @@ async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> 
 
 /** What was made for a lease, in the only forms in which it is kept. */
 export interface Made {
-  sealed: string;
+  /** Null where we hold it ourselves, for as long as a statement takes. */
+  sealed: string | null;
   /** Everything that ending it takes, encrypted: what earlier attempts left and what this one did. */
   handles: Uint8Array | null;
   diesAt: string;
@@ -96,12 +98,17 @@ export async function makeCredential(
   };
 }
 
-async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+/** Has the target make it and hands it over as it is: only for what leaves this process sealed, or not at all. */
+export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
-  const [holder] = await deps.db.query.select().from(agent).where(eq(agent.id, lease.agent));
+  const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
   const [owner] = await deps.db.query.select().from(task).where(eq(task.id, lease.task));
-  if (definition?.issuer !== lease.issuer || !holder?.spiffeId || !owner)
+  const holder = chain.find((row) => row.id === lease.agent);
+  const spiffeIds = lease.chain.map((id) => chain.find((row) => row.id === id)?.spiffeId ?? null);
+  const [spiffeId, ...onBehalfOf] = spiffeIds.filter((id) => id !== null);
+  const isWhole = spiffeId !== undefined && !spiffeIds.includes(null);
+  if (definition?.issuer !== lease.issuer || !isWhole || !holder || !owner)
     throw new Refusal(
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
@@ -110,7 +117,10 @@ async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
     credential: lease.id,
     agent: lease.agent,
     agentName: holder.name,
-    spiffeId: holder.spiffeId,
+    spiffeId,
+    onBehalfOf,
+    confirmation: lease.confirmation,
+    status: await placeOfCredential(deps.db.query, lease.id),
     task: lease.task,
     purpose: owner.purpose,
     role: lease.role,

@@ -1,13 +1,21 @@
 // The hands of one kind of access. One file each under activities/issuers/.
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RoleDefinition, TargetDefinition } from './access/kinds.ts';
+import type { StatusPlace } from './token-status.ts';
 
 export interface LeaseToIssue {
   credential: Id<'credential'>;
   agent: Id<'agent'>;
   agentName: string;
   spiffeId: string;
+  /** On whose behalf, from the agent that handed on last to the one whose task it is; SPIFFE IDs. */
+  onBehalfOf: string[];
+  /** What a token is bound to. */
+  confirmation: Confirmation | null;
+  /** Where the status of a token is found; null for what is no token. */
+  status: StatusPlace | null;
   task: Id<'task'>;
   purpose: string;
   role: string;

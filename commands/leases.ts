@@ -2,13 +2,17 @@
 import { and, asc, eq, inArray, lte, or, sql } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { credential, task } from '../db/schema/index.ts';
+import type { Party } from '../domain/action.ts';
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import type { Made } from './issue.ts';
-import { aboutCredential, revokeWhere, targetWorkflow } from './tasks.ts';
+import { partyOf } from './principal.ts';
+import { aboutCredential, partiesOf, revokeWhere, targetWorkflow } from './tasks.ts';
+import { takeStatusPlace } from './token-status.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** How long a target may take to make a login before it must refuse to. */
@@ -23,8 +27,12 @@ const REAPER_LOOK_SECONDS = 20;
 export interface LeaseInput {
   task: Id<'task'>;
   agent: Id<'agent'>;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: Id<'agent'>[];
+  confirmation: Confirmation | null;
   role: string;
   definition: RoleDefinition;
+  holder: CredentialRow['holder'];
   options: JsonObject;
   control: string | null;
   request: Id<'request'> | null;
@@ -46,12 +54,15 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     id: newId('credential'),
     task: input.task,
     agent: input.agent,
+    chain: input.chain,
+    confirmation: input.confirmation,
     role: input.role,
     issuer: input.definition.issuer,
     target: access.target(input.definition),
     options: input.options,
     revocable: access.revocable(input.definition),
     control: input.control,
+    holder: input.holder,
     state: 'pending',
     permit: input.permit,
     request: input.request,
@@ -74,15 +85,33 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     endedAt: null,
   };
   await unit.sql.insert(credential).values(row);
+  if (input.definition.issuer === 'jwt')
+    await takeStatusPlace(unit, {
+      jti: row.id,
+      credential: row.id,
+      agents: row.chain,
+      standing: null,
+      task: row.task,
+      expiresAt: row.expiresAt,
+    });
   emitIntended(unit, row);
   if (row.expiresAt < later(unit.at, REAPER_LOOK_SECONDS))
     unit.wake('target', targetWorkflow(row.target));
   return row;
 }
 
+/** Who is behind a lease that was asked for on behalf of others: whoever acts now, and the whole chain. */
+function actingFor(unit: Unit, { chain }: CredentialRow): { actor_chain?: Party[] } {
+  if (chain.length < 2) return {};
+  const { principal } = unit.call;
+  const now = principal.kind === 'agent' ? [] : [partyOf(principal)];
+  return { actor_chain: [...now, ...partiesOf(chain)] };
+}
+
 function emitIntended(unit: Unit, row: CredentialRow): void {
   unit.emit('credential.intended', {
     ...aboutCredential(row),
+    ...actingFor(unit, row),
     detail: {
       credential: row.id,
       role: row.role,
@@ -168,6 +197,7 @@ export async function activateLease(
   if (!row) return null;
   unit.emit('credential.issued', {
     ...aboutCredential(row),
+    ...actingFor(unit, row),
     detail: {
       credential: row.id,
       role: row.role,
@@ -179,7 +209,8 @@ export async function activateLease(
     },
     private: {},
   });
-  if (row.permit !== null)
+  // Of what we run ourselves, the receipt says what came of it.
+  if (row.permit !== null && row.holder === 'agent')
     unit.emit('receipt.recorded', {
       ...aboutCredential(row),
       detail: { permit: row.permit, digest_matches: true, outcome: 'issued', effect: row.id },

@@ -16,6 +16,8 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
+import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
   OWN_TARGETS,
@@ -25,7 +27,12 @@ import {
   type RoleDefinition,
   type TargetDefinition,
 } from './access/kinds.ts';
-import { FEDERATION_FILE, readFederation, type Federation } from './policy-federation.ts';
+import {
+  agentName,
+  FEDERATION_FILE,
+  readFederation,
+  type Federation,
+} from './policy-federation.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
 const groupName = z
@@ -65,6 +72,11 @@ const rolesFile = z.strictObject({
     )
     .default({}),
   roles: z.record(policyName, roleSchema),
+  /** Who checks tokens for which audiences: such an agent is told of those tokens and of no others. */
+  resource_servers: z
+    .array(z.strictObject({ agent: agentName, audiences: z.array(audienceName).min(1).max(20) }))
+    .max(200)
+    .default([]),
 });
 
 const testsFile = z.array(
@@ -73,11 +85,14 @@ const testsFile = z.array(
     action: z.string(),
     resource: z.string().default(''),
     agent: z.record(z.string(), z.string()).default({}),
+    /** Of a statement to run. */
+    effect: z.enum(STATEMENT_EFFECTS).default('read'),
     expect: z.enum(['permit', 'hold', 'deny']),
     routes: z.array(policyName).default([]),
   }),
 );
 
+type ResourceServer = z.infer<typeof rolesFile>['resource_servers'][number];
 export type PolicyTest = z.infer<typeof testsFile>[number];
 
 /** One Cedar policy with what its annotations say. */
@@ -103,6 +118,7 @@ export interface PolicyBundle {
   routes: Map<string, FrozenRoute>;
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
+  resourceServers: ResourceServer[];
   tests: PolicyTest[];
   /** Who from elsewhere may sign in as which agent. */
   federation: Federation;
@@ -133,7 +149,11 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
   const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
-  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? { targets: {}, roles: {} };
+  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? {
+    targets: {},
+    roles: {},
+    resource_servers: [],
+  };
   const tests =
     files['tests.yaml'] === undefined
       ? []
@@ -149,6 +169,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     ),
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
+    resourceServers: access.resource_servers,
     tests,
     federation: readFederation(files, problems),
   };

@@ -23,7 +23,8 @@ const ALGORITHMS = [
   'EdDSA',
 ] as const;
 
-const agentName = z
+/** The name of an agent, as it was registered. */
+export const agentName = z
   .string()
   .regex(
     /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,

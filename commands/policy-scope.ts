@@ -14,7 +14,7 @@ import type { PolicyBundle, Rule } from './policy-bundle.ts';
 
 /** What somebody can ask for: a role, or something that is done to an agent or to the policy. */
 export type Matter =
-  | { action: 'credential:request'; resource: 'Role'; role: string }
+  | { action: 'credential:request' | 'statement:run'; resource: 'Role'; role: string }
   | { action: 'agent:admit' | 'agent:add_key'; resource: 'Agent' }
   | { action: 'policy:activate'; resource: 'Policy' };
 
@@ -27,18 +27,18 @@ export interface ScopedRule extends Rule {
   hasActionGroups: boolean;
 }
 
-const requestFor = (role: string): Matter => ({
-  action: 'credential:request',
-  resource: 'Role',
-  role,
-});
+/** What a role can be had for: to hold it, or to have one statement run with it. */
+const usesOf = (role: string): Matter[] => [
+  { action: 'credential:request', resource: 'Role', role },
+  { action: 'statement:run', resource: 'Role', role },
+];
 
 /** All that can be asked for under a policy. */
 export const mattersOf = (bundle: PolicyBundle): Matter[] => [
   { action: 'agent:admit', resource: 'Agent' },
   { action: 'agent:add_key', resource: 'Agent' },
   { action: 'policy:activate', resource: 'Policy' },
-  ...[...bundle.roles.keys()].map(requestFor),
+  ...[...bundle.roles.keys()].flatMap(usesOf),
 ];
 
 /** The rules of a policy with their scopes. */
@@ -74,13 +74,17 @@ function actionGroups({ schema }: PolicyBundle): string[] {
 }
 
 /**
- * The controls of every rule that could match a request for this role. Only a scope that rules the role out
+ * The controls of every rule that could match a request for this role, to hold it or to use it once. Only a scope that rules the role out
  * does: conditions can say anything, so they narrow nothing.
  */
 export function controlsOver(bundle: PolicyBundle, role: string): string[] {
-  const matter = requestFor(role);
+  const matters = usesOf(role);
   const controls = scopedRules(bundle).flatMap((rule) =>
-    rule.control !== null && rule.mode === 'hold' && couldMatch(rule, matter) ? [rule.control] : [],
+    rule.control !== null &&
+    rule.mode === 'hold' &&
+    matters.some((matter) => couldMatch(rule, matter))
+      ? [rule.control]
+      : [],
   );
   return [...new Set(controls)];
 }

@@ -25,6 +25,7 @@ export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
       action: 'credential:request',
       resource: role,
       agent: {},
+      effect: 'read',
       expect: 'permit',
       routes: [],
     }),
@@ -78,6 +79,10 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       data_class: role?.data_class ?? 'none',
     },
   );
-  const context = { purpose: 'test', ttl_seconds: 60, triggered_by_proof: 'none' };
+  const common = { purpose: 'test', triggered_by_proof: 'none' };
+  const context =
+    test.action === 'statement:run'
+      ? { ...common, effect: test.effect }
+      : { ...common, ttl_seconds: 60 };
   return { principal: agent, action: test.action, resource, context, entities };
 }

@@ -2,7 +2,9 @@
 import type { PersonRole } from '../db/schema/people.ts';
 import type { Party } from '../domain/action.ts';
 import type { Strength } from '../domain/approval.ts';
+import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
+import type { Standing } from './agent-sign-in.ts';
 
 export interface PersonPrincipal {
   kind: 'person';
@@ -17,6 +19,26 @@ export interface PersonPrincipal {
 export interface AgentPrincipal {
   kind: 'agent';
   id: Id<'agent'>;
+  /** Set where its token was delegated to it: then it acts under that task, and for nothing else. */
+  delegation?: Delegation;
+  /** The token it came with, for what is made from that. */
+  token?: TokenFacts;
+}
+
+/** What an access token stands on, since when, and what it is bound to. */
+export interface TokenFacts {
+  standing: Standing;
+  signedInAt: string;
+  confirmation: Confirmation | null;
+}
+
+/** What another agent handed on: its task, who acts for whom, and which roles. */
+export interface Delegation {
+  task: Id<'task'>;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: Id<'agent'>[];
+  /** Null is no limit. */
+  roles: string[] | null;
 }
 
 interface ServicePrincipal {

@@ -7,24 +7,31 @@ import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { targetOf } from './access/kinds.ts';
-import { evaluate, type Evaluation, type Question } from './evaluate.ts';
+import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 
-/** Asks the bundle about an action as things stand in this transaction. */
+/**
+ * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
+ * may do through another what they may not do themselves. A no to any of them is a no.
+ */
 export async function evaluateAction(
   tx: Transaction,
   bundle: PolicyBundle,
   action: Action,
 ): Promise<Evaluation> {
-  return evaluate(bundle, await questionFor(tx, bundle, action));
+  const askers = action.actor_chain.length > 0 ? action.actor_chain : [action.subject];
+  const answers: Evaluation[] = [];
+  for (const asker of askers)
+    answers.push(evaluate(bundle, await questionFor(tx, bundle, action, asker)));
+  return togetherAs(answers);
 }
 
 async function questionFor(
   tx: Transaction,
   bundle: PolicyBundle,
   action: Action,
+  asker: Party,
 ): Promise<Question> {
-  const asker = action.actor_chain[0] ?? action.subject;
   const entities = new Map<string, EntityJson>();
   const principal = await addParty(tx, entities, asker);
   const resource = await addResource(tx, entities, bundle, action);
@@ -38,13 +45,31 @@ async function questionFor(
 }
 
 function contextOf(action: Action): Question['context'] {
-  if (action.action !== 'credential:request') return {};
+  if (action.action === 'token:exchange') return exchangeContext(action);
   const { purpose, triggered_by_proof: proof } = action.context;
-  const { ttl_seconds: ttl } = action.parameters;
-  return {
+  const { ttl_seconds: ttl, effect } = action.parameters;
+  const common = {
     purpose: typeof purpose === 'string' ? purpose : '',
-    ttl_seconds: typeof ttl === 'number' ? ttl : 0,
     triggered_by_proof: typeof proof === 'string' ? proof : 'none',
+  };
+  switch (action.action) {
+    case 'credential:request':
+      return { ...common, ttl_seconds: typeof ttl === 'number' ? ttl : 0 };
+    case 'statement:run':
+      return { ...common, effect: typeof effect === 'string' ? effect : 'opaque' };
+    default:
+      return {};
+  }
+}
+
+function exchangeContext({ parameters, context }: Action): Question['context'] {
+  const { gate, depth, is_sub_agent: isSubAgent } = parameters;
+  const { purpose } = context;
+  return {
+    gate: typeof gate === 'string' ? gate : '',
+    depth: typeof depth === 'number' ? depth : 0,
+    is_sub_agent: isSubAgent === true,
+    purpose: typeof purpose === 'string' ? purpose : '',
   };
 }
 

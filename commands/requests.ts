@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
-import { person, request, vote } from '../db/schema/index.ts';
+import { agent, person, request, vote } from '../db/schema/index.ts';
 import { actionDigest, actionRef, asJson, type Action, type Party } from '../domain/action.ts';
 import { barredBy } from '../domain/approval.ts';
 import { cardFor, type Card, type CardNames } from '../domain/card.ts';
@@ -162,6 +162,7 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
     ...aboutRequest(row),
+    actor_chain: action.actor_chain,
     policy_version: row.policyVersion,
     detail: {
       action: action.action,
@@ -218,7 +219,28 @@ async function namesOf(tx: Transaction, asked: Asked, requester: Party): Promise
     triggeredBy: asked.task?.triggeredBy
       ? `${name(asked.task.triggeredBy) ?? asked.task.triggeredBy} (${asked.task.proof})`
       : null,
+    actingFor: await namesBehind(tx, asked.action),
   };
+}
+
+/** Everybody in the chain behind whoever asks, with who owns them. */
+async function namesBehind(
+  tx: Transaction,
+  { actor_chain: chain }: Action,
+): Promise<string | null> {
+  const behind = chain.slice(1).map(({ id }) => id);
+  if (behind.length === 0) return null;
+  const rows = await tx
+    .select({ id: agent.id, name: agent.name, owner: person.name })
+    .from(agent)
+    .innerJoin(person, eq(agent.owner, person.id))
+    .where(inArray(agent.id, behind as Id<'agent'>[]));
+  return behind
+    .map((id) => {
+      const row = rows.find((each) => each.id === id);
+      return row ? `${row.name} (owned by ${row.owner})` : id;
+    })
+    .join(', for ');
 }
 
 export const cardOf = (row: RequestRow): Card =>

@@ -1,5 +1,5 @@
 // Tasks: one piece of work by one agent. Everything the agent is given hangs off one, and dies with it.
-import { and, count, eq, inArray, lt } from 'drizzle-orm';
+import { and, count, eq, inArray, lt, ne, sql, type SQL } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
 import {
@@ -11,13 +11,14 @@ import {
   worker,
   type RevokeCause,
 } from '../db/schema/index.ts';
+import type { Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
-import { partyOf } from './principal.ts';
+import { partyOf, type Delegation } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -26,6 +27,8 @@ export interface TaskStart {
   ttl_seconds: number;
   triggered_by?: string | undefined;
   trigger_proof?: string | undefined;
+  /** What was handed on to the agent, where this is part of the work of another. */
+  delegation?: Delegation | undefined;
 }
 
 /** A person's word that they set off a task of one agent: our own token, good once and for minutes. */
@@ -40,21 +43,24 @@ export async function startTask(
 ): Promise<TaskRow> {
   // Not shared: its row is changed below, and two who share it would each wait for the other to let go.
   await lockActiveAgent(unit, agentId, 'no key update');
+  const parent = start.delegation ? await lockParent(unit, start.delegation) : null;
   const bundle = await activeBundle(unit, deps.policies);
-  const triggeredBy = await knownPerson(unit, start.triggered_by);
-  const proven = await isTriggerProven(unit, deps, agentId, start);
+  const trigger = parent ? inherited(parent, start) : await triggerOf(unit, deps, agentId, start);
+  const wanted = new Date(Date.parse(unit.at) + start.ttl_seconds * 1000).toISOString();
   const row: TaskRow = {
     id: newId('task'),
     agent: agentId,
+    parent: parent?.id ?? null,
+    chain: start.delegation?.chain ?? [agentId],
+    roles: start.delegation?.roles ?? null,
     purpose: start.purpose,
-    triggeredBy,
-    // Whoever the agent merely names is barred from voting, and never counted as independent.
-    triggeredByProof: triggeredBy === null ? 'none' : proven ? 'verified' : 'claimed',
+    ...trigger,
     state: 'running',
     outcome: null,
     reason: null,
     policyVersion: bundle.version,
-    deadlineAt: new Date(Date.parse(unit.at) + start.ttl_seconds * 1000).toISOString(),
+    // What was delegated never outlives what it was delegated from.
+    deadlineAt: parent && parent.deadlineAt < wanted ? parent.deadlineAt : wanted,
     createdAt: unit.at,
     ownedAt: null,
     endedAt: null,
@@ -63,18 +69,80 @@ export async function startTask(
   await unit.sql.update(agent).set({ lastUsedAt: unit.at }).where(eq(agent.id, agentId));
   unit.emit('task.started', {
     ...aboutTask(row),
-    human: triggeredBy,
+    actor_chain: partiesOf(row.chain),
+    human: row.triggeredBy,
     policy_version: row.policyVersion,
     detail: {
-      triggered_by: triggeredBy,
+      triggered_by: row.triggeredBy,
       triggered_by_proof: row.triggeredByProof,
       deadline_at: row.deadlineAt,
+      parent: row.parent,
+      roles: row.roles,
     },
     private: { purpose: row.purpose },
   });
   unit.wake('task', row.id, agentId);
   return row;
 }
+
+type Trigger = Pick<TaskRow, 'triggeredBy' | 'triggeredByProof'>;
+
+async function triggerOf(
+  unit: Unit,
+  deps: Deps,
+  agentId: Id<'agent'>,
+  start: TaskStart,
+): Promise<Trigger> {
+  const triggeredBy = await knownPerson(unit, start.triggered_by);
+  const proven = await isTriggerProven(unit, deps, agentId, start);
+  // Whoever the agent merely names is barred from voting, and never counted as independent.
+  const triggeredByProof = triggeredBy === null ? 'none' : proven ? 'verified' : 'claimed';
+  return { triggeredBy, triggeredByProof };
+}
+
+/** Whoever set off a task set off all that comes of it: a sub-agent cannot name somebody else (I4). */
+function inherited(
+  parent: TaskRow,
+  { triggered_by: named, trigger_proof: proof }: TaskStart,
+): Trigger {
+  const { triggeredBy, triggeredByProof } = parent;
+  if (proof !== undefined || (named !== undefined && named !== triggeredBy))
+    throw new Refusal(
+      'invalid_request',
+      'A delegated task is set off by whoever set off its parent: leave out triggered_by and trigger_proof.',
+    );
+  return { triggeredBy, triggeredByProof };
+}
+
+/**
+ * The task that a delegated one hangs off, and every agent on whose behalf it will act, held in their states until
+ * the transaction ends: the end of any of them waits, and then sees the new task.
+ */
+async function lockParent(unit: Unit, { task: id, chain }: Delegation): Promise<TaskRow> {
+  await lockActiveChain(unit, chain.slice(1));
+  return lockRunningParent(unit, id);
+}
+
+/** The task that something is done for on behalf of another agent, held running until the transaction ends. */
+export async function lockRunningParent(unit: Unit, id: Id<'task'>): Promise<TaskRow> {
+  const [row] = await unit.sql.select().from(task).where(eq(task.id, id)).for('share');
+  const now = await unit.readClock();
+  if (row?.state !== 'running' || !(now < row.deadlineAt))
+    throw new Refusal(
+      'task_not_running',
+      'The task that this was delegated from is over, and nothing more is done for it.',
+    );
+  return row;
+}
+
+/** Agents, held active until the transaction ends; in one order, so that no two wait for each other. */
+export async function lockActiveChain(unit: Unit, chain: readonly Id<'agent'>[]): Promise<void> {
+  for (const id of chain.toSorted()) await lockActiveAgent(unit, id);
+}
+
+/** A chain of agents as events and actions name it. */
+export const partiesOf = (chain: readonly Id<'agent'>[]): Party[] =>
+  chain.map((id) => ({ type: 'agent', id }));
 
 /** The agent, held in its state until the transaction ends: suspending it waits, and then sees our work. */
 export async function lockActiveAgent(
@@ -140,12 +208,22 @@ export async function findTask(query: Query | Transaction, id: string): Promise<
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 export const asTaskId = (id: string): Id<'task'> => id as Id<'task'>;
 
-/** How many credentials of a task have not been seen gone. */
+/** How many credentials of a task, and of the tasks delegated from it, have not been seen gone. */
 export async function aliveUnder(query: Query | Transaction, id: Id<'task'>): Promise<number> {
   const [row] = await query
     .select({ alive: count() })
     .from(credential)
-    .where(and(eq(credential.task, id), inArray(credential.state, [...ALIVE])));
+    .where(
+      and(
+        sql`${credential.task} in (
+          with recursive branch (id) as (
+            values (${id}::text collate "C")
+            union all
+            select child.id from task child join branch on child.parent = branch.id
+          ) select id from branch)`,
+        inArray(credential.state, [...ALIVE]),
+      ),
+    );
   return row?.alive ?? 0;
 }
 
@@ -187,8 +265,33 @@ export async function endTask(
   });
   unit.wake('task', row.id, row.agent);
   unit.changed(row.id);
+  await endTasksWhere(
+    unit,
+    eq(task.parent, row.id),
+    outcome === 'expired' ? 'expired' : 'killed',
+    'The task that this was delegated from ended.',
+  );
   return { ...row, state: 'ending', outcome, reason };
 }
+
+/** Ends running tasks, and with each what was delegated from it. */
+export async function endTasksWhere(
+  unit: Unit,
+  which: SQL,
+  outcome: TaskOutcome,
+  reason: string | null,
+): Promise<void> {
+  const running = await unit.sql
+    .select({ id: task.id })
+    .from(task)
+    .where(and(which, eq(task.state, 'running')))
+    .orderBy(task.id);
+  for (const each of running) await endTask(unit, each.id, outcome, reason);
+}
+
+/** Ends what others do on behalf of an agent: every task delegated from one of its own. */
+export const endDelegatedBy = (unit: Unit, id: Id<'agent'>, reason: string | null): Promise<void> =>
+  endTasksWhere(unit, sql`${ne(task.agent, id)} and ${id} = any(${task.chain})`, 'killed', reason);
 
 /** Ends a task whose deadline has passed. */
 export async function expireTask(unit: Unit, id: Id<'task'>): Promise<void> {
@@ -202,13 +305,24 @@ export async function closeTask(unit: Unit, id: Id<'task'>): Promise<TaskState> 
   const [row] = await unit.sql.select().from(task).where(eq(task.id, id)).for('update');
   if (!row) throw new Refusal('not_found', 'There is no such task.');
   if (row.state !== 'ending' || row.outcome === null) return row.state;
-  if ((await aliveUnder(unit.sql, id)) > 0) return row.state;
+  if ((await aliveUnder(unit.sql, id)) > 0 || (await hasOpenChild(unit, id))) return row.state;
   await unit.readClock();
   await unit.sql.update(task).set({ state: row.outcome, endedAt: unit.at }).where(eq(task.id, id));
   emitClosed(unit, row, row.outcome, await credentialsUnder(unit, id));
   unit.changed(id);
   unit.wake('agent', row.agent, row.agent);
+  // Its parent ends when the last of its children has.
+  if (row.parent !== null) unit.wake('task', row.parent);
   return row.outcome;
+}
+
+async function hasOpenChild(unit: Unit, id: Id<'task'>): Promise<boolean> {
+  const [child] = await unit.sql
+    .select({ id: task.id })
+    .from(task)
+    .where(and(eq(task.parent, id), inArray(task.state, ['running', 'ending'])))
+    .limit(1);
+  return child !== undefined;
 }
 
 function emitClosed(unit: Unit, row: TaskRow, outcome: TaskOutcome, credentials: number): void {

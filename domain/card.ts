@@ -31,6 +31,8 @@ export interface CardNames {
   team: string | null;
   requester: string;
   triggeredBy: string | null;
+  /** The agents on whose behalf, from the one that handed on last; null where nothing was handed on. */
+  actingFor: string | null;
 }
 
 export interface CardSource {
@@ -50,6 +52,7 @@ export function cardFor(source: CardSource): Card {
     told('Owner', names.owner),
     told('Team', names.team),
     told('Asked by', names.requester),
+    told('Acting for', names.actingFor),
     told('On behalf of', names.triggeredBy),
     told('Wants', `${action.action} ${action.resource.type} ${action.resource.id}`),
     told('At', action.destination),
@@ -90,6 +93,7 @@ function titleOf(action: Action, names: CardNames): string {
   const who = oneLine(names.agent ?? names.requester);
   const what = oneLine(action.resource.id);
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
+  if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'agent:add_key') return `Give ${who} another key`;
   if (action.action === 'policy:activate') return 'Activate a policy';

@@ -10,7 +10,7 @@ import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
  */
 export const EVENTS = {
   'agent.requested': {
-    public: ['kind', 'owner', 'registered_by', 'key_thumbprints'],
+    public: ['kind', 'owner', 'parent', 'registered_by', 'key_thumbprints'],
     private: ['name', 'team', 'purpose'],
   },
   'agent.admitted': { public: ['permit'], private: ['spiffe_id'] },
@@ -39,14 +39,20 @@ export const EVENTS = {
   'person.signed_in': { public: ['method'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
-    public: ['triggered_by', 'triggered_by_proof', 'deadline_at'],
+    public: ['triggered_by', 'triggered_by_proof', 'deadline_at', 'parent', 'roles'],
     private: ['purpose'],
   },
+  'task.delegated': { public: ['token_id', 'to', 'roles', 'expires_at'], private: [] },
   'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
   'task.completed': { public: ['credentials'], private: [] },
   'task.failed': { public: ['credentials'], private: ['reason'] },
   'task.expired': { public: ['credentials'], private: [] },
   'task.killed': { public: ['credentials'], private: ['reason'] },
+  'token.exchanged': {
+    public: ['token_id', 'subject_token_id', 'roles', 'expires_at'],
+    private: [],
+  },
+  'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
     private: ['action_digest'],
@@ -125,6 +131,14 @@ export const EVENTS = {
   'credential.revoke_failed': {
     public: ['credential', 'attempts', 'next_try_at', 'code'],
     private: [],
+  },
+  'run.intended': {
+    public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
+    private: [],
+  },
+  'run.finished': {
+    public: ['run', 'state', 'outcome', 'code', 'rows', 'permit', 'credential', 'attempt'],
+    private: ['result_digest'],
   },
   'runtime.observed': {
     public: [

@@ -15,6 +15,7 @@ const PREFIXES = {
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',
+  run: 'run',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -36,6 +36,13 @@ const LIFECYCLES = {
     failed: [],
     consumed: [],
   },
+  run: {
+    running: ['done', 'failed', 'unknown'],
+    done: [],
+    failed: [],
+    // The target no longer knew what became of its transaction.
+    unknown: [],
+  },
   permit: {
     live: ['redeemed', 'lapsed', 'voided'],
     // What it led to was not handed over when policy stopped allowing it.
@@ -54,6 +61,7 @@ export type TaskState = StateOf<'task'>;
 export type CredentialState = StateOf<'credential'>;
 export type RequestState = StateOf<'request'>;
 export type PermitState = StateOf<'permit'>;
+export type RunState = StateOf<'run'>;
 
 export function statesOf<N extends LifecycleNoun>(noun: N): [StateOf<N>, ...StateOf<N>[]] {
   const [first, ...rest] = Object.keys(LIFECYCLES[noun]) as StateOf<N>[];

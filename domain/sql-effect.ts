@@ -18,6 +18,10 @@ export interface SqlReading {
   isSingle: boolean;
 }
 
+/** What one statement that is to be run may do, as its text tells; the strongest counts. */
+export const STATEMENT_EFFECTS = ['read', 'write', 'define', 'access', 'opaque'] as const;
+export type RunEffect = (typeof STATEMENT_EFFECTS)[number];
+
 /** Longer texts are not read. */
 export const SQL_LENGTH_MAX = 1024 * 1024;
 

@@ -25,6 +25,10 @@ export interface TokenKeys {
 
 /** RFC 9068: the type of an access token. */
 export const ACCESS_TOKEN = 'at+jwt';
+/** The type of a token that says to a cloud who a workload is, as its own documents show it. */
+export const WORKLOAD_IDENTITY = 'JWT';
+/** The type of a token status list. */
+export const STATUS_LIST = 'statuslist+jwt';
 
 /** The active key signs; every published one verifies. */
 export function openTokenKeys(ring: SigningRing): TokenKeys {

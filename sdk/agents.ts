@@ -18,8 +18,10 @@ export interface AgentOrder {
   /** Lower-case letters, digits and dashes; given once and for ever. */
   name: string;
   kind: AgentKind;
-  /** The person who answers for it: `psn_…`. */
-  owner: string;
+  /** The person who answers for it: `psn_…`; of a sub-agent, whoever owns its parent if it is not said. */
+  owner?: string | undefined;
+  /** The agent that it is a sub-agent of: `agt_…`. */
+  parent?: string | undefined;
   team: string;
   purpose: string;
   /** Public keys only; see `publicKeyOf`. */
@@ -33,10 +35,10 @@ const asBody = ({ kty, crv, x, y }: PublicJwk) => ({ kty, crv, x, y });
 export const agentCalls = (transport: Transport) => ({
   /** Registers an agent; people then decide whether to admit it, in the request the answer names. */
   register: ({ keys, join, ...order }: AgentOrder, options?: CallOptions) => {
-    const { name, kind, owner, team, purpose } = order;
+    const { name, kind, owner, parent, team, purpose } = order;
     return transport.post<NewAgent>('/v1/agents', {
       ...options,
-      body: { name, kind, owner, team, purpose, keys: keys.map(asBody), join },
+      body: { name, kind, owner, parent, team, purpose, keys: keys.map(asBody), join },
     });
   },
 

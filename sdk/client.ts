@@ -8,6 +8,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
+import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
@@ -22,6 +23,8 @@ export interface ClientOptions {
   credential: ClientCredential;
   /** What the server calls itself, where that is not `url`: its `COUNTERSIGN_PUBLIC_URL`. */
   audience?: string | undefined;
+  /** Binds an agent's tokens to a key of this client alone, so that a stolen one is of no use (RFC 9449). */
+  dpop?: boolean | undefined;
   /** How long a call is repeated while the server cannot be reached or says to try later; 30 if it is not said. */
   retrySeconds?: number | undefined;
   /** Instead of the global fetch. */
@@ -36,6 +39,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
   controls: ReturnType<typeof controlCalls>;
@@ -58,9 +62,9 @@ const RETRY_SECONDS = 30;
 /** Opens a client. Nothing is sent before the first call. */
 export function openClient(options: ClientOptions): Client {
   const url = readUrl(options.url);
-  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch } = options;
+  const { retrySeconds = RETRY_SECONDS, fetch = globalThis.fetch, dpop = false } = options;
   const audience = options.audience ?? ownName(url);
-  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds });
+  const bearer = bearerOf(options.credential, { url, audience, fetch, retrySeconds, dpop });
   const transport = openTransport({ url, fetch, bearer, retrySeconds });
   return {
     url: url.origin,
@@ -68,6 +72,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    runs: runCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),
     controls: controlCalls(transport),

@@ -17,6 +17,8 @@ export interface CredentialOrder {
   ttlSeconds?: number | undefined;
   /** What the role lets you choose, such as the repositories of a token. */
   options?: JsonObject | undefined;
+  /** Binds a token to the key of this thumbprint (RFC 7638), instead of to the one of `sealKey`. */
+  dpopThumbprint?: string | undefined;
   /** Called when a held request is decided; see `verifyWebhook`. */
   callbackUrl?: string | undefined;
   /** What the credential is sealed to; a fresh key if none is given. Keep it to collect from another process. */
@@ -96,6 +98,7 @@ function ask(
       role: order.role,
       seal_to: { ...publicKeyOf(sealKey) },
       ttl_seconds: order.ttlSeconds,
+      dpop_jkt: order.dpopThumbprint,
       reason: order.reason,
       options: order.options,
       callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },
@@ -104,7 +107,7 @@ function ask(
 }
 
 /** A denial by policy is an outcome; every other refusal stays an error. */
-function asDenied(error: unknown): Denied {
+export function asDenied(error: unknown): Denied {
   if (!(error instanceof CountersignError) || error.code !== 'denied') throw error;
   return {
     outcome: 'denied',

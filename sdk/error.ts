@@ -22,8 +22,15 @@ type ClientCode =
   | 'request_cancelled'
   | 'request_failed';
 
-/** The token endpoint's own codes (RFC 6749 §5.2). */
-type OAuthCode = 'invalid_client' | 'invalid_request' | 'unsupported_grant_type';
+/** The token endpoint's own codes (RFC 6749 §5.2, 8707 §2, 9449 §5). */
+type OAuthCode =
+  | 'invalid_client'
+  | 'invalid_request'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'unsupported_grant_type'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce';
 
 /** Every code known today. A newer server may answer others, so compare and do not enumerate. */
 export type ErrorCode = RefusalCode | ClientCode | OAuthCode;

@@ -11,6 +11,8 @@ export interface Exchange {
   /** How long the answer may take. */
   timeoutMs: number;
   signal: AbortSignal | undefined;
+  /** Told the headers of the answer; true makes a refusal worth repeating at once. */
+  onHeaders?: ((headers: Headers) => boolean) | undefined;
 }
 
 /** `fetch`, or what stands in for it: a proxy, a test. */
@@ -37,10 +39,17 @@ export async function exchange(fetch: Fetch, message: Exchange): Promise<Attempt
   } catch (cause) {
     return { done: false, error: unreachable(url, cause), retryAfterMs: 'soon' };
   }
+  const mayRepeat = message.onHeaders?.(answer.headers) ?? false;
   if (status >= 200 && status < 300) return { done: true, value: text };
   const error = errorOf(url, answer, text);
+  if (mayRepeat && asksForNonce(answer, error)) return { done: false, error, retryAfterMs: 0 };
   return { done: false, error, retryAfterMs: retryAfterMs(error, answer.headers) };
 }
+
+/** RFC 9449 §8 and §9: the same call with the nonce that came along. */
+const asksForNonce = ({ headers }: Response, { code }: CountersignError): boolean =>
+  code === 'use_dpop_nonce' ||
+  (headers.get('www-authenticate') ?? '').includes('error="use_dpop_nonce"');
 
 function unreachable(url: URL, cause: unknown): CountersignError {
   return new CountersignError(

@@ -4,6 +4,7 @@ export {
   withTask,
   type CredentialWish,
   type RunningTask,
+  type StatementWish,
   type WithTaskOptions,
 } from './with-task.ts';
 export { CountersignError, type ErrorCode } from './error.ts';
@@ -22,9 +23,10 @@ export { eachItem, type ListOptions } from './lists.ts';
 export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';
 export type { AgentOrder } from './agents.ts';
-export type { EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
+export type { DelegationOrder, EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
 export type { CredentialOrder, CredentialOutcome, Denied, Held, Issued } from './credentials.ts';
 export type { WaitOptions } from './requests.ts';
+export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';

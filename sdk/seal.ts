@@ -6,18 +6,7 @@ import type { Material } from './types.ts';
 
 /** Opens a sealed credential with the private part of the key it was sealed to. */
 export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<Material> {
-  const key = await importJWK({ ...parsePrivateKey(sealKey) }, 'ECDH-ES');
-  const { plaintext } = await compactDecrypt(sealed, key, {
-    keyManagementAlgorithms: ['ECDH-ES'],
-    contentEncryptionAlgorithms: ['A256GCM'],
-  }).catch((cause: unknown) => {
-    throw new CountersignError(
-      'seal_mismatch',
-      'The credential is sealed to another key: use the one that was sent with the request.',
-      { cause },
-    );
-  });
-  const material: unknown = JSON.parse(new TextDecoder().decode(plaintext));
+  const material = await unseal(sealed, sealKey);
   if (!isMaterial(material))
     throw new CountersignError(
       'bad_answer',
@@ -26,8 +15,28 @@ export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<M
   return material;
 }
 
+/** Opens whatever was sealed to a key. */
+export async function unseal(sealed: string, sealKey: PrivateJwk): Promise<unknown> {
+  const key = await importJWK({ ...parsePrivateKey(sealKey) }, 'ECDH-ES');
+  const { plaintext } = await compactDecrypt(sealed, key, {
+    keyManagementAlgorithms: ['ECDH-ES'],
+    contentEncryptionAlgorithms: ['A256GCM'],
+  }).catch((cause: unknown) => {
+    throw new CountersignError(
+      'seal_mismatch',
+      'This is sealed to another key: use the one that was sent with the request.',
+      { cause },
+    );
+  });
+  const opened: unknown = JSON.parse(new TextDecoder().decode(plaintext));
+  return opened;
+}
+
 function isMaterial(value: unknown): value is Material {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
   if (value.kind === 'jwt') return 'token' in value && typeof value.token === 'string';
-  return value.kind === 'postgres' && 'url' in value && typeof value.url === 'string';
+  return isLogin(value.kind) && 'url' in value && typeof value.url === 'string';
 }
+
+const isLogin = (kind: unknown): boolean =>
+  kind === 'postgres' || kind === 'mysql' || kind === 'redis';

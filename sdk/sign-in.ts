@@ -1,5 +1,6 @@
 // Who the client is: automation with a token, or an agent that signs itself in (RFC 7523 private_key_jwt).
 import { importJWK, SignJWT, type CryptoKey } from 'jose';
+import { asBearer, openProver, type Prover } from './dpop.ts';
 import { CountersignError } from './error.ts';
 import { exchange, type Fetch } from './http.ts';
 import { parsePrivateKey, type PrivateJwk } from './keys.ts';
@@ -17,7 +18,7 @@ export type ClientCredential = { token: string } | AgentCredential;
 /** The token endpoint's answer (RFC 6749 §5.1). */
 interface AccessToken {
   access_token: string;
-  token_type: 'Bearer';
+  token_type: 'Bearer' | 'DPoP';
   expires_in: number;
   scope: string;
 }
@@ -27,6 +28,10 @@ export interface Bearer {
   token(): Promise<string>;
   /** Throws away a token that was refused; false when there is no way to get another. */
   renew(refused: string): boolean;
+  /** Exchanges what another agent handed on for a token of this client's agent (RFC 8693). */
+  exchange(subjectToken: string): Promise<string>;
+  /** How tokens of this client are sent. */
+  prover: Prover;
 }
 
 export interface SignInOptions {
@@ -36,24 +41,38 @@ export interface SignInOptions {
   audience: string;
   fetch: Fetch;
   retrySeconds: number;
+  /** Whether tokens are bound to a key of this client. */
+  dpop: boolean;
 }
 
 export function bearerOf(credential: ClientCredential, options: SignInOptions): Bearer {
   if ('token' in credential)
-    return { token: () => Promise.resolve(credential.token), renew: () => false };
+    return {
+      token: () => Promise.resolve(credential.token),
+      renew: () => false,
+      exchange: () => Promise.reject(notAnAgent()),
+      prover: asBearer,
+    };
   return agentBearer(credential, options);
 }
+
+const notAnAgent = (): CountersignError =>
+  new CountersignError(
+    'invalid_request',
+    'Only an agent takes over what another handed on: open the client with { agent, key }.',
+  );
 
 /** A token is renewed this long before its end, or in the last fifth of a short one. */
 const RENEW_BEFORE_SECONDS = 60;
 
 function agentBearer(credential: AgentCredential, options: SignInOptions): Bearer {
+  const prover = options.dpop ? openProver() : asBearer;
   /** The token in use; replaced as a whole, and only by `signIn`. */
   let current: { token: string; renewAtMs: number } | null = null;
   /** The sign-in under way, shared by all calls that come in the meantime. */
   let pending: Promise<string> | null = null;
   const renewed = async (): Promise<string> => {
-    const answer = await signIn(credential, options);
+    const answer = await askToken(credential, options, prover, SIGN_IN);
     const early = Math.min(RENEW_BEFORE_SECONDS, answer.expires_in / 5);
     const renewAtMs = Date.now() + (answer.expires_in - early) * 1000;
     current = { token: answer.access_token, renewAtMs };
@@ -69,6 +88,15 @@ function agentBearer(credential: AgentCredential, options: SignInOptions): Beare
       if (current?.token === refused) current = null;
       return true;
     },
+    exchange: async (subjectToken) => {
+      const answer = await askToken(credential, options, prover, {
+        grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+        subject_token: subjectToken,
+        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+      });
+      return answer.access_token;
+    },
+    prover,
   };
 }
 
@@ -76,25 +104,34 @@ const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_SECONDS = 60;
 const TIMEOUT_MS = 30_000;
 
-/** Signs an agent in. Each attempt signs a new assertion, for one that arrived is used up. */
-async function signIn(
+const SIGN_IN = { grant_type: 'client_credentials' };
+
+/** Asks for a token. Each attempt signs a new assertion, for one that arrived is used up. */
+async function askToken(
   { agent, key }: AgentCredential,
-  { url, audience, fetch, retrySeconds }: SignInOptions,
+  { url: server, audience, fetch, retrySeconds }: SignInOptions,
+  prover: Prover,
+  grant: Record<string, string>,
 ): Promise<AccessToken> {
   const signingKey = await importSigningKey(key);
+  const url = new URL('/oauth2/token', server);
   const attempt = async (): Promise<Attempt<string>> => {
     const assertion = await signAssertion(agent, signingKey, audience);
     return exchange(fetch, {
       method: 'POST',
-      url: new URL('/oauth2/token', url),
-      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      url,
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        ...(await prover.headers('POST', url, null)),
+      },
       body: new URLSearchParams({
-        grant_type: 'client_credentials',
+        ...grant,
         client_assertion_type: ASSERTION_TYPE,
         client_assertion: assertion,
       }).toString(),
       timeoutMs: TIMEOUT_MS,
       signal: undefined,
+      onHeaders: (headers) => prover.learn(headers),
     });
   };
   return readToken(await retrying(attempt, { retrySeconds, signal: undefined }));

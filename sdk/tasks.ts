@@ -2,7 +2,7 @@
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
-import type { Page, Task } from './types.ts';
+import type { Delegation, Page, Task } from './types.ts';
 
 /** A task to start. */
 export interface TaskOrder {
@@ -13,6 +13,18 @@ export interface TaskOrder {
   triggeredBy?: string | undefined;
   /** That person's own word, from `POST /v1/session/trigger-proof`. */
   triggerProof?: string | undefined;
+  /** What another agent handed on: the task is then part of that agent's, and ends with it. */
+  parent?: Delegation | string | undefined;
+}
+
+/** Part of a task, to be handed on. */
+export interface DelegationOrder {
+  /** The agent that it is for, and for no other: `agt_…`. */
+  agent: string;
+  /** The roles that it may ask for; all that the task has if it is not said. */
+  roles?: string[] | undefined;
+  /** How long that agent may take to begin; 300 if it is not said. */
+  ttlSeconds?: number | undefined;
 }
 
 /** With `waitSeconds`, the answer comes when everything is seen gone, or when that time is over. */
@@ -27,9 +39,13 @@ export interface TaskFilter extends ListOptions {
 }
 
 export const taskCalls = (transport: Transport) => ({
-  start: ({ purpose, ttlSeconds, triggeredBy, triggerProof }: TaskOrder, options?: CallOptions) =>
+  start: (
+    { purpose, ttlSeconds, triggeredBy, triggerProof, parent }: TaskOrder,
+    options?: CallOptions,
+  ) =>
     transport.post<Task>('/v1/tasks', {
       ...options,
+      subjectToken: typeof parent === 'object' ? parent.subject_token : parent,
       body: {
         purpose,
         ttl_seconds: ttlSeconds,
@@ -39,6 +55,13 @@ export const taskCalls = (transport: Transport) => ({
     }),
 
   get: (id: string, options?: CallOptions) => transport.get<Task>(path`/v1/tasks/${id}`, options),
+
+  /** Hands part of a task on to another agent, which starts a task under it with `parent`. */
+  delegate: (id: string, { agent, roles, ttlSeconds }: DelegationOrder, options?: CallOptions) =>
+    transport.post<Delegation>(path`/v1/tasks/${id}/delegations`, {
+      ...options,
+      body: { agent, roles, ttl_seconds: ttlSeconds },
+    }),
 
   /** An agent sees its own tasks. */
   list: ({ agent, state, limit, cursor }: TaskFilter = {}) =>

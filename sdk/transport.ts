@@ -24,6 +24,8 @@ interface Call extends CallOptions {
   retrySeconds?: number;
   /** For what anybody may read: asked without a token. */
   anonymous?: boolean;
+  /** What another agent handed on, which this call is made under instead of the client's own token. */
+  subjectToken?: string | undefined;
 }
 
 export interface Transport {
@@ -75,14 +77,22 @@ function sendCall(
   const retrySeconds = call.retrySeconds ?? options.retrySeconds;
   const bound = { retrySeconds, signal: call.signal };
   if (call.anonymous) return retrying(() => exchange(options.fetch, message), bound);
+  const { subjectToken } = call;
   let renewed = false;
+  // Exchanged once for all attempts: what was handed on is good for one exchange.
+  const exchanged = subjectToken === undefined ? null : bearer.exchange(subjectToken);
   const attempt = async (): Promise<Attempt<string>> => {
-    const token = await bearer.token();
-    const headers = { ...message.headers, authorization: `Bearer ${token}` };
-    const outcome = await exchange(options.fetch, { ...message, headers });
+    const token = await (exchanged ?? bearer.token());
+    const proven = await bearer.prover.headers(method, message.url, token);
+    const outcome = await exchange(options.fetch, {
+      ...message,
+      headers: { ...message.headers, ...proven },
+      onHeaders: (headers) => bearer.prover.learn(headers),
+    });
+    if (!outcome.done && outcome.retryAfterMs === 0) return outcome;
     // The token may have ended early, or the server may have new keys: one other token is worth trying.
     const isOver = !outcome.done && outcome.error.code === 'unauthenticated';
-    if (!isOver || renewed || !bearer.renew(token)) return outcome;
+    if (!isOver || renewed || exchanged !== null || !bearer.renew(token)) return outcome;
     renewed = true;
     return { ...outcome, retryAfterMs: 0 };
   };

@@ -3,7 +3,13 @@
 import type { Action } from '../domain/action.ts';
 import type { Channel } from '../domain/approval.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
-import type { AgentState, CredentialState, RequestState, TaskState } from '../domain/lifecycle.ts';
+import type {
+  AgentState,
+  CredentialState,
+  RequestState,
+  RunState,
+  TaskState,
+} from '../domain/lifecycle.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -60,6 +66,8 @@ export interface Agent {
   name: string;
   kind: AgentKind;
   owner: string;
+  /** The agent it is a sub-agent of. */
+  parent: string | null;
   team: string;
   purpose: string;
   state: AgentState;
@@ -105,6 +113,12 @@ export interface Joined {
 export interface Task {
   id: string;
   agent: string;
+  /** The task it was delegated from. */
+  parent: string | null;
+  /** Whoever acts first, then each agent on whose behalf. */
+  chain: string[];
+  /** The roles that were delegated; null is no limit. */
+  roles: string[] | null;
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
@@ -115,6 +129,17 @@ export interface Task {
   ended_at: string | null;
   /** Credentials not yet seen gone. */
   alive: number;
+}
+
+/** Part of a task, handed on to one other agent. */
+export interface Delegation {
+  task: string;
+  agent: string;
+  roles: string[] | null;
+  /** For that agent to exchange, once (RFC 8693). */
+  subject_token: string;
+  subject_token_type: string;
+  expires_at: string;
 }
 
 /** A lease on a role, without its secret. */
@@ -146,6 +171,32 @@ export interface PostgresMaterial {
   url: string;
 }
 
+/** A login to a MySQL or MariaDB. */
+export interface MysqlMaterial {
+  kind: 'mysql';
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+  password: string;
+  /** Whether the server lets the login in over TLS only. */
+  tls: boolean;
+  /** All of the above but `tls` as one connection string. */
+  url: string;
+}
+
+/** A login to a Redis. */
+export interface RedisMaterial {
+  kind: 'redis';
+  host: string;
+  port: number;
+  username: string;
+  password: string;
+  tls: boolean;
+  /** All of the above as one connection string: `rediss:` where it takes TLS. */
+  url: string;
+}
+
 /** A signed token for somebody else's API. */
 export interface JwtMaterial {
   kind: 'jwt';
@@ -153,7 +204,28 @@ export interface JwtMaterial {
 }
 
 /** The secret itself, opened. */
-export type Material = PostgresMaterial | JwtMaterial;
+export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
+
+/** One statement that was run for an agent. */
+export interface Run {
+  id: string;
+  task: string;
+  role: string;
+  /** What its text says it does. */
+  effect: 'read' | 'write' | 'define' | 'access' | 'opaque';
+  state: RunState;
+  outcome: 'committed' | 'read' | null;
+  /** Why it failed: an SQLSTATE, or a word of ours. */
+  code: string | null;
+  rows: number | null;
+  result_digest: string | null;
+  /** Of exactly what ran. */
+  digest: string;
+  request: string | null;
+  credential: string;
+  created_at: string;
+  finished_at: string | null;
+}
 
 /** What the policy engine said about an action. */
 export interface Evaluation {

@@ -1,11 +1,21 @@
 // The shape of guarded work: a task that always ends, and what it was given ends with it.
 import type { JsonObject } from '../domain/json.ts';
 import type { Client } from './client.ts';
-import type { Held } from './credentials.ts';
+import type { Denied, Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
-import type { TaskOrder } from './tasks.ts';
-import type { AccessRequest, JwtMaterial, Material, PostgresMaterial, Task } from './types.ts';
+import type { Ran, RunFailed, RunHeld, RunOrder, RunRows } from './runs.ts';
+import type { DelegationOrder, TaskOrder } from './tasks.ts';
+import type {
+  AccessRequest,
+  Delegation,
+  JwtMaterial,
+  Material,
+  MysqlMaterial,
+  PostgresMaterial,
+  RedisMaterial,
+  Task,
+} from './types.ts';
 
 /** A task to start, and what to do while people decide. */
 export interface WithTaskOptions extends TaskOrder {
@@ -27,16 +37,30 @@ export interface CredentialWish {
   waitSeconds?: number | undefined;
 }
 
+/** How a statement should be run. */
+export interface StatementWish extends Omit<RunOrder, 'role' | 'statement' | 'sealKey'> {
+  /** Instead of the task's own. */
+  waitSeconds?: number | undefined;
+}
+
 /** What the work gets to use. */
 export interface RunningTask {
   id: string;
   deadline_at: string;
+  /** Hands part of the task on: that agent does its work in a `withTask` with this as its `parent`. */
+  delegateTo(agent: string, order?: Omit<DelegationOrder, 'agent'>): Promise<Delegation>;
   /** Gives a role's credential, after waiting for people if it has to. */
   credential(role: string, wish?: CredentialWish): Promise<Material>;
-  /** The same, for a role that is a database login. */
+  /** The same, for a role that is a login to a PostgreSQL. */
   postgres(role: string, wish?: CredentialWish): Promise<PostgresMaterial>;
+  /** The same, for a role that is a login to a MySQL or MariaDB. */
+  mysql(role: string, wish?: CredentialWish): Promise<MysqlMaterial>;
+  /** The same, for a role that is a login to a Redis. */
+  redis(role: string, wish?: CredentialWish): Promise<RedisMaterial>;
   /** The same, for a role that is a signed token. */
   jwt(role: string, wish?: CredentialWish): Promise<JwtMaterial>;
+  /** Has one statement run with a role, after waiting for people if it has to; nobody holds a login for it. */
+  run(role: string, statement: string, wish?: StatementWish): Promise<RunRows>;
 }
 
 const WAIT_SECONDS = 900;
@@ -89,10 +113,7 @@ function runningTask(
       case 'issued':
         return outcome.material;
       case 'denied':
-        throw new CountersignError('denied', outcome.detail, {
-          status: 403,
-          members: { evaluation: { ...outcome.evaluation } },
-        });
+        throw denied(outcome);
       case 'held':
         onHeld?.(outcome.request);
         return collectWhenApproved(client, outcome, waitSeconds, signal);
@@ -101,11 +122,49 @@ function runningTask(
   return {
     id: task.id,
     deadline_at: task.deadline_at,
+    delegateTo: (agent, order) =>
+      client.tasks.delegate(task.id, { ...order, agent }, { signal: options.signal }),
     credential,
     postgres: async (role, wish) => ofKind(await credential(role, wish), 'postgres', role),
+    mysql: async (role, wish) => ofKind(await credential(role, wish), 'mysql', role),
+    redis: async (role, wish) => ofKind(await credential(role, wish), 'redis', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
+    run: (role, statement, wish = {}) =>
+      runUnder(client, task.id, options, { role, statement, sealKey, ...wish }),
   };
 }
+
+async function runUnder(
+  client: Client,
+  task: string,
+  { signal, onHeld, waitSeconds: usual = WAIT_SECONDS }: WithTaskOptions,
+  { waitSeconds = usual, ...order }: RunOrder & StatementWish & { sealKey: PrivateJwk },
+): Promise<RunRows> {
+  const asked = await client.runs.ask(task, order, { signal });
+  if (asked.outcome === 'denied') throw denied(asked);
+  const ended = asked.outcome === 'held' ? await whenAgreed(asked) : asked;
+  if (ended.outcome === 'ran') return ended.result;
+  const { run, error } = ended;
+  throw new CountersignError(
+    'statement_failed',
+    `The statement was not run (${run.code ?? run.state}): ${error?.message ?? 'nothing of it lasts'}.`,
+    { members: { run: run.id, target_code: run.code } },
+  );
+
+  async function whenAgreed({ request, sealKey }: RunHeld): Promise<Ran | RunFailed> {
+    onHeld?.(request);
+    const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
+    // By then it may have been tried: what the target said of it says more than that it failed.
+    if (decided.state !== 'failed') refuseUnapproved(decided, waitSeconds);
+    return client.runs.ofRequest(request.id, sealKey, { signal });
+  }
+}
+
+const denied = ({ detail, evaluation }: Denied): CountersignError =>
+  new CountersignError('denied', detail, {
+    status: 403,
+    members: { evaluation: { ...evaluation } },
+  });
 
 function ofKind<K extends Material['kind']>(
   material: Material,

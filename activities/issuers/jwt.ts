@@ -1,22 +1,24 @@
 // Issues JWTs for an audience of someone else's. There is no target to touch: our own lease is what
-// introspection answers from, so revoking is done when the lease says so. Whoever checks such a token
-// offline, against the JWKS alone, accepts it until it expires.
-import type { Issuer } from '../../commands/issuer.ts';
-import { ACCESS_TOKEN, type TokenKeys } from '../../keys/tokens.ts';
+// introspection and the status list answer from, so revoking is done when the lease says so. Whoever checks such a
+// token offline, against the JWKS alone, accepts it until it expires.
+import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import { statusClaim } from '../../commands/token-status.ts';
+import { actClaim } from '../../domain/delegation.ts';
+import { ACCESS_TOKEN, WORKLOAD_IDENTITY, type TokenKeys } from '../../keys/tokens.ts';
 
 export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
   return {
     issue: async (lease) => {
-      if (lease.definition.issuer !== 'jwt') throw new TypeError('this role is not a JWT');
-      const token = await tokens.sign(ACCESS_TOKEN, {
+      const { definition } = lease;
+      if (definition.issuer !== 'jwt') throw new TypeError('this role is not a JWT');
+      const isAccessToken = definition.profile === 'access_token';
+      const token = await tokens.sign(isAccessToken ? ACCESS_TOKEN : WORKLOAD_IDENTITY, {
         iss: issuer,
-        sub: lease.spiffeId,
-        aud: lease.definition.audience,
-        client_id: lease.agent,
+        aud: definition.audience,
         jti: lease.credential,
-        task_id: lease.task,
-        scope: lease.role,
         exp: Math.floor(Date.parse(lease.expiresAt) / 1000),
+        ...(lease.confirmation && { cnf: { ...lease.confirmation } }),
+        ...(isAccessToken ? accessClaims(lease, issuer) : { sub: lease.spiffeId }),
       });
       return { material: { kind: 'jwt', token }, handle: null, diesAt: null };
     },
@@ -26,5 +28,21 @@ export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
       ),
     verifyDead: (_target, leases) => Promise.resolve(leases.map(() => 'gone' as const)),
     list: () => Promise.resolve(null),
+  };
+}
+
+/**
+ * RFC 9068 §2.2. The subject is on whose behalf, and `act` who acts. A cloud that only looks at the subject gets the
+ * other profile, whose subject is the agent that acts: it must not take a sub-agent for its parent.
+ */
+function accessClaims(lease: LeaseToIssue, issuer: string) {
+  const act = actClaim([lease.spiffeId, ...lease.onBehalfOf]);
+  return {
+    sub: lease.onBehalfOf.at(-1) ?? lease.spiffeId,
+    client_id: lease.agent,
+    task_id: lease.task,
+    scope: lease.role,
+    ...(act && { act }),
+    ...(lease.status && { status: statusClaim(issuer, lease.status) }),
   };
 }

@@ -10,27 +10,27 @@ import {
   type RevokeOutcome,
   type TargetRef,
 } from '../../commands/issuer.ts';
-import { bodyOf, isId, type Id } from '../../domain/id.ts';
+import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
-
-/** Resolves the name of a setting that holds a secret; the composition root reads the environment. */
-export type Secrets = (name: string) => string | null;
-
-const ROLE_PREFIX = 'cs_';
-/** The role's name follows from the lease, so it can be found again whatever was lost. */
-export const roleName = (credential: Id<'credential'>): string =>
-  `${ROLE_PREFIX}${bodyOf(credential)}`;
-
-/** Reads a lease's id back from a role's name; null for a role that is not ours. */
-export function leaseOfRole(role: string): Id<'credential'> | null {
-  if (!role.startsWith(ROLE_PREFIX)) return null;
-  const id = `crd_${role.slice(ROLE_PREFIX.length)}`;
-  return isId('credential', id) ? id : null;
-}
+import { leaseOfLogin, loginName, type Secrets } from './login.ts';
+import {
+  BECOME_LOGIN,
+  CLOSE_LOGIN,
+  CREATE_LOGIN,
+  DISOWN_LOGIN,
+  DROP_LOGIN,
+} from './postgres-blocks.ts';
 
 /** The target is given this long for one statement of ours. */
 const STATEMENT_TIMEOUT_MS = 5_000;
 const SCRAM_ITERATIONS = 4096;
+const CONNECTIONS_MAX = 4;
+
+/** A target as it is configured now. */
+interface Target {
+  sql: Sql;
+  url: URL;
+}
 
 /**
  * `mark` begins the comment that every role of ours carries, and no other; the number of the attempt follows it. A
@@ -41,10 +41,10 @@ export function postgresIssuer(
   mark: string,
 ): Issuer & { close(): Promise<void> } {
   const pools = new Map<string, Sql>();
-  const open = ({ definition }: TargetRef): { sql: Sql; url: URL } => {
+  const open = ({ definition }: TargetRef): Target => {
     const text = definition?.issuer === 'postgres' ? secrets(definition.url_from) : null;
     if (text === null) throw new TargetError('target_not_configured');
-    const sql = pools.get(text) ?? connectTarget(text);
+    const sql = pools.get(text) ?? connectTarget(text, CONNECTIONS_MAX);
     pools.set(text, sql);
     return { sql, url: new URL(text) };
   };
@@ -57,7 +57,7 @@ export function postgresIssuer(
     revoke: async (target, leases) => {
       const credentials = leases.map(({ credential }) => credential);
       try {
-        return await revokeLogins(open(target).sql, mark, credentials);
+        return await revokeLogins(open(target), mark, credentials);
       } catch (error) {
         const code = errorCode(error);
         return credentials.map((credential) => ({ credential, code, sessionsEnded: 0 }));
@@ -77,9 +77,11 @@ export function postgresIssuer(
   };
 }
 
-function connectTarget(url: string): Sql {
+function connectTarget(url: string, connectionsMax: number): Sql {
   return postgres(url, {
-    max: 4,
+    // The client would take what stands in the URL as it stands there.
+    database: databaseIn(new URL(url)),
+    max: connectionsMax,
     idle_timeout: 20,
     connect_timeout: 3,
     onnotice: () => undefined,
@@ -93,6 +95,8 @@ function connectTarget(url: string): Sql {
   });
 }
 
+const databaseIn = (url: URL): string => decodeURIComponent(url.pathname.slice(1));
+
 async function issueLogin(
   sql: Sql,
   url: URL,
@@ -102,7 +106,7 @@ async function issueLogin(
   if (lease.definition.issuer !== 'postgres')
     throw new TypeError('this role is not a PostgreSQL one');
   const { member_of: groups, connection_limit: connections } = lease.definition;
-  const username = roleName(lease.credential);
+  const username = loginName(lease.credential);
   const password = randomBytes(32).toString('base64url');
   const parameters = {
     role: username,
@@ -119,7 +123,7 @@ async function issueLogin(
   } catch (error) {
     throw new TargetError(errorCode(error), { cause: error });
   }
-  const database = decodeURIComponent(url.pathname.slice(1));
+  const database = databaseIn(url);
   const port = url.port === '' ? 5432 : Number(url.port);
   return {
     kind: 'postgres',
@@ -141,63 +145,13 @@ async function setParameters(
     await tx`select set_config(${`countersign.${name}`}, ${value}, true)`;
 }
 
-/**
- * Refuses by the target's own clock once the lease's time to be issued has passed, so that a call that was
- * held up on the way can never make a login nobody waits for; asked again at the end, because making the role may
- * have waited for the reaper. Repeating it replaces the password. A role of the same name that is not ours is
- * refused, not taken over. No lock is taken that a login of this target could take too.
- */
-const CREATE_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  mark text := current_setting('countersign.mark');
-  attempt int := current_setting('countersign.attempt')::int;
-  said text;
-  grantee text;
-BEGIN
-  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
-    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
-  END IF;
-  IF to_regrole(quote_ident(login)) IS NULL THEN
-    -- From version 16 on, dropping what a role owns takes more than having created it.
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      PERFORM set_config('createrole_self_grant', 'set, inherit', true);
-    END IF;
-    EXECUTE format('CREATE ROLE %I NOLOGIN', login);
-  ELSE
-    said := coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), '');
-    IF NOT starts_with(said, mark) THEN
-      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
-    END IF;
-    IF substr(said, length(mark) + 1)::int > attempt THEN
-      RAISE EXCEPTION 'a later attempt was here' USING ERRCODE = 'CS003';
-    END IF;
-  END IF;
-  EXECUTE format('COMMENT ON ROLE %I IS %L', login, mark || attempt);
-  FOR grantee IN SELECT jsonb_array_elements_text(current_setting('countersign.groups')::jsonb) LOOP
-    -- What it has it uses as itself: as its group it could make what nobody finds when it is gone.
-    IF current_setting('server_version_num')::int >= 160000 THEN
-      EXECUTE format('GRANT %I TO %I WITH INHERIT TRUE, SET FALSE', grantee, login);
-    ELSE
-      EXECUTE format('GRANT %I TO %I', grantee, login);
-    END IF;
-  END LOOP;
-  EXECUTE format('ALTER ROLE %I LOGIN INHERIT PASSWORD %L VALID UNTIL %L CONNECTION LIMIT %s', login,
-    current_setting('countersign.verifier'), current_setting('countersign.valid_until'),
-    current_setting('countersign.connections')::int);
-  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
-    RAISE EXCEPTION 'too late to issue' USING ERRCODE = 'CS001';
-  END IF;
-END $$`;
-
 /** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
 async function revokeLogins(
-  sql: Sql,
+  { sql, url }: Target,
   mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
-  const names = new Map(credentials.map((credential) => [roleName(credential), credential]));
+  const names = new Map(credentials.map((credential) => [loginName(credential), credential]));
   const failures = new Map<string, string>();
   for (const name of names.keys())
     await attempt(failures, name, () =>
@@ -210,10 +164,16 @@ async function revokeLogins(
     sql,
     found.map(({ oid }) => oid),
   );
+  const elsewhere = await databasesOf(sql, [...names.keys()]);
   for (const { name, oid } of found)
     if (remaining.has(oid)) failures.set(name, 'sessions_remain');
     else if (!failures.has(name))
-      await attempt(failures, name, () => runBlock(sql, { role: name, mark }, DROP_LOGIN));
+      await attempt(failures, name, async () => {
+        await disown({ sql, url }, name, mark);
+        for (const database of elsewhere.get(name) ?? [])
+          await connected(inDatabase(url, database), (there) => disown(there, name, mark));
+        await runBlock(sql, { role: name, mark }, DROP_LOGIN);
+      });
   return [...names].map(([name, credential]) => {
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return {
@@ -224,14 +184,62 @@ async function revokeLogins(
   });
 }
 
+/** The other databases of the server where these have something: they could be opened to them as well. */
+async function databasesOf(sql: Sql, names: readonly string[]): Promise<Map<string, string[]>> {
+  const rows = await sql<{ name: string; database: string }[]>`
+    select role.rolname as name, other.datname as database
+    from pg_shdepend
+    join pg_roles role on role.oid = refobjid
+    join pg_database other on other.oid = dbid
+    where refclassid = 'pg_authid'::regclass and role.rolname = any(${[...names]})
+    union select owner, database from pg_prepared_xacts where owner = any(${[...names]})`;
+  const [{ here } = { here: '' }] = await sql<
+    { here: string }[]
+  >`select current_database() as here`;
+  const databases = new Map<string, string[]>();
+  for (const { name, database } of rows)
+    if (database !== here) databases.set(name, [...(databases.get(name) ?? []), database]);
+  return databases;
+}
+
+/** A connection of its own, for what should not be left behind in one that is used again. */
+async function connected(url: URL, work: (target: Target) => Promise<void>): Promise<void> {
+  const sql = connectTarget(url.href, 1);
+  try {
+    await work({ sql, url });
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+function inDatabase(url: URL, database: string): URL {
+  const other = new URL(url);
+  other.pathname = `/${encodeURIComponent(database)}`;
+  return other;
+}
+
+/** Takes from a login what it has in one database: what it left half done as well, which would hold its locks for ever. */
+async function disown({ sql, url }: Target, name: string, mark: string): Promise<void> {
+  const prepared = await sql<{ statement: string }[]>`
+    select format('ROLLBACK PREPARED %L', gid) as statement from pg_prepared_xacts
+    where owner = ${name} and database = current_database()`;
+  if (prepared.length > 0)
+    await connected(url, async (own) => {
+      // Only its owner may end a prepared transaction. This connection is the login's from here on, and ends with it.
+      await own.sql.unsafe(BECOME_LOGIN.replaceAll('login_to_become', name));
+      for (const { statement } of prepared) await own.sql.unsafe(statement);
+    });
+  await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN));
+}
+
 /** Of these, the ones whose login the server still knows: by its catalog, whatever revoking thought it did. */
 async function loginsAmong(
   sql: Sql,
   credentials: readonly Id<'credential'>[],
 ): Promise<Set<Id<'credential'>>> {
   const rows = await sql<{ name: string }[]>`
-    select rolname as name from pg_roles where rolname = any(${credentials.map(roleName)})`;
-  return new Set(rows.flatMap(({ name }) => leaseOfRole(name) ?? []));
+    select rolname as name from pg_roles where rolname = any(${credentials.map(loginName)})`;
+  return new Set(rows.flatMap(({ name }) => leaseOfLogin(name) ?? []));
 }
 
 async function attempt(
@@ -273,66 +281,6 @@ async function runBlock(
   });
 }
 
-/**
- * Where there is no such role, its name is taken and given back: that waits for whoever is just making it, which a
- * look at the catalog would not see, and cannot be held up by anybody who may not make roles.
- */
-const CLOSE_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  mark text := current_setting('countersign.mark');
-BEGIN
-  IF to_regrole(quote_ident(login)) IS NULL THEN
-    BEGIN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', login);
-      EXECUTE format('DROP ROLE %I', login);
-    EXCEPTION WHEN duplicate_object OR unique_violation THEN
-      NULL;
-    END;
-  END IF;
-  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    -- It stays visible as a revocation that fails: somebody has to look who took our mark away, or our name.
-    IF NOT starts_with(coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), ''), mark) THEN
-      RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
-    END IF;
-    EXECUTE format('ALTER ROLE %I NOLOGIN', login);
-  END IF;
-END $$`;
-
-/**
- * What a login made is kept, under a role that may do nothing: code it left behind must never run with the rights of
- * the issuer. What it was granted goes.
- */
-const DROP_LOGIN = `
-DO $$
-DECLARE
-  login text := current_setting('countersign.role');
-  estate text := 'countersign_estate_' || left(encode(sha256(convert_to(current_setting('countersign.mark'), 'UTF8')), 'hex'), 12);
-BEGIN
-  IF to_regrole(quote_ident(login)) IS NOT NULL THEN
-    IF EXISTS (SELECT FROM pg_shdepend WHERE refclassid = 'pg_authid'::regclass
-               AND refobjid = to_regrole(quote_ident(login)) AND deptype = 'o') THEN
-      IF to_regrole(quote_ident(estate)) IS NULL THEN
-        IF current_setting('server_version_num')::int >= 160000 THEN
-          PERFORM set_config('createrole_self_grant', 'set, inherit', true);
-        END IF;
-        EXECUTE format('CREATE ROLE %I NOLOGIN', estate);
-      END IF;
-      -- Whoever takes something over must be allowed to make such things where it stands; gone with the login.
-      EXECUTE format('GRANT %I TO %I', login, estate);
-      EXECUTE format('REASSIGN OWNED BY %I TO %I', login, estate);
-    END IF;
-    EXECUTE format('DROP OWNED BY %I', login);
-    EXECUTE format('DROP ROLE %I', login);
-  END IF;
-END $$`;
-
-/** The blocks above, as they appear in the target's log: the issuer doing what a lease says it does. */
-export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
-  [CREATE_LOGIN, CLOSE_LOGIN, DROP_LOGIN].map((block) => block.trim()),
-);
-
 /** How often a terminated session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
 
@@ -364,7 +312,7 @@ async function listLogins(sql: Sql, mark: string): Promise<Id<'credential'>[]> {
   const rows = await sql<{ name: string }[]>`
     select rolname as name from pg_roles
     where rolname like 'cs\\_%' and starts_with(shobj_description(oid, 'pg_authid'), ${mark})`;
-  return rows.flatMap(({ name }) => leaseOfRole(name) ?? []);
+  return rows.flatMap(({ name }) => leaseOfLogin(name) ?? []);
 }
 
 /** RFC 5803: what the server stores, so that the password itself never travels to it or into its log. */

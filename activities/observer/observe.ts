@@ -18,8 +18,7 @@ import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
 import { openShadows, type Shadowed, type Shadows } from '../../domain/sql-shadows.ts';
 import { openWitness, type WriteWitness } from '../../domain/write-witness.ts';
-import type { Secrets } from '../issuers/postgres.ts';
-import { leaseOfRole } from '../issuers/postgres.ts';
+import { leaseOfLogin, type Secrets } from '../issuers/login.ts';
 import type { RowCounts } from './catalog.ts';
 import { explainedBy, type Rights } from './explains.ts';
 import { observePostgres, type Position, type TargetObserver } from './postgres.ts';
@@ -166,7 +165,7 @@ async function lookAt(
   );
   const leases = await readLeaseRoles(
     deps.db.query,
-    lines.flatMap(({ user }) => leaseOfRole(user) ?? []),
+    lines.flatMap(({ user }) => leaseOfLogin(user) ?? []),
   );
   const shadowed = lines.map((line) => shadowsAt(watch.shadows, line));
   listen(watch, lines, catalog, leases);
@@ -226,7 +225,7 @@ function listen(
       if (line.text === watch.planted?.text) watch.heardAt = Date.now();
       continue;
     }
-    const role = leases.get(leaseOfRole(line.user) ?? '');
+    const role = leases.get(leaseOfLogin(line.user) ?? '');
     const own = role === undefined ? null : (rights.get(role) ?? new Set<string>());
     watch.witness.saw(line.session, explainedBy(line, catalog, own));
   }

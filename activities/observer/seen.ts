@@ -4,7 +4,8 @@ import type { LogLine } from '../../domain/postgres-log.ts';
 import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql-effect.ts';
 import type { Shadowed } from '../../domain/sql-shadows.ts';
 import { hasSchema } from '../../domain/sql-tokens.ts';
-import { ISSUER_STATEMENTS, leaseOfRole } from '../issuers/postgres.ts';
+import { leaseOfLogin } from '../issuers/login.ts';
+import { ISSUER_STATEMENTS } from '../issuers/postgres-blocks.ts';
 
 /** What a control stands in front of, in one target: tables by their names with their schemas. */
 export interface Coverage {
@@ -49,7 +50,7 @@ export function seenOf(
     at: line.at,
     loginName: line.user,
     login,
-    credential: leaseOfRole(line.user),
+    credential: leaseOfLogin(line.user),
   };
   switch (line.kind) {
     case 'error':
@@ -86,7 +87,7 @@ export const isIssuing = (line: StatementLine, login: LoginKind): boolean =>
 export function loginKind(user: string, ours: OwnLogins): LoginKind {
   if (user === ours.issuer) return 'issuer';
   if (ours.applications.includes(user)) return 'application';
-  return leaseOfRole(user) === null ? 'other' : 'credential';
+  return leaseOfLogin(user) === null ? 'other' : 'credential';
 }
 
 const UNREADABLE: SqlReading = { effects: [{ effect: 'opaque', tables: [] }], isSingle: false };

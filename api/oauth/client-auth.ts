@@ -1,6 +1,5 @@
 // Who an agent is, proved at the token endpoint: by a key of its own (RFC 7523 §2.2), by a token of an issuer or trust
 // domain that policy names, or by the certificate of its connection (RFC 8705 §2.1).
-import { decodeJwt, importJWK, jwtVerify, type JWK } from 'jose';
 import { keysOf } from '../../commands/agent-keys.ts';
 import type { Proof } from '../../commands/agent-sign-in.ts';
 import { findAgent, findAgentNamed } from '../../commands/agents.ts';
@@ -16,6 +15,8 @@ import { TrustUnavailable } from '../../commands/foreign-trust.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { isId } from '../../domain/id.ts';
+import { ASSERTION_GRACE_SECONDS, verifyAssertion } from '../../keys/assertion.ts';
+import { unverifiedClaims, type TokenFault } from '../../keys/verify.ts';
 import { isUnstorable } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { OAuthError } from './error.ts';
@@ -27,7 +28,6 @@ const SVID_ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-spiffe';
 export const JWT_BEARER_GRANT = 'urn:ietf:params:oauth:grant-type:jwt-bearer';
 /** Longer-lived assertions are refused: they would have to be remembered for as long. */
 const ASSERTION_SECONDS_MAX = 300;
-const SKEW_SECONDS = 30;
 
 /** An agent that has just proved who it is, and what with. */
 export interface ProvenClient {
@@ -80,12 +80,11 @@ function isOwnAssertion(assertion: string): boolean {
 }
 
 function readUnverified(assertion: string): { iss?: string | undefined; sub?: string | undefined } {
-  try {
-    const { iss, sub } = decodeJwt(assertion);
-    return { iss, sub };
-  } catch {
-    throw new OAuthError('invalid_client', 'The assertion is not a JWT.');
-  }
+  const claims = unverifiedClaims(assertion);
+  if (!claims) throw new OAuthError('invalid_client', 'The assertion is not a JWT.');
+  const text = (claim: unknown): string | undefined =>
+    typeof claim === 'string' ? claim : undefined;
+  return { iss: text(claims['iss']), sub: text(claims['sub']) };
 }
 
 async function byIssuer(assertion: string, form: Form, deps: ApiDeps): Promise<ProvenClient> {
@@ -181,8 +180,8 @@ async function byKey(assertion: string, form: Form, deps: ApiDeps): Promise<Prov
   const clientId = form.get('client_id');
   if (clientId !== undefined && clientId !== agent.id)
     throw new OAuthError('invalid_client', 'client_id and the assertion name different agents.');
-  const { key, jti, exp } = await verifyAssertion(assertion, agent, deps);
-  const expiresAt = new Date((exp + SKEW_SECONDS) * 1000).toISOString();
+  const { key, jti, exp } = await provenKey(assertion, agent, deps);
+  const expiresAt = new Date((exp + ASSERTION_GRACE_SECONDS) * 1000).toISOString();
   return {
     agent,
     proof: {
@@ -206,54 +205,28 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   return agent;
 }
 
-async function verifyAssertion(
+async function provenKey(
   assertion: string,
   agent: AgentRow,
   deps: ApiDeps,
 ): Promise<{ key: KeyRow; jti: string; exp: number }> {
   const keys = (await keysOf(deps.db.query, agent.id)).filter((key) => key.state === 'active');
-  for (const key of keys) {
-    const payload = await verifyWith(assertion, key, agent, audiencesOf(deps));
-    if (!payload) continue;
-    const { jti, exp, iat } = payload;
-    if (iat !== undefined && !(Number(iat) <= Date.now() / 1000 + SKEW_SECONDS))
-      throw new OAuthError('invalid_client', 'The assertion says it was made in the future.');
-    if (typeof jti !== 'string' || jti === '' || jti.length > 200 || isUnstorable(jti))
-      throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
-    if (
-      typeof exp !== 'number' ||
-      !(exp <= Date.now() / 1000 + ASSERTION_SECONDS_MAX + SKEW_SECONDS)
-    )
-      throw new OAuthError(
-        'invalid_client',
-        `The assertion may be good for at most ${ASSERTION_SECONDS_MAX} seconds.`,
-      );
-    return { key, jti, exp };
-  }
-  throw new OAuthError(
-    'invalid_client',
-    'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.',
-  );
+  const audience = audiencesOf(deps);
+  const verdict = verifyAssertion(assertion, { client: agent.id, keys, audience, now: new Date() });
+  if (verdict.fault !== null) throw new OAuthError('invalid_client', whyNot(verdict.fault));
+  const { key, jti, exp } = verdict;
+  if (jti === '' || jti.length > 200 || isUnstorable(jti))
+    throw new OAuthError('invalid_client', 'The assertion needs a jti of 1 to 200 characters.');
+  if (!(exp <= Date.now() / 1000 + ASSERTION_SECONDS_MAX + ASSERTION_GRACE_SECONDS))
+    throw new OAuthError(
+      'invalid_client',
+      `The assertion may be good for at most ${ASSERTION_SECONDS_MAX} seconds.`,
+    );
+  return { key, jti, exp };
 }
 
-async function verifyWith(
-  assertion: string,
-  key: KeyRow,
-  agent: AgentRow,
-  audience: string[],
-): Promise<Record<string, unknown> | null> {
-  try {
-    const publicKey = await importJWK(key.jwk as JWK, 'ES256');
-    const { payload } = await jwtVerify(assertion, publicKey, {
-      algorithms: ['ES256'],
-      issuer: agent.id,
-      subject: agent.id,
-      audience,
-      clockTolerance: SKEW_SECONDS,
-      requiredClaims: ['exp', 'jti'],
-    });
-    return payload;
-  } catch {
-    return null;
-  }
-}
+/** What an agent can mend is said; which of its keys it was not is nobody's business. */
+const whyNot = (fault: TokenFault): string =>
+  fault === 'not_yet'
+    ? 'The assertion says it was made in the future.'
+    : 'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.';

@@ -4,23 +4,29 @@ import type { AppContext } from '../route.ts';
 
 /** A no in the words of OAuth. */
 export class OAuthError extends Error {
-  readonly code:
-    | 'invalid_client'
-    | 'invalid_request'
-    | 'unsupported_grant_type'
-    | 'temporarily_unavailable';
-  constructor(code: OAuthError['code'], description: string) {
+  readonly code: OAuthCode;
+  constructor(code: OAuthCode, description: string) {
     super(description);
     this.code = code;
   }
 }
 
-const STATUS = {
-  invalid_client: 401,
-  invalid_request: 400,
-  unsupported_grant_type: 400,
-  temporarily_unavailable: 503,
-} as const;
+/** Codes of RFC 6749 §5.2, 7009 §2.2.1, 8707 §2 and 9449 §5, and of §4.1.2.1 the one for what can be tried again. */
+type OAuthCode =
+  | 'invalid_client'
+  | 'invalid_request'
+  | 'invalid_scope'
+  | 'invalid_target'
+  | 'unauthorized_client'
+  | 'unsupported_grant_type'
+  | 'invalid_dpop_proof'
+  | 'use_dpop_nonce'
+  | 'temporarily_unavailable';
+
+const statusOf = (code: OAuthCode): 400 | 401 | 503 => {
+  if (code === 'temporarily_unavailable') return 503;
+  return code === 'invalid_client' ? 401 : 400;
+};
 
 /** As soon as others' keys would be looked for again. */
 const RETRY_SECONDS = 30;
@@ -32,7 +38,7 @@ export function refuseOAuth(context: AppContext, error: unknown): Response {
       context.header('retry-after', String(RETRY_SECONDS));
     return context.json(
       { error: error.code, error_description: error.message },
-      STATUS[error.code],
+      statusOf(error.code),
     );
   }
   if (error instanceof Refusal && error.code === 'invalid_request')

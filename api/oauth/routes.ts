@@ -1,49 +1,73 @@
 // OAuth at its standard paths.
 import { z } from 'zod';
+import type { JsonObject } from '../../domain/json.ts';
 import { cacheSeconds } from '../../domain/signing-key.ts';
-import { defineRoute, ok } from '../route.ts';
+import { defineRoute, ok, type ApiDeps } from '../route.ts';
 import { JWT_BEARER_GRANT } from './client-auth.ts';
+import { TOKEN_EXCHANGE } from './exchange.ts';
 import { introspect } from './introspect.ts';
-import { serverMetadata } from './metadata.ts';
+import { openIdConfiguration, resourceMetadata, serverMetadata } from './metadata.ts';
+import { revoke } from './revoke.ts';
+import { STATUS_LIST_TYPE, STATUS_SECONDS, statusListToken } from './status-list.ts';
 import { issueToken } from './token.ts';
 
 /** RFC 6749 §5.2: the token endpoint has errors of its own. */
 const oauthError = z.object({ error: z.string(), error_description: z.string() });
 
+const tokenAnswer = z.object({
+  access_token: z.string(),
+  issued_token_type: z.string().optional(),
+  token_type: z.enum(['Bearer', 'DPoP']),
+  expires_in: z.int(),
+  scope: z.string(),
+});
+
+const clientFields = {
+  client_assertion_type: z.string(),
+  client_assertion: z.string(),
+  client_id: z.string().optional(),
+};
+
+/** A client that comes by way of others is only as good as what we know of their keys. */
+const keysUnavailable = {
+  description: 'temporarily_unavailable: the keys of a federated issuer cannot be had',
+  schema: oauthError,
+  headers: { 'Retry-After': 'Seconds' },
+};
+
 const token = defineRoute({
   method: 'post',
   path: '/oauth2/token',
   tag: 'OAuth',
-  summary:
-    'Sign an agent in: with its key, a token of a federated issuer, an SVID, or a certificate',
+  summary: 'Sign an agent in, or exchange what was handed on to it (RFC 6749, 8693)',
+  description:
+    'The client is an agent with its key, or whoever policy lets in as one: by a token of a federated issuer, by an SVID, or by a client certificate. With a `DPoP` proof (RFC 9449) the token is bound to its key, and over TLS with a client certificate to that (RFC 8705). A token exchange takes the `subject_token` that another agent made with `POST /v1/tasks/{id}/delegations`.',
   allow: ['anyone'],
   form: z.object({
-    grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT]),
-    client_assertion_type: z.string().optional(),
-    client_assertion: z.string().optional(),
+    grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT, TOKEN_EXCHANGE]),
     assertion: z.string().optional(),
-    client_id: z.string().optional(),
+    ...clientFields,
+    scope: z.string().optional(),
+    resource: z.string().optional(),
+    subject_token: z.string().optional(),
+    subject_token_type: z.string().optional(),
+    actor_token: z.string().optional(),
+    actor_token_type: z.string().optional(),
+    requested_token_type: z.string().optional(),
+    audience: z.string().optional(),
   }),
   answers: {
-    200: {
-      description: 'An access token',
-      schema: z.object({
-        access_token: z.string(),
-        token_type: z.literal('Bearer'),
-        expires_in: z.int(),
-        scope: z.string(),
-      }),
-    },
-    400: { description: 'invalid_request, unsupported_grant_type', schema: oauthError },
-    401: { description: 'invalid_client', schema: oauthError },
-    503: {
-      description: 'temporarily_unavailable: the keys of a federated issuer cannot be had',
+    200: { description: 'An access token', schema: tokenAnswer },
+    400: {
+      description:
+        'invalid_request, invalid_scope, invalid_target, unsupported_grant_type, invalid_dpop_proof, use_dpop_nonce',
       schema: oauthError,
-      headers: { 'Retry-After': 'Seconds' },
     },
+    401: { description: 'invalid_client', schema: oauthError },
+    503: keysUnavailable,
   },
   refusals: [],
-  events: ['agent.signed_in'],
+  events: ['agent.signed_in', 'evaluation.decided', 'token.exchanged'],
   handle: ({ context }, deps) => issueToken(context, deps),
 });
 
@@ -51,12 +75,16 @@ const introspection = defineRoute({
   method: 'post',
   path: '/oauth2/introspect',
   tag: 'OAuth',
-  summary: 'Whether a token is good now (RFC 7662)',
-  allow: ['agent', 'service'],
-  form: z.object({ token: z.string() }),
+  summary: 'Whether a token is good now (RFC 7662); for agents and services',
+  description:
+    'By the token of an agent or of the service, or with a client assertion. Agents that policy names under `resource_servers` are told of tokens for their own audiences only.',
+  allow: ['anyone'],
+  form: z.object({ token: z.string(), token_type_hint: z.string().optional() }),
   answers: {
     200: { description: 'Its state', schema: z.looseObject({ active: z.boolean() }) },
     400: { description: 'invalid_request', schema: oauthError },
+    401: { description: 'invalid_client', schema: oauthError },
+    503: keysUnavailable,
   },
   refusals: [],
   // It notes when a credential was last seen in use, which reviews read; nothing else changes.
@@ -64,17 +92,71 @@ const introspection = defineRoute({
   handle: ({ context }, deps) => introspect(context, deps),
 });
 
-const metadata = defineRoute({
-  method: 'get',
-  path: '/.well-known/oauth-authorization-server',
+const revocation = defineRoute({
+  method: 'post',
+  path: '/oauth2/revoke',
   tag: 'OAuth',
-  summary: 'Authorization server metadata (RFC 8414)',
+  summary: 'Take a token back (RFC 7009); a token that is not known is no error',
   allow: ['anyone'],
-  answers: { 200: { description: 'The metadata', schema: z.looseObject({ issuer: z.string() }) } },
+  form: z.object({ token: z.string(), token_type_hint: z.string().optional() }),
+  answers: {
+    200: { description: 'It is good no more, or never was' },
+    400: { description: 'invalid_request, unauthorized_client', schema: oauthError },
+    401: { description: 'invalid_client', schema: oauthError },
+    503: keysUnavailable,
+  },
   refusals: [],
-  events: [],
-  handle: (_incoming, deps) => Promise.resolve(ok(serverMetadata(deps))),
+  events: ['token.revoked', 'credential.revoke_intended', 'credential.revoked'],
+  handle: ({ context }, deps) => revoke(context, deps),
 });
+
+const statusLists = defineRoute({
+  method: 'get',
+  path: '/oauth2/status-lists/{id}',
+  tag: 'OAuth',
+  summary: 'Which tokens were taken back, for whoever checks them offline (Token Status List)',
+  allow: ['anyone'],
+  answers: {
+    200: {
+      description: `A signed list of bits, good for ${STATUS_SECONDS} seconds`,
+      contentType: STATUS_LIST_TYPE,
+    },
+  },
+  refusals: ['not_found'],
+  events: [],
+  handle: ({ context, params }, deps) => statusListToken(context, deps, params['id'] ?? ''),
+});
+
+const document = (path: `/${string}`, summary: string, make: (deps: ApiDeps) => JsonObject) =>
+  defineRoute({
+    method: 'get',
+    path,
+    tag: 'OAuth',
+    summary,
+    allow: ['anyone'],
+    answers: { 200: { description: 'The metadata', schema: z.looseObject({}) } },
+    refusals: [],
+    events: [],
+    handle: (_incoming, deps) => Promise.resolve(ok(make(deps))),
+  });
+
+const metadata = document(
+  '/.well-known/oauth-authorization-server',
+  'Authorization server metadata (RFC 8414)',
+  serverMetadata,
+);
+
+const discovery = document(
+  '/.well-known/openid-configuration',
+  'OpenID Connect discovery, for those who federate with us',
+  openIdConfiguration,
+);
+
+const resource = document(
+  '/.well-known/oauth-protected-resource',
+  'Protected resource metadata (RFC 9728)',
+  resourceMetadata,
+);
 
 const jwks = defineRoute({
   method: 'get',
@@ -106,4 +188,13 @@ const jwks = defineRoute({
   },
 });
 
-export const oauthRoutes = [token, introspection, metadata, jwks];
+export const oauthRoutes = [
+  token,
+  introspection,
+  revocation,
+  statusLists,
+  metadata,
+  discovery,
+  resource,
+  jwks,
+];

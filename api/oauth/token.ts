@@ -1,77 +1,108 @@
-// The token endpoint: a proven client in, an RFC 9068 access token out (RFC 6749 §4.4).
+// The token endpoint: a proven client in, an RFC 9068 access token out.
 import { randomUUID } from 'node:crypto';
+import type { JWTPayload } from 'jose';
 import { recordAgentSignIn, standingClaims } from '../../commands/agent-sign-in.ts';
-import { transact } from '../../commands/unit.ts';
+import { placeForSignIn } from '../../commands/token-status.ts';
+import { transact, type Call } from '../../commands/unit.ts';
+import type { Confirmation } from '../../domain/delegation.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { authenticateClient, JWT_BEARER_GRANT, type ProvenClient } from './client-auth.ts';
+import { checkProof, hasProof } from './dpop.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
+import { exchange, TOKEN_EXCHANGE } from './exchange.ts';
+import { commonClaims, refuseOtherTarget, typeFor, type TokenAnswer } from './own-claims.ts';
 
 const TOKEN_SECONDS = 900;
 /** What an access token of ours lets an agent do: act as itself. Roles are asked for under a task. */
 const SCOPE = 'agent';
 
-interface TokenAnswer {
-  access_token: string;
-  token_type: 'Bearer';
-  expires_in: number;
-  scope: string;
+/** What every grant starts from: who the client is, and what the token shall be bound to. */
+export interface Grant {
+  client: ProvenClient;
+  confirmation: Confirmation | null;
+  form: ReadonlyMap<string, string>;
+  call: Call;
 }
 
 export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Response> {
   context.header('cache-control', 'no-store');
   try {
     const form = await readForm(context.req);
-    const grant = form.get('grant_type');
-    if (grant !== 'client_credentials' && grant !== JWT_BEARER_GRANT)
-      throw new OAuthError(
-        'unsupported_grant_type',
-        `Use grant_type=client_credentials, or ${JWT_BEARER_GRANT}.`,
-      );
+    const grant = grantOf(form);
+    // Before the client is: who is told to come back with a nonce has used up nothing.
+    const confirmation = await confirmationOf(context, deps);
     const client = await authenticateClient(form, context, deps);
-    return context.json(await signIn(client, deps, context));
+    const call = {
+      principal: { kind: 'agent' as const, id: client.agent.id },
+      traceId: context.get('traceId'),
+    };
+    return context.json(await grant({ client, confirmation, form, call }, deps));
   } catch (error) {
     return refuseOAuth(context, error);
   }
 }
 
+type MakeToken = (grant: Grant, deps: ApiDeps) => Promise<TokenAnswer>;
+
+const GRANTS: ReadonlyMap<string, MakeToken> = new Map([
+  ['client_credentials', signIn],
+  [JWT_BEARER_GRANT, signIn],
+  [TOKEN_EXCHANGE, exchange],
+]);
+
+export const grantTypes = (): string[] => [...GRANTS.keys()];
+
+function grantOf(form: ReadonlyMap<string, string>): MakeToken {
+  const grant = GRANTS.get(form.get('grant_type') ?? '');
+  if (grant) return grant;
+  throw new OAuthError('unsupported_grant_type', `Use grant_type=${grantTypes().join(' or ')}.`);
+}
+
+/** A proof binds the token to its key, and a certificate to itself (RFC 8705 §3); both is one too many. */
+async function confirmationOf(context: AppContext, deps: ApiDeps): Promise<Confirmation | null> {
+  const certificate = context.get('clientCertificate');
+  if (hasProof(context)) return { jkt: await checkProof(context, deps, null) };
+  return certificate && { 'x5t#S256': certificate.thumbprint };
+}
+
 async function signIn(
-  { agent, proof }: ProvenClient,
+  { client: { agent, proof }, confirmation, form, call }: Grant,
   deps: ApiDeps,
-  context: AppContext,
 ): Promise<TokenAnswer> {
+  refuseOtherTarget(form, deps);
+  const scope = form.get('scope') ?? SCOPE;
+  if (scope !== SCOPE)
+    throw new OAuthError('invalid_scope', `An agent signs in with the scope ${SCOPE}.`);
   const tokenId = randomUUID();
-  const { issuer } = deps.installation;
   const expires = Math.floor(Date.now() / 1000) + TOKEN_SECONDS;
-  const call = {
-    principal: { kind: 'agent' as const, id: agent.id },
-    traceId: context.get('traceId'),
-  };
-  const signedInAt = await transact(deps, call, (unit) =>
-    recordAgentSignIn(unit, {
-      agent,
-      proof,
-      tokenId,
-      tokenExpiresAt: new Date(expires * 1000).toISOString(),
-    }),
-  );
-  if (signedInAt === null)
+  const tokenExpiresAt = new Date(expires * 1000).toISOString();
+  const signedIn = await transact(deps, call, async (unit) => {
+    const at = await recordAgentSignIn(unit, { agent, proof, tokenId, tokenExpiresAt });
+    if (at === null) return null;
+    const token = { jti: tokenId, agent: agent.id, standing: proof.standing };
+    return { at, status: await placeForSignIn(unit, { ...token, expiresAt: tokenExpiresAt }) };
+  });
+  if (signedIn === null)
     throw new OAuthError(
       'invalid_client',
       'This assertion was already used: make one for each call.',
     );
-  const token = await deps.tokens.sign(ACCESS_TOKEN, {
-    iss: issuer,
+  const claims: JWTPayload = {
+    ...commonClaims(deps, { tokenId, status: signedIn.status, confirmation }),
     sub: agent.id,
-    aud: issuer,
     client_id: agent.id,
-    jti: tokenId,
-    scope: SCOPE,
+    scope,
     // The token dies with what it stands on, and with the admission that was good at this time (RFC 9068 §2.2.1).
     ...standingClaims(proof.standing),
-    auth_time: Math.floor(Date.parse(signedInAt) / 1000),
-    exp: expires,
-  });
-  return { access_token: token, token_type: 'Bearer', expires_in: TOKEN_SECONDS, scope: SCOPE };
+    auth_time: Math.floor(Date.parse(signedIn.at) / 1000),
+  };
+  const token = await deps.tokens.sign(ACCESS_TOKEN, { ...claims, exp: expires });
+  return {
+    access_token: token,
+    token_type: typeFor(confirmation),
+    expires_in: TOKEN_SECONDS,
+    scope,
+  };
 }

@@ -31,7 +31,11 @@ export function agentCommands(program: Command, terminal: Terminal): void {
   const agent = program.command('agent').description('register agents, look at them, stop them');
   makingCommand(agent, 'register', 'register an agent; people then admit it')
     .requiredOption('--name <name>', 'lower-case letters, digits and dashes; given once')
-    .requiredOption('--owner <person>', 'the person who answers for it: psn_…')
+    .option(
+      '--owner <person>',
+      'the person who answers for it: psn_…; of a sub-agent, its parent’s',
+    )
+    .option('--parent <agent>', 'the agent that it is a sub-agent of')
     .requiredOption('--team <team>', 'the team it belongs to')
     .requiredOption('--purpose <text>', 'what it is for')
     .addOption(new Option('--kind <kind>', 'what it is').choices(KINDS).default('ai_agent'))
@@ -106,7 +110,8 @@ async function keygen(terminal: Terminal, file: string): Promise<void> {
 
 interface RegisterFlags extends IdFlags {
   name: string;
-  owner: string;
+  owner?: string;
+  parent?: string;
   team: string;
   purpose: string;
   kind: AgentKind;
@@ -116,12 +121,13 @@ interface RegisterFlags extends IdFlags {
 
 async function register(terminal: Terminal, flags: RegisterFlags): Promise<void> {
   const { parsePublicKey } = await import('../../sdk/index.ts');
-  const { name, owner, team, purpose, kind, join = false } = flags;
+  const { name, owner, parent, team, purpose, kind, join = false } = flags;
   if (flags.key === undefined && !join)
     throw new UsageError('an agent needs a key: give --key, or --join to have it bring one.');
   const keys = flags.key === undefined ? [] : [parsePublicKey(await readKeyFile(flags.key))];
   const client = await asAutomation(terminal);
-  const agent = await client.agents.register({ name, owner, team, purpose, kind, keys, join });
+  const order = { name, owner, parent, team, purpose, kind, keys, join };
+  const agent = await client.agents.register(order);
   const url = agent.request && (await client.requests.get(agent.request)).url;
   printMade(terminal, flags, agent, () =>
     facts([

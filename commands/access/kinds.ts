@@ -2,11 +2,23 @@
 import { z } from 'zod';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
+import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
+import { redisAccess, redisRole, redisTarget } from './redis.ts';
 import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
-export const roleSchema = z.discriminatedUnion('issuer', [postgresRole, jwtRole, x509Role]);
-export const targetSchema = z.discriminatedUnion('issuer', [postgresTarget]);
+export const roleSchema = z.discriminatedUnion('issuer', [
+  postgresRole,
+  mysqlRole,
+  redisRole,
+  jwtRole,
+  x509Role,
+]);
+export const targetSchema = z.discriminatedUnion('issuer', [
+  postgresTarget,
+  mysqlTarget,
+  redisTarget,
+]);
 
 export type RoleDefinition = z.infer<typeof roleSchema>;
 export type TargetDefinition = z.infer<typeof targetSchema>;
@@ -14,7 +26,9 @@ export type IssuerName = RoleDefinition['issuer'];
 
 const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
   jwt: jwtAccess,
+  mysql: mysqlAccess,
   postgres: postgresAccess,
+  redis: redisAccess,
   x509: x509Access,
 };
 

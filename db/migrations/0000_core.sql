@@ -5,6 +5,7 @@ CREATE TABLE "agent" (
 	"owner" text collate "C" NOT NULL,
 	"team" text NOT NULL,
 	"purpose" text NOT NULL,
+	"parent" text collate "C",
 	"state" text NOT NULL,
 	"retiring" boolean DEFAULT false NOT NULL,
 	"spiffe_id" text,
@@ -44,6 +45,9 @@ CREATE TABLE "join_token" (
 CREATE TABLE "task" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"agent" text collate "C" NOT NULL,
+	"parent" text collate "C",
+	"chain" text[] NOT NULL,
+	"roles" text[],
 	"purpose" text NOT NULL,
 	"triggered_by" text collate "C",
 	"triggered_by_proof" text NOT NULL,
@@ -86,12 +90,15 @@ CREATE TABLE "credential" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"task" text collate "C" NOT NULL,
 	"agent" text collate "C" NOT NULL,
+	"chain" text[] NOT NULL,
+	"confirmation" jsonb,
 	"role" text NOT NULL,
 	"issuer" text NOT NULL,
 	"target" text NOT NULL,
 	"options" jsonb NOT NULL,
 	"revocable" boolean NOT NULL,
 	"control" text,
+	"holder" text NOT NULL,
 	"state" text NOT NULL,
 	"permit" text collate "C",
 	"request" text collate "C",
@@ -351,6 +358,32 @@ CREATE TABLE "vote" (
 	"at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "run" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"target" text NOT NULL,
+	"control" text,
+	"effect" text NOT NULL,
+	"digest" text NOT NULL,
+	"request" text collate "C",
+	"permit" text collate "C",
+	"credential" text collate "C" NOT NULL,
+	"state" text NOT NULL,
+	"attempt" integer NOT NULL,
+	"run_by" timestamp(3) with time zone NOT NULL,
+	"transaction" text,
+	"outcome" text,
+	"code" text,
+	"rows" integer,
+	"result_digest" text,
+	"sealed" text,
+	"seal_thumbprint" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"finished_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "review" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"title" text NOT NULL,
@@ -376,6 +409,37 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "dpop_proof" (
+	"thumbprint" text NOT NULL,
+	"jti" text NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "dpop_proof_thumbprint_jti_pk" PRIMARY KEY("thumbprint","jti")
+);
+--> statement-breakpoint
+CREATE TABLE "revoked_token" (
+	"jti" text PRIMARY KEY NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "status_list" (
+	"id" integer PRIMARY KEY NOT NULL,
+	"opened_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "token_status" (
+	"list" integer NOT NULL,
+	"index" integer NOT NULL,
+	"jti" text NOT NULL,
+	"credential" text collate "C",
+	"agents" text[] NOT NULL,
+	"key" text collate "C",
+	"way_in" text,
+	"task" text collate "C",
+	"signed_in_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "token_status_list_index_pk" PRIMARY KEY("list","index")
+);
+--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -392,12 +456,16 @@ ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version
 ALTER TABLE "permit" ADD CONSTRAINT "permit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "run" ADD CONSTRAINT "run_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "run" ADD CONSTRAINT "run_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREIGN KEY ("review") REFERENCES "public"."review"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "token_status" ADD CONSTRAINT "token_status_list_status_list_id_fk" FOREIGN KEY ("list") REFERENCES "public"."status_list"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
 CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "task_parent" ON "task" USING btree ("parent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
 CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
@@ -423,4 +491,8 @@ CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");-->
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint
 CREATE UNIQUE INDEX "viewing_once" ON "viewing" USING btree ("request","person");--> statement-breakpoint
 CREATE UNIQUE INDEX "vote_once" ON "vote" USING btree ("request","person");--> statement-breakpoint
-CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");
+CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
+CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
+CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
+CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "token_status_credential" ON "token_status" USING btree ("credential");

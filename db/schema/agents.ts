@@ -1,6 +1,7 @@
 // Agents, their public keys, and their tasks.
 import { boolean, index, jsonb, pgTable, primaryKey, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { Party } from '../../domain/action.ts';
+import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { statesOf } from '../../domain/lifecycle.ts';
 import { digest, id, instant } from './columns.ts';
@@ -20,6 +21,8 @@ export const agent = pgTable(
       .references(() => person.id),
     team: text().notNull(),
     purpose: text().notNull(),
+    /** The agent that this one is a sub-agent of. */
+    parent: id('agent')(),
     state: text({ enum: statesOf('agent') }).notNull(),
     /** Set once retirement was asked for; the agent is retired when nothing of it is alive. */
     retiring: boolean().notNull().default(false),
@@ -94,6 +97,12 @@ export const task = pgTable(
     agent: id('agent')()
       .notNull()
       .references(() => agent.id),
+    /** The task under which this one was delegated; it never outlives it. */
+    parent: id('task')(),
+    /** Whoever acts first, then each agent on whose behalf: one agent where nothing was delegated. */
+    chain: text().array().$type<Id<'agent'>[]>().notNull(),
+    /** The roles that were delegated; null where nothing limits them. */
+    roles: text().array(),
     purpose: text().notNull(),
     triggeredBy: id('person')('triggered_by').references(() => person.id),
     triggeredByProof: text('triggered_by_proof', { enum: TRIGGER_PROOFS }).notNull(),
@@ -110,6 +119,7 @@ export const task = pgTable(
   },
   (table) => [
     index('task_agent').on(table.agent),
+    index('task_parent').on(table.parent),
     index('task_state').on(table.state, table.deadlineAt),
   ],
 );

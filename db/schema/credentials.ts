@@ -2,6 +2,8 @@
 // Whoever can write here can hide a live login from the reaper; the sweep over each target finds it again.
 import { sql } from 'drizzle-orm';
 import { boolean, index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import type { Confirmation } from '../../domain/delegation.ts';
+import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { statesOf } from '../../domain/lifecycle.ts';
 import { agent, task } from './agents.ts';
@@ -17,6 +19,7 @@ export const REVOKE_CAUSES = [
   'approval_ended',
   'issue_abandoned',
   'kill',
+  'run_ended',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
 
@@ -30,6 +33,10 @@ export const credential = pgTable(
     agent: id('agent')()
       .notNull()
       .references(() => agent.id),
+    /** The chain of the task when it was asked for: whoever acts, then on whose behalf. */
+    chain: text().array().$type<Id<'agent'>[]>().notNull(),
+    /** The key or certificate that a token is bound to (RFC 7800); null where it is bound to none. */
+    confirmation: jsonb().$type<Confirmation>(),
     role: text().notNull(),
     issuer: text().notNull(),
     target: text().notNull(),
@@ -38,6 +45,8 @@ export const credential = pgTable(
     /** Whether revoking ends what it can do before it would expire by itself. */
     revocable: boolean().notNull(),
     control: text(),
+    /** Who has its material: the agent, or ourselves for as long as one statement of the agent's takes. */
+    holder: text({ enum: ['agent', 'service'] }).notNull(),
     state: text({ enum: statesOf('credential') }).notNull(),
     permit: id('permit')(),
     request: id('request')(),

@@ -7,4 +7,6 @@ export * from './operation.ts';
 export * from './people.ts';
 export * from './policy.ts';
 export * from './requests.ts';
+export * from './runs.ts';
 export * from './reviews.ts';
+export * from './tokens.ts';

@@ -2,7 +2,8 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import postgres, { type Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { endCredentials } from '../../activities/ending.ts';
-import { postgresIssuer, roleName } from '../../activities/issuers/postgres.ts';
+import { loginName } from '../../activities/issuers/login.ts';
+import { postgresIssuer } from '../../activities/issuers/postgres.ts';
 import type { Issuer, LeaseToIssue, TargetRef } from '../../commands/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
@@ -54,6 +55,9 @@ function lease(more: Partial<LeaseToIssue> = {}, groups = ['orders_read']): Leas
     agent: newId('agent'),
     agentName: 'bot',
     spiffeId: 'spiffe://test/agent/bot',
+    onBehalfOf: [],
+    confirmation: null,
+    status: null,
     task: newId('task'),
     purpose: 'test',
     role: 'orders-readonly',
@@ -112,7 +116,7 @@ const roleIn = async (credential: LeaseToIssue['credential']) => {
   const [row] = await root<Record<string, boolean | string | number | null>[]>`
     select rolcanlogin, rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication, rolconnlimit,
       rolvaliduntil::text as until, shobj_description(oid, 'pg_authid') as said
-    from pg_roles where rolname = ${roleName(credential)}`;
+    from pg_roles where rolname = ${loginName(credential)}`;
   return row ?? null;
 };
 
@@ -200,21 +204,23 @@ describe('issuing', () => {
 
   it('takes over no role of the same name that is not ours', async () => {
     const held = lease();
-    await root.unsafe(`CREATE ROLE ${roleName(held.credential)} NOLOGIN`);
-    await root.unsafe(`GRANT ${roleName(held.credential)} TO countersign_issuer WITH ADMIN OPTION`);
+    await root.unsafe(`CREATE ROLE ${loginName(held.credential)} NOLOGIN`);
+    await root.unsafe(
+      `GRANT ${loginName(held.credential)} TO countersign_issuer WITH ADMIN OPTION`,
+    );
     await expect(ours.issue(held)).rejects.toThrow('name_not_ours');
     expect(await roleIn(held.credential)).toMatchObject({ rolcanlogin: false, said: null });
     const [revoked] = await end(ours, held.credential);
     expect(revoked).toMatchObject({ isOver: false, code: 'name_not_ours' });
     expect(await roleIn(held.credential)).not.toBeNull();
-    await root.unsafe(`DROP ROLE ${roleName(held.credential)}`);
+    await root.unsafe(`DROP ROLE ${loginName(held.credential)}`);
   });
 
   it('tells nobody the password: not the target’s catalogue, not an error', async () => {
     const held = lease();
     const password = text((await made(ours, held))['password']);
     const [row] = await root<{ kept: string }[]>`
-      select rolpassword as kept from pg_authid where rolname = ${roleName(held.credential)}`;
+      select rolpassword as kept from pg_authid where rolname = ${loginName(held.credential)}`;
     expect(row?.kept).toMatch(/^SCRAM-SHA-256\$/);
     expect(row?.kept).not.toContain(password);
     const wrong = lease({}, ['no_such_group']);
@@ -251,6 +257,25 @@ describe('I3: revoking', () => {
     }
   });
 
+  it('I3: takes away what a login gave itself, in what its group owns as well', async () => {
+    const group = `owners_${randomBytes(4).toString('hex')}`;
+    await root.unsafe(`CREATE ROLE ${group} NOLOGIN; CREATE TABLE ${group} (a int)`);
+    await root.unsafe(`GRANT CONNECT ON DATABASE ${sample.database} TO ${group}`);
+    await root.unsafe(
+      `GRANT ${group} TO countersign_issuer WITH ADMIN OPTION, INHERIT FALSE, SET FALSE`,
+    );
+    await root.unsafe(`ALTER TABLE ${group} OWNER TO ${group}`);
+    const held = lease({}, [group]);
+    const material = await made(ours, held);
+    expect(await runs(material, `GRANT ALL ON ${group} TO ${loginName(held.credential)}`)).toBe(
+      'ran',
+    );
+    expect(await runs(material, `SELECT lo_from_bytea(0, 'kept')`)).toBe('ran');
+    expect(await end(ours, held.credential)).toMatchObject([{ code: null, isOver: true }]);
+    expect(await roleIn(held.credential)).toBeNull();
+    await root.unsafe(`DROP TABLE ${group}; DROP OWNED BY ${group}; DROP ROLE ${group}`);
+  });
+
   it('I3: at the same moment from two sides ends in one gone login', async () => {
     const held = lease();
     await ours.issue(held);
@@ -274,7 +299,7 @@ describe('a sweep', () => {
     const operators = newId('credential');
     await ours.issue(mine);
     const material = await made(theirs, foreign);
-    await root.unsafe(`CREATE ROLE ${roleName(operators)} LOGIN`);
+    await root.unsafe(`CREATE ROLE ${loginName(operators)} LOGIN`);
     await root.unsafe(`CREATE ROLE cs_reporting LOGIN`);
     const found = await ours.list(target);
     expect(found).toContain(mine.credential);
@@ -284,6 +309,6 @@ describe('a sweep', () => {
     expect(outcomes.map(({ isOver }) => isOver)).toEqual([false, false]);
     expect(await runs(material, 'select 1')).toBe('ran');
     expect(await roleIn(operators)).toMatchObject({ rolcanlogin: true });
-    await root.unsafe(`DROP ROLE cs_reporting, ${roleName(operators)}`);
+    await root.unsafe(`DROP ROLE cs_reporting, ${loginName(operators)}`);
   });
 });

@@ -139,6 +139,9 @@ describe('an auditor', () => {
         'post /oauth2/token',
         // For whoever has a join token, which is all that counts there.
         'post /v1/join',
+        // For agents and services, which say who they are in the way of OAuth.
+        'post /oauth2/introspect',
+        'post /oauth2/revoke',
         'post /slack/interactions',
         // Refused by the one function that decides, which logs it.
         'post /v1/requests/{id}/votes',

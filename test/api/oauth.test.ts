@@ -322,8 +322,10 @@ describe('introspection', () => {
       'content-type': 'application/x-www-form-urlencoded',
     };
     const byPerson = await anyone(service).call('POST', '/oauth2/introspect', undefined, headers);
-    expect(byPerson.status).toBe(403);
-    const byNobody = await anyone(service).call('POST', '/oauth2/introspect', undefined, {});
+    expect(byPerson.status).toBe(401);
+    const byNobody = await anyone(service).call('POST', '/oauth2/introspect', undefined, {
+      'content-type': 'application/x-www-form-urlencoded',
+    });
     expect(byNobody.status).toBe(401);
   });
 });
@@ -335,8 +337,17 @@ describe('the documents of the authorization server', () => {
     expect(body).toMatchObject({
       issuer: service.publicUrl,
       token_endpoint: `${service.publicUrl}/oauth2/token`,
-      grant_types_supported: ['client_credentials', 'urn:ietf:params:oauth:grant-type:jwt-bearer'],
-      token_endpoint_auth_methods_supported: ['private_key_jwt', 'spiffe_jwt'],
+      grant_types_supported: [
+        'client_credentials',
+        'urn:ietf:params:oauth:grant-type:jwt-bearer',
+        'urn:ietf:params:oauth:grant-type:token-exchange',
+      ],
+      token_endpoint_auth_methods_supported: [
+        'private_key_jwt',
+        'tls_client_auth',
+        'spiffe_jwt',
+        'spiffe_x509',
+      ],
       token_endpoint_auth_signing_alg_values_supported: ['ES256'],
     });
     const keys = await anyone(service).call('GET', new URL(text(body['jwks_uri'])).pathname);

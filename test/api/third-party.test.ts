@@ -13,6 +13,7 @@ import {
   newKey,
   opened,
   person,
+  postForm,
   text,
   type TestAgent,
 } from '../support/client.ts';
@@ -122,6 +123,29 @@ describe.skipIf(isSkipped(python))(`PyJWT${unless(python)}`, () => {
       const bad = await check(issuer, audience, given);
       expect([bad.code, bad.output]).toEqual([1, expect.stringContaining(why)]);
     }
+  });
+});
+
+describe.skipIf(isSkipped(python))(`a checker of status lists${unless(python)}`, () => {
+  const script = path.join(import.meta.dirname, '../third-party/status_list.py');
+  const check = (token: unknown): Promise<Ran> => {
+    const jwks = `${service.url}/.well-known/jwks.json`;
+    return ran(programOf(python), [script, jwks, service.url, String(token)]);
+  };
+
+  it('finds a token good, and dead once it was taken back, without asking us about it', async () => {
+    const { material } = await issued('reports-api');
+    const another = await issued('reports-api');
+    const good = await check(material['token']);
+    expect([good.code, good.output.trim()]).toEqual([0, '{"status": "valid", "entries": 131072}']);
+    await postForm(
+      service,
+      '/oauth2/revoke',
+      { token: String(material['token']) },
+      { authorization: `Bearer ${service.adminToken}` },
+    );
+    expect((await check(material['token'])).output).toContain('"invalid"');
+    expect((await check(another.material['token'])).output).toContain('"valid"');
   });
 });
 

@@ -37,6 +37,7 @@ function card(over: Partial<Action> = {}, names: Partial<CardSource['names']> = 
       team: 'core',
       requester: 'orders-bot',
       triggeredBy: null,
+      actingFor: null,
       ...names,
     },
     whyHeld: ['policy3'],

@@ -2,13 +2,14 @@
 import { describe, expect, it } from 'vitest';
 import { ALIVE, canMove, isFinal, statesOf, type LifecycleNoun } from '../../domain/lifecycle.ts';
 
-const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'permit'];
+const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'permit', 'run'];
 const FINAL: Record<LifecycleNoun, string[]> = {
   agent: ['rejected', 'retired'],
   task: ['completed', 'expired', 'failed', 'killed'],
   credential: ['abandoned', 'expired', 'revoked'],
   request: ['cancelled', 'consumed', 'denied', 'expired', 'failed', 'superseded'],
   permit: ['lapsed', 'voided'],
+  run: ['done', 'failed', 'unknown'],
 };
 
 describe.each(NOUNS)('the life of a %s', (noun) => {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
+import { admittedAgent } from '../support/client.ts';
 import { spawned, type Ran } from '../support/command-line.ts';
 import { team } from '../support/sdk.ts';
 import { startService, type TestService } from '../support/service.ts';
@@ -20,6 +21,7 @@ const RUNS = [
     does: 'a held credential says where people decide, and the wait ends',
     prints: /\/requests\/req_.*\nnot_decided /,
   },
+  { does: 'a helper does its part of a task', prints: /^the helper has a jwt\n$/ },
   {
     does: 'automation registers an agent',
     prints: /^requested req_.*\n(?:.* .*\n)*billing-bot requested/,
@@ -39,6 +41,9 @@ beforeAll(async () => {
   agent = members.agent.id;
   folder = await mkdtemp(path.join(tmpdir(), 'countersign-sdk-'));
   await writeFile(path.join(folder, 'orders-bot.json'), JSON.stringify(members.key));
+  const helper = await admittedAgent(service, members.owner.id, members.approver);
+  const credential = { agent: helper.id, key: helper.key.privateJwk };
+  await writeFile(path.join(folder, 'helper-bot.json'), JSON.stringify(credential));
   await writeFile(path.join(folder, 'admin-token'), `${service.adminToken}\n`);
   await rm(built, { recursive: true, force: true });
   await mkdir(built, { recursive: true });

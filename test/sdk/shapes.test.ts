@@ -5,6 +5,7 @@ import type {
   AccessRequest,
   Agent,
   Credential,
+  Delegation,
   InvitedPerson,
   Joined,
   MadeJoinToken,
@@ -14,6 +15,7 @@ import type {
   RecordedEvent,
   RegisteredKey,
   SigningKey,
+  Run,
   Task,
 } from '../../sdk/index.ts';
 
@@ -28,7 +30,9 @@ describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
+    expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();

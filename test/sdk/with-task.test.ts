@@ -54,6 +54,28 @@ describe('withTask', () => {
     expect(rows).toEqual([{ reason: 'The work threw Error.' }]);
   });
 
+  it('a statement that policy permits is run, and its rows come back', async () => {
+    const rows = await withTask(client, options, (task) =>
+      task.run('orders-readonly', 'select id from orders where id = $1', { parameters: [7] }),
+    );
+    expect(rows).toMatchObject({ rows: [['7']], row_count: 1 });
+  });
+
+  it('a held statement is waited for, and what it did comes back', async () => {
+    const statement = "update orders set state = 'refunded' where id = 7 returning state";
+    const rows = await withTask(client, deciding('approve'), (task) =>
+      task.run('orders-write', statement, write),
+    );
+    expect(rows).toMatchObject({ rows: [['refunded']], row_count: 1 });
+  });
+
+  it('a statement that fails throws what the target said', async () => {
+    const failed = withTask(client, options, (task) =>
+      task.run('orders-readonly', 'select 1 / (id - id) from orders'),
+    );
+    await expect(failed).rejects.toThrow(/22012.*zero/);
+  });
+
   it('a held credential is waited for, and its page is told once', async () => {
     const seen: AccessRequest[] = [];
     await withTask(client, deciding('approve', seen), async (task) => {

@@ -208,17 +208,29 @@ export async function clientAssertion(
     .sign(key.privateKey);
 }
 
-export async function requestToken(service: TestTarget, assertion: string): Promise<Reply> {
-  const response = await fetch(`${service.url}/oauth2/token`, {
-    method: 'POST',
-    body: new URLSearchParams({
-      grant_type: 'client_credentials',
-      client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
-      client_assertion: assertion,
-    }),
-  });
-  return readReply('POST', `${service.url}/oauth2/token`, response);
+/** Sends a form, as OAuth does. */
+export async function postForm(
+  service: TestTarget,
+  path: string,
+  form: Record<string, string>,
+  headers: Record<string, string> = {},
+): Promise<Reply> {
+  const url = service.url + path;
+  const response = await fetch(url, { method: 'POST', headers, body: new URLSearchParams(form) });
+  return readReply('POST', url, response);
 }
+
+/** What a client sends along to say who it is. */
+export const asClient = (assertion: string): Record<string, string> => ({
+  client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
+  client_assertion: assertion,
+});
+
+export const requestToken = (service: TestTarget, assertion: string): Promise<Reply> =>
+  postForm(service, '/oauth2/token', {
+    grant_type: 'client_credentials',
+    ...asClient(assertion),
+  });
 
 /** An access token for whoever holds this key of the agent. */
 export async function signIn(service: TestTarget, agent: string, key: TestKey): Promise<string> {
@@ -284,15 +296,4 @@ export async function eventually(
     if (Date.now() > deadline) throw new Error(`${what} did not come within ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-}
-
-/** Sends a form, as OAuth takes it. */
-export async function postForm(
-  service: TestTarget,
-  path: string,
-  fields: Record<string, string>,
-): Promise<Reply> {
-  const url = service.url + path;
-  const response = await fetch(url, { method: 'POST', body: new URLSearchParams(fields) });
-  return readReply('POST', url, response);
 }

@@ -72,6 +72,7 @@ const card = cardFor({
     team: HOSTILE,
     requester: 'orders-bot',
     triggeredBy: HOSTILE,
+    actingFor: null,
   },
   whyHeld: ['policy write-orders'],
   expiresAt: LATER,

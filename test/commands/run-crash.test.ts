@@ -1,0 +1,188 @@
+// A process that runs a statement dies at every point there is: what people agreed to happens once, whatever is left
+// behind, and is never said to have failed when it was committed.
+import { randomUUID } from 'node:crypto';
+import postgres from 'postgres';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openService, type Service } from '../../cli/compose.ts';
+import type { Deps } from '../../commands/deps.ts';
+import { sweepRuns } from '../../commands/fulfil-run.ts';
+import { fulfilRequest } from '../../commands/fulfil.ts';
+import type { Call } from '../../commands/unit.ts';
+import { seen, startCast, startTask, type Cast } from '../support/cast.ts';
+import { list, object, opened, text, vote } from '../support/client.ts';
+
+let cast: Cast;
+let own: Service;
+let root: postgres.Sql;
+let task: string;
+const call: Call = { principal: { kind: 'workflow', id: 'test' }, traceId: null };
+
+beforeAll(async () => {
+  cast = await startCast();
+  task = await startTask(cast.agent);
+  // Its workflow has to own it; after that nobody but this test carries anything out.
+  await cast.agent.call('POST', '/v1/run', {
+    task,
+    role: 'orders-readonly',
+    seal_to: cast.seal.publicJwk,
+    statement: 'select 1 from orders',
+  });
+  await cast.service.stopWorker();
+  own = await openService(cast.service.config, 'test', 4);
+  const url = new URL(cast.service.sample.target);
+  root = postgres(url.href, { max: 1, onnotice: () => undefined });
+});
+afterAll(async () => {
+  await root.end({ timeout: 1 });
+  await own.close();
+  await cast.close();
+});
+
+/** The service as it is when its process dies at a point: nothing after it happens. */
+const dyingAt = (point: string): Deps => ({
+  ...own.deps,
+  crashPoint: (name) => {
+    if (name === point) throw new Error(`died at ${point}`);
+  },
+});
+
+function signal(): { given: Promise<void>; give: () => void } {
+  let give: () => void = () => undefined;
+  const given = new Promise<void>((resolve) => (give = resolve));
+  return { given, give: () => give() };
+}
+
+/** The service with a target that answers, and then takes its time until it may go on. */
+function heldBeforeCommit(): { deps: Deps; reached: Promise<void>; release: () => void } {
+  const gate = signal();
+  const arrival = signal();
+  const { runner } = own.deps;
+  const deps: Deps = {
+    ...own.deps,
+    runner: {
+      ...runner,
+      run: (material, statement, beforeCommit) =>
+        runner.run(material, statement, async (ran) => {
+          arrival.give();
+          await gate.given;
+          await beforeCommit(ran);
+        }),
+    },
+  };
+  return { deps, reached: arrival.given, release: gate.give };
+}
+
+/** An approved statement that leaves a mark each time it is committed. */
+async function approvedMark(): Promise<{ request: string; mark: string }> {
+  const mark = randomUUID();
+  const held = await cast.agent.call('POST', '/v1/run', {
+    task,
+    role: 'orders-write',
+    seal_to: cast.seal.publicJwk,
+    statement: `insert into orders (customer, item, cents) values (1, $1, 1) returning item`,
+    parameters: [mark],
+  });
+  const request = text(object(held.body['request'])['id']);
+  expect((await vote(cast.approver, request, 'approve')).status).toBe(201);
+  return { request, mark };
+}
+
+async function marks(mark: string): Promise<number> {
+  const reply = await cast.agent.call('POST', '/v1/run', {
+    task,
+    role: 'orders-readonly',
+    seal_to: cast.seal.publicJwk,
+    statement: 'select count(*)::text from orders where item = $1',
+    parameters: [mark],
+  });
+  const { rows } = await opened(reply.body['sealed'], cast.seal);
+  return Number(/\d+/.exec(JSON.stringify(rows))?.[0]);
+}
+
+const runOf = async (request: string) => {
+  const reply = await cast.agent.call('GET', `/v1/runs?request=${request}`);
+  return list(reply.body['data'])[0] ?? {};
+};
+
+describe('REL: a process that dies while it runs an approved statement', () => {
+  it.each(['run:redeemed', 'run:intended', 'run:login', 'run:ran', 'run:kept', 'run:committed'])(
+    'at %s leaves what runs exactly once',
+    async (point) => {
+      const { request, mark } = await approvedMark();
+      await expect(fulfilRequest(dyingAt(point), call, request)).rejects.toThrow('died');
+      expect(await marks(mark)).toBe(point === 'run:committed' ? 1 : 0);
+      for (let again = 0; again < 3; again += 1)
+        if ((await fulfilRequest(own.deps, call, request)).outcome === 'done') break;
+      expect(await marks(mark)).toBe(1);
+      const run = await runOf(request);
+      expect(run).toMatchObject({ state: 'done', outcome: 'committed', rows: 1 });
+      expect((await seen(cast.service, request))['state']).toBe('consumed');
+      const result = await cast.agent.call('GET', `/v1/runs/${text(run['id'])}`);
+      expect(await opened(result.body['sealed'], cast.seal)).toMatchObject({ rows: [[mark]] });
+      await fulfilRequest(own.deps, call, request);
+      expect(await marks(mark)).toBe(1);
+    },
+  );
+
+  it('and never comes back is found by the sweep once nobody may run it', async () => {
+    const { request, mark } = await approvedMark();
+    await expect(fulfilRequest(dyingAt('run:kept'), call, request)).rejects.toThrow('died');
+    await cast.service.database.owner.sql`
+      update request set state = 'failed' where id = ${request}`;
+    await sweepRuns(own.deps, call);
+    expect(await runOf(request)).toMatchObject({ state: 'failed', code: 'aborted', rows: null });
+    expect(await marks(mark)).toBe(0);
+  });
+
+  it('after the commit is found to have run, even when nobody may run it any more', async () => {
+    const { request, mark } = await approvedMark();
+    await expect(fulfilRequest(dyingAt('run:committed'), call, request)).rejects.toThrow('died');
+    await cast.service.database.owner.sql`
+      update request set state = 'failed' where id = ${request}`;
+    await sweepRuns(own.deps, call);
+    expect(await runOf(request)).toMatchObject({ state: 'done', outcome: 'committed', rows: 1 });
+    expect(await marks(mark)).toBe(1);
+  });
+
+  it('only seems dead is too late to commit once another has taken over', async () => {
+    const { request, mark } = await approvedMark();
+    const slow = heldBeforeCommit();
+    const next = heldBeforeCommit();
+    const first = fulfilRequest(slow.deps, call, request);
+    await slow.reached;
+    const second = fulfilRequest(next.deps, call, request);
+    await next.reached;
+    slow.release();
+    expect(await first).toMatchObject({ outcome: 'later', code: 'superseded' });
+    next.release();
+    expect(await second).toEqual({ outcome: 'done' });
+    expect(await marks(mark)).toBe(1);
+    expect(await runOf(request)).toMatchObject({ state: 'done', outcome: 'committed' });
+  });
+
+  it('I3: does not commit when the task was ended between the statement and its commit', async () => {
+    const { request, mark } = await approvedMark();
+    const slow = heldBeforeCommit();
+    const running = fulfilRequest(slow.deps, call, request);
+    await slow.reached;
+    const ending = task;
+    task = await startTask(cast.agent);
+    await cast.agent.call('POST', `/v1/tasks/${ending}/fail`, { reason: 'stop' });
+    slow.release();
+    expect(await running).toMatchObject({ outcome: 'failed', code: 'task_not_running' });
+    expect((await seen(cast.service, request))['state']).toBe('failed');
+    await cast.service.database.owner.sql`update task set owned_at = now() where id = ${task}`;
+    expect(await marks(mark)).toBe(0);
+  });
+
+  it('whose target has forgotten the transaction says that nobody knows', async () => {
+    const { request } = await approvedMark();
+    await expect(fulfilRequest(dyingAt('run:committed'), call, request)).rejects.toThrow('died');
+    const forgetful: Deps = {
+      ...own.deps,
+      runner: { ...own.deps.runner, fateOf: () => Promise.resolve('unknown') },
+    };
+    expect(await fulfilRequest(forgetful, call, request)).toMatchObject({ outcome: 'failed' });
+    expect(await runOf(request)).toMatchObject({ state: 'unknown', outcome: null, rows: null });
+  });
+});
