@@ -4,6 +4,8 @@ import { lookup } from 'node:dns/promises';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { BlockList, isIP } from 'node:net';
+import type { PeerCertificate } from 'node:tls';
+import { chainOf } from '../keys/x509/peer.ts';
 
 export class EgressError extends Error {
   readonly code: string;
@@ -33,8 +35,18 @@ interface OutgoingMessage {
   headers: Record<string, string>;
   body: string;
   timeoutMs: number;
+  /** Who must answer, where that is not told by its name and the usual authorities. */
+  peer?: Peer;
   /** An administrator configured this address, so it may be private. Never set for what a caller named. */
   trusted?: boolean;
+}
+
+/** A server known by its certificate alone. */
+export interface Peer {
+  /** Authorities of which its certificate must be, as PEM. */
+  authorities: string;
+  /** Whether a chain of certificates, as DER and its own first, is that of whom we call. */
+  isMeant: (chain: readonly Buffer[]) => boolean;
 }
 
 /** More than this is never read from somebody else's server. */
@@ -188,6 +200,7 @@ function send(
           else done(null, target.address, target.family);
         },
         signal: AbortSignal.timeout(message.timeoutMs),
+        ...(message.peer && certificateOf(message.peer)),
         agent: false,
       },
       (response) => {
@@ -210,6 +223,13 @@ function send(
     call.end(message.method === 'POST' ? body : undefined);
   });
 }
+
+/** The chain is judged against these authorities and no others; then the certificate instead of its host name. */
+const certificateOf = ({ authorities, isMeant }: Peer) => ({
+  ca: authorities,
+  checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined =>
+    isMeant(chainOf(certificate)) ? undefined : new Error('the server is somebody else'),
+});
 
 async function readBody(response: IncomingMessage): Promise<Sent> {
   const chunks: Buffer[] = [];

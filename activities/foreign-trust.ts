@@ -2,13 +2,16 @@
 import { TrustUnavailable, type ForeignTrust, type Freshness } from '../commands/foreign-trust.ts';
 import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy-federation.ts';
 import { JsonError, parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
+import { trustDomainOf } from '../domain/spiffe-id.ts';
 import {
   BundleError,
   mayFollow,
   parseSpiffeBundle,
   type SpiffeBundle,
 } from '../keys/spiffe-bundle.ts';
-import { EgressError, type Egress } from './egress.ts';
+import { verifyX509Svid } from '../keys/x509/path.ts';
+import { toPem } from '../keys/x509/pem.ts';
+import { EgressError, type Egress, type Peer } from './egress.ts';
 import { openKeeper, type Fetched } from './kept.ts';
 
 const TIMEOUT_MS = 5_000;
@@ -28,8 +31,6 @@ export interface ForeignTrustDeps {
 export function openForeignTrust(deps: ForeignTrustDeps): ForeignTrust {
   const keySets = openKeeper<readonly JsonObject[]>(deps.now);
   const bundles = openKeeper<SpiffeBundle>(deps.now);
-  /** The newest bundle that each endpoint ever gave this process: no older one takes its place. */
-  const newest = new Map<string, SpiffeBundle>();
   return {
     issuerKeys: (definition, freshness) =>
       unavailable(definition.issuer, () =>
@@ -43,15 +44,13 @@ export function openForeignTrust(deps: ForeignTrustDeps): ForeignTrust {
       unavailable(trustDomain, async () => {
         const { bundle_endpoint: endpoint } = definition;
         if (endpoint === undefined) return handedOver(deps, definition);
+        const source = `${trustDomain} ${endpoint}`;
+        const known = (): SpiffeBundle => bundles.last(source) ?? handedOver(deps, definition);
+        const message =
+          definition.profile === 'https_web' ? {} : { peer: () => peerOf(definition, known()) };
         return bundles.get(
-          `${trustDomain} ${endpoint}`,
-          async () => {
-            const fetched = await fetchBundle(deps.egress, endpoint);
-            if (!mayFollow(newest.get(`${trustDomain} ${endpoint}`) ?? null, fetched.value))
-              throw new BundleError('its sequence went back');
-            newest.set(`${trustDomain} ${endpoint}`, fetched.value);
-            return fetched;
-          },
+          source,
+          () => fetchBundle(deps.egress, endpoint, bundles.last(source), message),
           isNewer(freshness),
         );
       }),
@@ -111,12 +110,35 @@ async function discover(egress: Egress, issuer: string): Promise<string> {
   return uri;
 }
 
-async function fetchBundle(egress: Egress, endpoint: string): Promise<Fetched<SpiffeBundle>> {
-  const value = parseSpiffeBundle(await fetchText(egress, endpoint, true));
+async function fetchBundle(
+  egress: Egress,
+  endpoint: string,
+  before: SpiffeBundle | null,
+  { peer }: { peer?: () => Peer },
+): Promise<Fetched<SpiffeBundle>> {
+  const value = parseSpiffeBundle(await fetchText(egress, endpoint, true, peer?.()));
+  // An older bundle would bring back keys that were taken out of it.
+  if (!mayFollow(before, value)) throw new BundleError('the bundle is older than the one before');
   const { usual, least, most } = BUNDLE_FRESH_SECONDS;
   const hint = value.refreshHintSeconds ?? usual;
   return { value, freshSeconds: Math.min(Math.max(hint, least), most) };
 }
+
+/** SPIFFE Federation §5.2.2: the endpoint shows an SVID, which is judged by what is known of its domain so far. */
+const peerOf = (
+  { endpoint_spiffe_id: id }: TrustDomainDefinition,
+  { x509Authorities }: SpiffeBundle,
+): Peer => ({
+  authorities: x509Authorities.map((der) => toPem('CERTIFICATE', der)).join(''),
+  isMeant: (chain) => {
+    const verdict = verifyX509Svid(chain, {
+      authorities: x509Authorities,
+      trustDomain: trustDomainOf(id ?? ''),
+      now: new Date(),
+    });
+    return verdict.fault === null && verdict.spiffeId === id;
+  },
+});
 
 async function fetchObject(egress: Egress, url: string, trusted: boolean): Promise<JsonObject> {
   const value = parseJson(await fetchText(egress, url, trusted));
@@ -125,13 +147,19 @@ async function fetchObject(egress: Egress, url: string, trusted: boolean): Promi
 }
 
 /** A redirect is no answer: who is asked is who policy names. */
-async function fetchText(egress: Egress, url: string, trusted: boolean): Promise<string> {
+async function fetchText(
+  egress: Egress,
+  url: string,
+  trusted: boolean,
+  peer?: Peer,
+): Promise<string> {
   const { status, body } = await egress(url, {
     method: 'GET',
     headers: { accept: 'application/json' },
     body: '',
     timeoutMs: TIMEOUT_MS,
     trusted,
+    ...(peer && { peer }),
   });
   if (status !== 200) throw new EgressError('bad_answer', `${url} answered ${status}.`);
   return body;

@@ -21,6 +21,8 @@ const BOUND_MS = 30 * 60_000;
 const SOURCES_MAX = 500;
 
 export interface Keeper<T> {
+  /** What was fetched last, if it is still to go by; fetches nothing. */
+  last(source: string): T | null;
   /** The value of a source; throws what the fetch threw when there is none to go by. */
   get(source: string, fetch: () => Promise<Fetched<T>>, newer: boolean): Promise<T>;
 }
@@ -50,15 +52,21 @@ export function openKeeper<T>(now: () => number): Keeper<T> {
     return beginning;
   };
 
+  const last = (source: string): T | null => {
+    const kept = entries.get(source);
+    return kept && now() - kept.fetchedAt < BOUND_MS ? kept.value : null;
+  };
+
   return {
+    last,
     get: async (source, fetch, newer) => {
       const entry = entries.get(source);
       const isDue = newer || !entry || now() >= entry.freshUntil;
-      const last = tried.get(source);
-      const mayTry = running.has(source) || !last || now() - last.at >= RETRY_MS;
+      const attempt = tried.get(source);
+      const mayTry = running.has(source) || !attempt || now() - attempt.at >= RETRY_MS;
       if (isDue && mayTry) await fetchOnce(source, fetch);
-      const kept = entries.get(source);
-      if (kept && now() - kept.fetchedAt < BOUND_MS) return kept.value;
+      const kept = last(source);
+      if (kept !== null) return kept;
       entries.delete(source);
       throw tried.get(source)?.error ?? new Error('nothing was fetched');
     },

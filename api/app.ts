@@ -15,12 +15,16 @@ import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { eventRoutes } from './events.ts';
 import { joinRoutes } from './join.ts';
+import { leakScannerRoutes } from './leak-scanners.ts';
+import { leakRoutes } from './leaks.ts';
 import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
+import { placementRoutes } from './placements.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
 import {
@@ -39,6 +43,7 @@ import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { taskRoutes } from './tasks.ts';
+import { triggerSourceRoutes } from './trigger-sources.ts';
 
 /** The document is made once for each service: it says where that is, and which version. */
 const documents = new WeakMap<ApiDeps, JsonObject>();
@@ -64,6 +69,8 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...placementRoutes,
+  ...triggerSourceRoutes,
   ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,
@@ -75,6 +82,9 @@ export const ROUTES: readonly Route[] = [
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
+  ...receiverRoutes,
+  ...leakRoutes,
+  ...leakScannerRoutes,
   ...administrationRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,

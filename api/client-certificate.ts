@@ -2,8 +2,9 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP, type BlockList } from 'node:net';
-import { TLSSocket, type DetailedPeerCertificate } from 'node:tls';
+import { TLSSocket } from 'node:tls';
 import type { ClientCertificate } from '../commands/foreign-certificates.ts';
+import { CHAIN_MAX, chainOf } from '../keys/x509/peer.ts';
 import { fromPem } from '../keys/x509/pem.ts';
 import { invalid } from './body.ts';
 import type { AppContext } from './route.ts';
@@ -15,9 +16,6 @@ export interface TrustedProxies {
 }
 
 export type CertificateReader = (context: AppContext) => ClientCertificate | null;
-
-/** Longer chains are no client's, and would cost signatures to refuse. */
-const CHAIN_MAX = 8;
 
 /** Reads the certificate of a call: of its own connection, else what a trusted proxy says of the one before it. */
 export const certificateReader =
@@ -36,15 +34,8 @@ const incomingOf = (context: AppContext): IncomingMessage =>
   (context.env as { incoming: IncomingMessage }).incoming;
 
 /** The connection was made with the key of its first certificate; what the chain is worth is judged elsewhere. */
-function fromConnection(socket: TLSSocket): ClientCertificate | null {
-  const chain: Buffer[] = [];
-  let next: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
-  while (next?.raw && chain.length < CHAIN_MAX && !chain.some((der) => next?.raw.equals(der))) {
-    chain.push(Buffer.from(next.raw));
-    next = next.issuerCertificate;
-  }
-  return certificateOf(chain);
-}
+const fromConnection = (socket: TLSSocket): ClientCertificate | null =>
+  certificateOf(chainOf(socket.getPeerCertificate(true)));
 
 function certificateOf(chain: readonly Buffer[]): ClientCertificate | null {
   const [leaf] = chain;

@@ -16,7 +16,7 @@ import {
   type SignInLink,
 } from '../commands/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
-import { TRIGGER_PROOF, TRIGGER_PROOF_SECONDS } from '../commands/tasks.ts';
+import { TRIGGER_PROOF, TRIGGER_PROOF_SECONDS } from '../commands/triggers.ts';
 import { transact } from '../commands/unit.ts';
 import type { PersonRow } from '../db/rows.ts';
 import { person, session } from '../db/schema/index.ts';

@@ -22,6 +22,7 @@ import { credential } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
 import { groupsAfter } from '../domain/approval.ts';
 import { shownDigest } from '../domain/card.ts';
+import { secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 
@@ -85,6 +86,7 @@ export async function presentTask(query: Query | Transaction, row: TaskRow): Pro
     purpose: row.purpose,
     triggered_by: row.triggeredBy,
     triggered_by_proof: row.triggeredByProof,
+    trigger: row.trigger,
     state: row.state,
     policy_version: row.policyVersion,
     deadline_at: row.deadlineAt,
@@ -108,6 +110,11 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
   ended_at: row.endedAt,
+  leaked_at: row.leakedAt,
+  seconds_to_dead:
+    row.leakedAt === null || row.endedAt === null
+      ? null
+      : Math.max(0, secondsBetween(row.leakedAt, row.endedAt)),
 });
 
 export const presentRun = (row: RunRow): JsonObject => ({

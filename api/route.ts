@@ -30,6 +30,8 @@ export interface ApiDeps extends Deps {
   trust: ForeignTrust;
   /** Where callers reach us; links are built from it. */
   publicUrl: string;
+  /** Where callers with client certificates reach us, if that is another address. */
+  mutualTlsUrl: string | null;
   /** Whether proofs of possession need a nonce that we gave (RFC 9449 §8). */
   dpopNonces: boolean;
   /** SHA-256 of the admin token, if one is configured. */

@@ -115,7 +115,7 @@ export const agentBody = z
 
 export const joinTokenBody = z.strictObject({ ttl_seconds: joinSeconds.default(3_600) });
 
-export const joinToken = z
+const joinToken = z
   .object({
     id: z.string(),
     token: z.string().meta({ description: 'Told once: whoever has it can become the agent' }),
@@ -193,6 +193,10 @@ export const task = z
     purpose: z.string(),
     triggered_by: z.string().nullable(),
     triggered_by_proof: z.enum(['verified', 'claimed', 'none']),
+    trigger: z
+      .object({ source: z.string(), type: z.string(), id: z.string() })
+      .nullable()
+      .meta({ description: 'The signed event that set it off' }),
     state: z.enum(statesOf('task')),
     policy_version: digest,
     deadline_at: instant,
@@ -253,6 +257,11 @@ export const credential = z
     attempts: z.int(),
     next_try_at: instant.nullable(),
     ended_at: instant.nullable(),
+    leaked_at: instant.nullable(),
+    seconds_to_dead: z
+      .number()
+      .nullable()
+      .meta({ description: 'From the report that it leaked until it was seen gone' }),
   })
   .meta({ id: 'Credential' });
 

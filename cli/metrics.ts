@@ -65,6 +65,7 @@ function addGauges(registry: Registry, db: Database): void {
               and least(expires_at, coalesce(next_try_at, expires_at)) < now() - interval '1 minute'`,
       ),
   );
+  addTimeToDead(registry, db);
   const alive: Gauge<'issuer' | 'state'> = new Gauge({
     name: 'countersign_credentials',
     help: 'Leases that are not over, by issuer and state',
@@ -79,6 +80,25 @@ function addGauges(registry: Registry, db: Database): void {
         )
         .catch(() => []);
       for (const { issuer, state, number } of rows) alive.set({ issuer, state }, number);
+    },
+  });
+}
+
+/** Leaks are rare enough to be read anew each time, so that every replica says the same. */
+function addTimeToDead(registry: Registry, db: Database): void {
+  const seconds: Histogram = new Histogram({
+    name: 'countersign_leak_seconds_to_dead',
+    help: 'From the report of a leaked secret until everything it led to was seen gone',
+    buckets: [0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 3600],
+    registers: [registry],
+    collect: async () => {
+      const rows = await db.query
+        .execute<{ seconds: number }>(
+          sql`select seconds from leak where seconds is not null order by id desc limit 10000`,
+        )
+        .catch(() => []);
+      seconds.reset();
+      for (const row of rows) seconds.observe(row.seconds);
     },
   });
 }

@@ -36,6 +36,7 @@ export async function serve(config: Config): Promise<Running> {
     changes,
     trust: service.trust,
     publicUrl: config.publicUrl,
+    mutualTlsUrl: config.tls && mutualTlsUrl(config.publicUrl, config.tls),
     dpopNonces: config.dpopNonces,
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),

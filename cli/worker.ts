@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import { openCourier } from '../activities/courier.ts';
 import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
@@ -179,6 +180,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       round: () => sweepRuns(deps, asLoop('runs')),
     }),
     startObserver(service),
+    startCourier(service),
     startLoop({
       name: 'keys',
       log,
@@ -196,6 +198,33 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       },
     }),
   ]);
+}
+
+/** Signals leave when they are written; those that wait for another attempt are looked for this often. */
+const SIGNALS_MS = 1_000;
+
+async function startCourier({ db, deps, egress, keys, log }: Service): Promise<Loop> {
+  const courier = openCourier(
+    { ...deps, egress, webhooks: keys.webhooks },
+    asLoop('courier'),
+    (error) => log('signals_failed', faultFields(error)),
+  );
+  const loop = await startLoop({
+    name: 'signals',
+    log,
+    everyMs: SIGNALS_MS,
+    listen: { db, channel: CHANNELS.signal },
+    round: async () => {
+      await courier.look();
+      return false;
+    },
+  });
+  return {
+    stop: async () => {
+      await loop.stop();
+      await courier.close();
+    },
+  };
 }
 
 /** How often the targets' own logs are read. */

@@ -28,8 +28,11 @@ export interface EventRead {
   disclosed: Record<string, JsonValue>;
 }
 
+/** Whatever can read: the database, or a transaction. */
+export type Reader = Pick<Query, 'select'>;
+
 export async function readEvents(
-  query: Query,
+  query: Reader,
   filter: EventFilter,
   disclose: boolean,
 ): Promise<EventRead[]> {
@@ -54,7 +57,7 @@ export async function readEvents(
   }));
 }
 
-function conditions(query: Query, filter: EventFilter): (SQL | undefined)[] {
+function conditions(query: Reader, filter: EventFilter): (SQL | undefined)[] {
   return [
     filter.id === undefined ? undefined : eq(event.id, filter.id as Id<'event'>),
     filter.task === undefined ? undefined : eq(event.task, filter.task),
@@ -75,7 +78,7 @@ function conditions(query: Query, filter: EventFilter): (SQL | undefined)[] {
 }
 
 async function privateOf(
-  query: Query,
+  query: Reader,
   ids: Id<'event'>[],
 ): Promise<Map<string, Record<string, JsonValue>>> {
   const found = new Map<string, Record<string, JsonValue>>();

@@ -12,8 +12,8 @@ import {
 import { verifyChain, verifyX509Svid, type PathFault } from '../keys/x509/path.ts';
 import { fromPem } from '../keys/x509/pem.ts';
 import { letIn, waysOfSpiffeId, type Judgement, type LetIn } from './foreign-tokens.ts';
-import type { ForeignTrust } from './foreign-trust.ts';
-import type { CertificateWayIn, Federation } from './policy-federation.ts';
+import { TrustUnavailable, type ForeignTrust } from './foreign-trust.ts';
+import type { AuthorityDefinition, CertificateWayIn, Federation } from './policy-federation.ts';
 
 /** The certificates by which a caller's connection was made, its own first. */
 export interface ClientCertificate {
@@ -89,8 +89,14 @@ function judgeByAuthorities(
 ): Judgement {
   const lets: LetIn[] = [];
   let says = 'The policy names no authority that this certificate could be of.';
+  let missing: TrustUnavailable | null = null;
   for (const [name, definition] of federation.authorities) {
-    const authorities = fromPem(trust.authorities(definition), 'CERTIFICATE');
+    const authorities = known(trust, definition);
+    // An authority that cannot be had lets nobody in, and keeps nobody out whom another lets in.
+    if (authorities instanceof TrustUnavailable) {
+      missing = authorities;
+      continue;
+    }
     const verdict = verifyChain(chain, { authorities, now });
     const place = `certificate_authorities.${name}`;
     const fault = verdict.fault ?? faultOfClient(verdict.leaf);
@@ -111,7 +117,17 @@ function judgeByAuthorities(
         }),
       );
   }
+  if (lets.length === 0 && missing) throw missing;
   return lets.length > 0 ? lets : { says };
+}
+
+function known(trust: ForeignTrust, definition: AuthorityDefinition): Buffer[] | TrustUnavailable {
+  try {
+    return fromPem(trust.authorities(definition), 'CERTIFICATE');
+  } catch (error) {
+    if (error instanceof TrustUnavailable) return error;
+    throw error;
+  }
 }
 
 /** A certificate that says what it is for has to be for this; an authority signs in as nobody. */

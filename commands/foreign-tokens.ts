@@ -15,7 +15,7 @@ export interface LetIn {
 }
 
 /** Why a token lets nobody in, in words for whoever set the way in up. */
-export interface NotLetIn {
+interface NotLetIn {
   says: string;
 }
 

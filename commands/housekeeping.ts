@@ -9,6 +9,7 @@ import {
   usedAssertion,
 } from '../db/schema/index.ts';
 import { forgetCertificates } from './certificates.ts';
+import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetOldKeys } from './once.ts';
 import { forgetOldResults } from './runs.ts';
 import { forgetStatusLists } from './token-status.ts';
@@ -19,6 +20,7 @@ const hoursBefore = (at: string, hours: number): string =>
 
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
+  await forgetOldDeliveries(unit);
   await forgetCertificates(unit);
   await forgetOldResults(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));

@@ -6,6 +6,7 @@ import { agent, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
+import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
 import type { Issued, LeaseToIssue } from './issuer.ts';
@@ -81,6 +82,8 @@ export interface Made {
   /** Everything that ending it takes, encrypted: what earlier attempts left and what this one did. */
   handles: Uint8Array | null;
   diesAt: string;
+  /** Keyed digests of every secret that was ever handed out for the lease, the replaced ones too. */
+  fingerprints: string[];
 }
 
 /** Has the target make what a lease stands for. Made again, it replaces what was made before. */
@@ -95,6 +98,7 @@ export async function makeCredential(
     sealed: await sealTo(sealKey, material),
     handles: sealHandles(deps.vault, lease.id, handles),
     diesAt: latest(lease.diesAt, diesAt ?? lease.expiresAt),
+    fingerprints: [...new Set([...lease.fingerprints, ...fingerprintsOf(deps.vault, material)])],
   };
 }
 

@@ -10,6 +10,7 @@ import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import type { Made } from './issue.ts';
+import { closeLeaksOf } from './leak-end.ts';
 import { partyOf } from './principal.ts';
 import { aboutCredential, partiesOf, revokeWhere, targetWorkflow } from './tasks.ts';
 import { takeStatusPlace } from './token-status.ts';
@@ -83,6 +84,9 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     nextTryAt: null,
     lastError: null,
     endedAt: null,
+    fingerprints: [],
+    leak: null,
+    leakedAt: null,
   };
   await unit.sql.insert(credential).values(row);
   if (input.definition.issuer === 'jwt')
@@ -323,6 +327,7 @@ export async function closeLease(
       private: {},
     });
   unit.changed(id);
+  if (row.leak !== null) await closeLeaksOf(unit, id);
   await wakeOwners(unit, row);
 }
 

@@ -65,7 +65,12 @@ export async function openLogin(
     const { material } = await makeMaterial(deps, lease);
     if (lease.state === 'active') return { login: material };
     const active = await transact(deps, call, (unit) =>
-      activateLease(unit, lease, { sealed: null, handles: null, diesAt: lease.diesAt }),
+      activateLease(unit, lease, {
+        sealed: null,
+        handles: null,
+        fingerprints: [],
+        diesAt: lease.diesAt,
+      }),
     );
     return active ? { login: material } : { code: 'superseded' };
   } catch (error) {

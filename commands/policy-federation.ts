@@ -118,6 +118,13 @@ const federationFile = z
     ways_in: z.array(wayInSchema).max(5_000).default([]),
   })
   .superRefine((file, context) => {
+    for (const [domain, { endpoint_spiffe_id: id }] of Object.entries(file.trust_domains))
+      if (id !== undefined && trustDomainOf(id) !== domain)
+        context.addIssue({
+          code: 'custom',
+          path: ['trust_domains', domain, 'endpoint_spiffe_id'],
+          message: 'must be of this trust domain, by whose bundle it is judged',
+        });
     for (const [index, way] of file.ways_in.entries())
       for (const [member, message] of faultsOf(way, file))
         context.addIssue({ code: 'custom', path: ['ways_in', index, member], message });
@@ -148,7 +155,7 @@ export interface IssuerWayIn extends AnyWayIn {
 }
 
 /** An identity of a federated trust domain, by either kind of document. */
-export interface SpiffeWayIn extends AnyWayIn {
+interface SpiffeWayIn extends AnyWayIn {
   kind: 'spiffe';
   trustDomain: string;
   spiffeId: string;

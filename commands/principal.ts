@@ -53,6 +53,12 @@ interface SlackPrincipal {
   id: string;
 }
 
+/** A scanner that signed what it reports; it can do nothing else. */
+interface ScannerPrincipal {
+  kind: 'scanner';
+  id: string;
+}
+
 /** Our own workflows and loops, acting on what people and policy already decided. */
 interface WorkflowPrincipal {
   kind: 'workflow';
@@ -64,6 +70,7 @@ export type Principal =
   | AgentPrincipal
   | ServicePrincipal
   | SlackPrincipal
+  | ScannerPrincipal
   | WorkflowPrincipal;
 
 export const partyOf = (principal: Principal): Party => ({

@@ -122,14 +122,22 @@ export async function turnKeys(
   const rows = await deps.db.query.select().from(signingKey).where(ne(signingKey.state, 'retired'));
   const now = await databaseTime(deps.db.query);
   let done = 0;
+  const faults: unknown[] = [];
   for (const use of KEY_USES) {
     const keys = rows.filter((row) => row.use === use);
     const due = dueSteps(keys, now, schedule);
     if (due.length === 0) continue;
     const needed = due.some(({ step }) => step === 'publish');
-    const made = needed ? await makeKey(deps.db.query, driver, use) : null;
+    // A key service that is away delays what is new, never the end of what is old.
+    const made = needed
+      ? await makeKey(deps.db.query, driver, use).catch((error: unknown) => {
+          faults.push(error);
+          return null;
+        })
+      : null;
     done += await transact(deps, call, (unit) => takeSteps(unit, use, made, schedule));
   }
+  if (faults.length > 0) throw faults[0];
   return done;
 }
 

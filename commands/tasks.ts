@@ -2,15 +2,7 @@
 import { and, count, eq, inArray, lt, ne, sql, type SQL } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
-import {
-  agent,
-  credential,
-  person,
-  task,
-  usedAssertion,
-  worker,
-  type RevokeCause,
-} from '../db/schema/index.ts';
+import { agent, credential, person, task, worker, type RevokeCause } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
@@ -20,6 +12,7 @@ import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf, type Delegation } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
+import { readTrigger } from './triggers.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface TaskStart {
@@ -30,10 +23,6 @@ export interface TaskStart {
   /** What was handed on to the agent, where this is part of the work of another. */
   delegation?: Delegation | undefined;
 }
-
-/** A person's word that they set off a task of one agent: our own token, good once and for minutes. */
-export const TRIGGER_PROOF = 'trigger+jwt';
-export const TRIGGER_PROOF_SECONDS = 300;
 
 export async function startTask(
   unit: Unit,
@@ -75,17 +64,18 @@ export async function startTask(
     detail: {
       triggered_by: row.triggeredBy,
       triggered_by_proof: row.triggeredByProof,
+      trigger_source: row.trigger?.source ?? null,
       deadline_at: row.deadlineAt,
       parent: row.parent,
       roles: row.roles,
     },
-    private: { purpose: row.purpose },
+    private: { purpose: row.purpose, trigger_event: row.trigger && { ...row.trigger } },
   });
   unit.wake('task', row.id, agentId);
   return row;
 }
 
-type Trigger = Pick<TaskRow, 'triggeredBy' | 'triggeredByProof'>;
+type Trigger = Pick<TaskRow, 'triggeredBy' | 'triggeredByProof' | 'trigger'>;
 
 async function triggerOf(
   unit: Unit,
@@ -94,10 +84,10 @@ async function triggerOf(
   start: TaskStart,
 ): Promise<Trigger> {
   const triggeredBy = await knownPerson(unit, start.triggered_by);
-  const proven = await isTriggerProven(unit, deps, agentId, start);
+  const { proven, trigger } = await readTrigger(unit, deps, agentId, start);
   // Whoever the agent merely names is barred from voting, and never counted as independent.
-  const triggeredByProof = triggeredBy === null ? 'none' : proven ? 'verified' : 'claimed';
-  return { triggeredBy, triggeredByProof };
+  const triggeredByProof = proven ? 'verified' : triggeredBy === null ? 'none' : 'claimed';
+  return { triggeredBy, triggeredByProof, trigger };
 }
 
 /** Whoever set off a task set off all that comes of it: a sub-agent cannot name somebody else (I4). */
@@ -105,13 +95,13 @@ function inherited(
   parent: TaskRow,
   { triggered_by: named, trigger_proof: proof }: TaskStart,
 ): Trigger {
-  const { triggeredBy, triggeredByProof } = parent;
+  const { triggeredBy, triggeredByProof, trigger } = parent;
   if (proof !== undefined || (named !== undefined && named !== triggeredBy))
     throw new Refusal(
       'invalid_request',
       'A delegated task is set off by whoever set off its parent: leave out triggered_by and trigger_proof.',
     );
-  return { triggeredBy, triggeredByProof };
+  return { triggeredBy, triggeredByProof, trigger };
 }
 
 /**
@@ -168,31 +158,6 @@ async function knownPerson(unit: Unit, id: string | undefined): Promise<Id<'pers
     .where(eq(person.id, asPersonId(id)));
   if (!row) throw new Refusal('person_unknown', 'triggered_by names nobody known here.');
   return row.id;
-}
-
-async function isTriggerProven(
-  unit: Unit,
-  deps: Deps,
-  agentId: Id<'agent'>,
-  { triggered_by: triggeredBy, trigger_proof: proof }: TaskStart,
-): Promise<boolean> {
-  if (proof === undefined) return false;
-  const { issuer } = unit.installation;
-  const claims = await deps.tokens.verify(proof, TRIGGER_PROOF, issuer, agentId);
-  const { sub, jti, exp } = claims ?? {};
-  if (sub === undefined || sub !== triggeredBy || jti === undefined || exp === undefined)
-    throw new Refusal(
-      'trigger_unproven',
-      'This trigger_proof does not show that triggered_by set off a task of this agent.',
-    );
-  const [fresh] = await unit.sql
-    .insert(usedAssertion)
-    .values({ source: agentId, jti, expiresAt: new Date(exp * 1000).toISOString() })
-    .onConflictDoNothing()
-    .returning();
-  if (!fresh)
-    throw new Refusal('trigger_unproven', 'This trigger_proof was already used: get a new one.');
-  return true;
 }
 
 const aboutTask = (row: TaskRow) => ({ subject: row.id, task: row.id, agent: row.agent });

@@ -18,6 +18,7 @@ import { makeId, type Id, type Noun } from '../domain/id.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { LEAF_BYTES_MAX } from '../domain/tile.ts';
 import type { Vault } from '../keys/vault.ts';
+import { queueSignals } from './outbox.ts';
 import { partyOf, type Principal } from './principal.ts';
 
 /** What the installation is called; fixed at its first migration. */
@@ -77,6 +78,7 @@ export const CHANNELS = {
   log: 'countersign_log',
   wake: 'countersign_wake',
   change: 'countersign_change',
+  signal: 'countersign_signal',
   keys: 'countersign_keys',
 } as const;
 
@@ -233,9 +235,16 @@ async function flush(tx: Transaction, outgoing: Outgoing, at: string): Promise<v
     await tx.insert(logPending).values(events.map(({ row }) => ({ event: row.id, at })));
   }
   if (wakes.size > 0) await insertWakes(tx, wakes, at);
+  const told = await queueSignals(
+    tx,
+    events.map(({ row }) => row),
+    at,
+    () => newId('signal'),
+  );
   const notices = [
     ...(events.length > 0 ? [{ channel: CHANNELS.log, payload: '' }] : []),
     ...(wakes.size > 0 ? [{ channel: CHANNELS.wake, payload: '' }] : []),
+    ...(told > 0 ? [{ channel: CHANNELS.signal, payload: '' }] : []),
     ...[...changes].map((payload) => ({ channel: CHANNELS.change, payload })),
   ];
   for (const { channel, payload } of notices)

@@ -3,7 +3,7 @@ import { commitmentTo, digestOf, type Digest } from './digest.ts';
 import type { JsonObject } from './json.ts';
 
 export interface Party {
-  type: 'agent' | 'person' | 'service' | 'slack' | 'workflow';
+  type: 'agent' | 'person' | 'service' | 'slack' | 'scanner' | 'workflow';
   id: string;
 }
 

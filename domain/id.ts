@@ -15,6 +15,12 @@ const PREFIXES = {
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',
+  receiver: 'rcv',
+  signal: 'sig',
+  scanner: 'scn',
+  leak: 'lek',
+  placement: 'plc',
+  triggerSource: 'trs',
   run: 'run',
 } as const;
 

@@ -6,8 +6,8 @@ import type { StoredKey } from './signer.ts';
 import { verifyToken } from './verify.ts';
 
 export interface TokenKeys {
-  /** Signs claims as a token of this type. */
-  sign(type: string, claims: JWTPayload & { exp: number }): Promise<string>;
+  /** Signs claims as a token of this type. What has no end tells of an event, and gives nobody anything (RFC 8417). */
+  sign(type: string, claims: JWTPayload & ({ exp: number } | { events: object })): Promise<string>;
   /** The claims of one of our tokens of this type for this audience, or null. */
   verify(
     token: string,

@@ -10,6 +10,7 @@ import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
 import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
+import { leakCalls, receiverCalls } from './signals.ts';
 import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
@@ -47,6 +48,8 @@ export interface Client {
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
   slack: ReturnType<typeof slackCalls>;
+  receivers: ReturnType<typeof receiverCalls>;
+  leaks: ReturnType<typeof leakCalls>;
   svids: ReturnType<typeof svidCalls>;
   signingKeys: ReturnType<typeof signingKeyCalls>;
   /** An access token that is good now, for calls of your own. */
@@ -80,6 +83,8 @@ export function openClient(options: ClientOptions): Client {
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
     slack: slackCalls(transport),
+    receivers: receiverCalls(transport),
+    leaks: leakCalls(transport),
     svids: svidCalls(transport),
     signingKeys: signingKeyCalls(transport),
     accessToken: () => bearer.token(),

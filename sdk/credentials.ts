@@ -5,6 +5,7 @@ import { generateKey, publicKeyOf, type PrivateJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import { openSealed } from './seal.ts';
+import type { Placement } from './signal-types.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type { AccessRequest, Credential, Evaluation, HeldAction, Material, Page } from './types.ts';
 
@@ -76,6 +77,21 @@ export const credentialCalls = (transport: Transport) => ({
     transport.get<Page<Credential>>(path`/v1/tasks/${task}/credentials`, {
       query: { limit, cursor },
     }),
+
+  /** Says where you put a secret, so that sensors on the host can watch it. */
+  delivered: (
+    id: string,
+    { kind, path: where, host }: Pick<Placement, 'kind' | 'path'> & { host?: string | undefined },
+    options?: CallOptions,
+  ) =>
+    transport.post<Placement>(path`/v1/credentials/${id}/deliveries`, {
+      ...options,
+      body: { kind, path: where, host },
+    }),
+
+  /** Where a secret was put, as its agent said. */
+  deliveries: (id: string, options?: CallOptions) =>
+    transport.get<Page<Placement>>(path`/v1/credentials/${id}/deliveries`, options),
 
   /** Gives a credential up before its time and ends its sessions. */
   revoke: (id: string, reason?: string, options?: CallOptions) =>

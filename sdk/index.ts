@@ -18,7 +18,16 @@ export {
 } from './keys.ts';
 export { joinAgent, type JoinOptions } from './join.ts';
 export { openSealed } from './seal.ts';
-export { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from './webhook.ts';
+export {
+  verifySignal,
+  verifyWebhook,
+  type ReceivedWebhook,
+  type SignalMessage,
+  type WebhookEvent,
+} from './webhook.ts';
+export type { LeakReport, ReceiverOrder } from './signals.ts';
+export type { SignalName } from '../domain/signal.ts';
+export type * from './signal-types.ts';
 export { eachItem, type ListOptions } from './lists.ts';
 export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';

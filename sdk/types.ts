@@ -122,6 +122,8 @@ export interface Task {
   purpose: string;
   triggered_by: string | null;
   triggered_by_proof: 'verified' | 'claimed' | 'none';
+  /** The signed event that set it off. */
+  trigger: { source: string; type: string; id: string } | null;
   state: TaskState;
   policy_version: string;
   deadline_at: string;
@@ -157,6 +159,10 @@ export interface Credential {
   attempts: number;
   next_try_at: string | null;
   ended_at: string | null;
+  /** When it was reported to have leaked. */
+  leaked_at: string | null;
+  /** From then until it was seen gone. */
+  seconds_to_dead: number | null;
 }
 
 /** A login to a PostgreSQL database. */

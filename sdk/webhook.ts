@@ -1,6 +1,7 @@
 // Verifies a callback: Standard Webhooks, asymmetric form (`v1a`, Ed25519), so there is no secret to share.
 import type { CryptoKey } from 'jose';
 import { fromBase64 } from '../domain/bytes.ts';
+import { SIGNALS, VERIFICATION, type SignalName } from '../domain/signal.ts';
 import { CountersignError } from './error.ts';
 import type { AccessRequest } from './types.ts';
 
@@ -11,6 +12,16 @@ export interface WebhookEvent {
   type: 'request.decided';
   timestamp: string;
   data: { request: string; state: AccessRequest['state'] };
+}
+
+/** What a signal says: access ended, or came back. `receiver.verification` only tests the way. */
+export interface SignalMessage {
+  /** The same for every attempt to deliver this message: whoever has it already ignores it. */
+  id: string;
+  type: SignalName | typeof VERIFICATION;
+  timestamp: string;
+  /** Facts of the event, by the names they have in the log. */
+  data: Record<string, unknown>;
 }
 
 /** What arrived, before anything was parsed. */
@@ -29,6 +40,39 @@ const TOLERANCE_SECONDS = 300;
 
 /** Verifies the signature and the time of a callback, and only then reads it. */
 export async function verifyWebhook(received: ReceivedWebhook): Promise<WebhookEvent> {
+  const message = await verified(received);
+  if (message.type !== 'request.decided') throw unknownType(message.type);
+  return asDecision(message);
+}
+
+/** Verifies the signature and the time of a signal, and only then reads it. */
+export async function verifySignal(received: ReceivedWebhook): Promise<SignalMessage> {
+  const message = await verified(received);
+  const type = [VERIFICATION, ...SIGNALS].find((each) => each === message.type);
+  if (type === undefined) throw unknownType(message.type);
+  return { ...message, type: asSignalType(type) };
+}
+
+/** Found among the names of signals just before. */
+const asSignalType = (type: string): SignalMessage['type'] => type as SignalMessage['type'];
+
+/** The server signs no decision without both members. */
+const asDecision = (message: Verified): WebhookEvent => message as unknown as WebhookEvent;
+
+interface Verified {
+  id: string;
+  type: string;
+  timestamp: string;
+  data: Record<string, unknown>;
+}
+
+const unknownType = (type: string): CountersignError =>
+  new CountersignError(
+    'bad_answer',
+    `This is no message of the kind that is read here, but of the type ${type}: read it with the other function, or update the SDK.`,
+  );
+
+async function verified(received: ReceivedWebhook): Promise<Verified> {
   const id = headerOf(received, 'webhook-id');
   const timestamp = headerOf(received, 'webhook-timestamp');
   refuseStale(timestamp, received.now ?? Date.now());
@@ -38,7 +82,7 @@ export async function verifyWebhook(received: ReceivedWebhook): Promise<WebhookE
   const key = await importKey(received.key);
   for (const signature of signaturesOf(headerOf(received, 'webhook-signature')))
     if (await crypto.subtle.verify('Ed25519', key, signature, message))
-      return readEvent(id, new TextDecoder().decode(body));
+      return { ...asSigned(JSON.parse(new TextDecoder().decode(body))), id };
   throw new CountersignError(
     'bad_signature',
     'No signature of this callback fits its body and the key: do not act on it.',
@@ -97,15 +141,8 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> 
   return all;
 }
 
-function readEvent(id: string, text: string): WebhookEvent {
-  const message = asSigned(JSON.parse(text));
-  if (message.type !== 'request.decided')
-    throw new CountersignError(
-      'bad_answer',
-      `This version of the SDK knows no callback of the type ${String(message.type)}: update it.`,
-    );
-  return { id, type: message.type, timestamp: message.timestamp, data: message.data };
+/** The signature says that a server of ours wrote it; what type it has, the caller looks at. */
+function asSigned(parsed: unknown): Omit<Verified, 'id'> {
+  const { type, timestamp, data } = parsed as Omit<Verified, 'id'>;
+  return { type, timestamp, data };
 }
-
-/** The signature says that a server of ours wrote it, and it writes nothing else. */
-const asSigned = (parsed: unknown): Omit<WebhookEvent, 'id'> => parsed as Omit<WebhookEvent, 'id'>;

@@ -11,12 +11,13 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/people', label: 'People' },
   { href: '/controls', label: 'Controls' },
   { href: '/reviews', label: 'Reviews' },
+  { href: '/leaks', label: 'Leaks' },
   { href: '/log', label: 'Log' },
   { href: '/policy', label: 'Policy' },
   { href: '/docs', label: 'API reference' },
 ];
 
-const AUDITED: readonly string[] = ['/people', '/log'];
+const AUDITED: readonly string[] = ['/people', '/leaks', '/log'];
 
 /** Tasks are reached through their agent, so that is where they belong. */
 function isHere(href: string, path: string): boolean {

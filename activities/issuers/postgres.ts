@@ -164,15 +164,14 @@ async function revokeLogins(
     sql,
     found.map(({ oid }) => oid),
   );
-  const elsewhere = await databasesOf(sql, [...names.keys()]);
+  const left = await databasesLeft(sql, [...names.keys()]);
   for (const { name, oid } of found)
     if (remaining.has(oid)) failures.set(name, 'sessions_remain');
     else if (!failures.has(name))
       await attempt(failures, name, async () => {
-        await disown({ sql, url }, name, mark);
-        for (const database of elsewhere.get(name) ?? [])
+        for (const database of left.get(name) ?? [])
           await connected(inDatabase(url, database), (there) => disown(there, name, mark));
-        await runBlock(sql, { role: name, mark }, DROP_LOGIN);
+        await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN, DROP_LOGIN));
       });
   return [...names].map(([name, credential]) => {
     const oid = found.find((each) => each.name === name)?.oid ?? '';
@@ -184,21 +183,19 @@ async function revokeLogins(
   });
 }
 
-/** The other databases of the server where these have something: they could be opened to them as well. */
-async function databasesOf(sql: Sql, names: readonly string[]): Promise<Map<string, string[]>> {
+/** Where these have something that the usual end does not reach: in other databases, or prepared and not ended. */
+async function databasesLeft(sql: Sql, names: readonly string[]): Promise<Map<string, string[]>> {
   const rows = await sql<{ name: string; database: string }[]>`
     select role.rolname as name, other.datname as database
     from pg_shdepend
     join pg_roles role on role.oid = refobjid
     join pg_database other on other.oid = dbid
     where refclassid = 'pg_authid'::regclass and role.rolname = any(${[...names]})
+      and other.datname <> current_database()
     union select owner, database from pg_prepared_xacts where owner = any(${[...names]})`;
-  const [{ here } = { here: '' }] = await sql<
-    { here: string }[]
-  >`select current_database() as here`;
   const databases = new Map<string, string[]>();
   for (const { name, database } of rows)
-    if (database !== here) databases.set(name, [...(databases.get(name) ?? []), database]);
+    databases.set(name, [...(databases.get(name) ?? []), database]);
   return databases;
 }
 
@@ -273,11 +270,11 @@ async function unlessDisturbed(run: () => Promise<void>): Promise<void> {
 async function runBlock(
   sql: Sql,
   parameters: Record<string, string>,
-  block: string,
+  ...blocks: readonly string[]
 ): Promise<void> {
   await sql.begin(async (tx) => {
     await setParameters(tx, parameters);
-    await tx.unsafe(block);
+    for (const block of blocks) await tx.unsafe(block);
   });
 }
 

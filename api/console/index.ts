@@ -4,6 +4,7 @@ import { agentPages } from './agents.ts';
 import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
+import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
 import { referencePages } from './reference.ts';
@@ -30,6 +31,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...peoplePages,
   ...controlPages,
   ...reviewPages,
+  ...leakPages,
   ...logPages,
   ...referencePages,
 ];

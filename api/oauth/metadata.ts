@@ -28,6 +28,9 @@ export const serverMetadata = (deps: ApiDeps): JsonObject => ({
   revocation_endpoint_auth_signing_alg_values_supported: AUTH_ALGORITHMS,
   dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
   tls_client_certificate_bound_access_tokens: true,
+  ...(deps.mutualTlsUrl !== null && {
+    mtls_endpoint_aliases: { token_endpoint: tokenEndpoint(deps.mutualTlsUrl) },
+  }),
   protected_resources: [deps.installation.issuer],
   service_documentation: `${deps.publicUrl}/docs`,
 });

@@ -51,6 +51,7 @@ CREATE TABLE "task" (
 	"purpose" text NOT NULL,
 	"triggered_by" text collate "C",
 	"triggered_by_proof" text NOT NULL,
+	"trigger" jsonb,
 	"state" text NOT NULL,
 	"outcome" text,
 	"reason" text,
@@ -59,6 +60,15 @@ CREATE TABLE "task" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"owned_at" timestamp(3) with time zone,
 	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "trigger_source" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"jwk" jsonb NOT NULL,
+	"thumbprint" text NOT NULL,
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "used_assertion" (
@@ -117,7 +127,54 @@ CREATE TABLE "credential" (
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"next_try_at" timestamp(3) with time zone,
 	"last_error" text,
-	"ended_at" timestamp(3) with time zone
+	"ended_at" timestamp(3) with time zone,
+	"fingerprints" text[] DEFAULT '{}' NOT NULL,
+	"leak" text collate "C",
+	"leaked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "leak" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"source" text NOT NULL,
+	"scanner" text collate "C",
+	"place" text,
+	"seen_at" timestamp(3) with time zone,
+	"looked_for" jsonb NOT NULL,
+	"reported_by" jsonb NOT NULL,
+	"reported_at" timestamp(3) with time zone NOT NULL,
+	"closed_at" timestamp(3) with time zone,
+	"seconds" double precision
+);
+--> statement-breakpoint
+CREATE TABLE "leak_match" (
+	"leak" text collate "C" NOT NULL,
+	"subject" text NOT NULL,
+	"credential" text collate "C",
+	"agent" text collate "C" NOT NULL,
+	"proof" text NOT NULL,
+	"outcome" text NOT NULL,
+	"agent_suspended" boolean NOT NULL,
+	CONSTRAINT "leak_match_leak_subject_pk" PRIMARY KEY("leak","subject")
+);
+--> statement-breakpoint
+CREATE TABLE "placement" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"credential" text collate "C" NOT NULL,
+	"kind" text NOT NULL,
+	"path" text NOT NULL,
+	"host" text,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "scanner" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"name" text NOT NULL,
+	"kind" text NOT NULL,
+	"policy" text NOT NULL,
+	"public_keys" jsonb NOT NULL,
+	"sealed" "bytea",
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "signing_key" (
@@ -409,6 +466,38 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "receiver" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"kind" text NOT NULL,
+	"url" text NOT NULL,
+	"audience" text NOT NULL,
+	"signals" text[] NOT NULL,
+	"state" text NOT NULL,
+	"because" text,
+	"wise" boolean NOT NULL,
+	"reasons" boolean NOT NULL,
+	"token" "bytea",
+	"failing_since" timestamp(3) with time zone,
+	"created_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "signal_delivery" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"receiver" text collate "C" NOT NULL,
+	"event" text collate "C",
+	"signal" text NOT NULL,
+	"form" text NOT NULL,
+	"subject" text NOT NULL,
+	"nonce" text,
+	"state" text NOT NULL,
+	"attempts" integer NOT NULL,
+	"next_try_at" timestamp(3) with time zone,
+	"tries" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "dpop_proof" (
 	"thumbprint" text NOT NULL,
 	"jti" text NOT NULL,
@@ -473,7 +562,10 @@ CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","ex
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
+CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint
+CREATE INDEX "placement_credential" ON "placement" USING btree ("credential");--> statement-breakpoint
 CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint
 CREATE UNIQUE INDEX "signing_key_one_next" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'published';--> statement-breakpoint
 CREATE INDEX "event_task" ON "event" USING btree ("task","id");--> statement-breakpoint
@@ -495,4 +587,8 @@ CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
 CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "signal_delivery_receiver" ON "signal_delivery" USING btree ("receiver","id");--> statement-breakpoint
+CREATE UNIQUE INDEX "signal_delivery_once" ON "signal_delivery" USING btree ("receiver","event","form");--> statement-breakpoint
 CREATE INDEX "token_status_credential" ON "token_status" USING btree ("credential");

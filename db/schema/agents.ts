@@ -90,6 +90,16 @@ export const usedAssertion = pgTable(
 
 export const TRIGGER_PROOFS = ['verified', 'claimed', 'none'] as const;
 
+/** Who else may show what set a task off. Whoever can write here can have any trigger verified. */
+export const triggerSource = pgTable('trigger_source', {
+  id: id('triggerSource')().primaryKey(),
+  name: text().notNull(),
+  jwk: jsonb().$type<{ kty: 'EC'; crv: 'P-256'; x: string; y: string }>().notNull(),
+  thumbprint: text().notNull(),
+  createdBy: jsonb('created_by').$type<Party>().notNull(),
+  createdAt: instant('created_at').notNull(),
+});
+
 export const task = pgTable(
   'task',
   {
@@ -106,6 +116,8 @@ export const task = pgTable(
     purpose: text().notNull(),
     triggeredBy: id('person')('triggered_by').references(() => person.id),
     triggeredByProof: text('triggered_by_proof', { enum: TRIGGER_PROOFS }).notNull(),
+    /** The signed event that set it off. */
+    trigger: jsonb().$type<{ source: string; type: string; id: string }>(),
     state: text({ enum: statesOf('task') }).notNull(),
     /** What an ending task ends as. */
     outcome: text({ enum: ['completed', 'failed', 'expired', 'killed'] }),

@@ -19,6 +19,7 @@ export const REVOKE_CAUSES = [
   'approval_ended',
   'issue_abandoned',
   'kill',
+  'leaked',
   'run_ended',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
@@ -71,6 +72,11 @@ export const credential = pgTable(
     nextTryAt: instant('next_try_at'),
     lastError: text('last_error'),
     endedAt: instant('ended_at'),
+    /** Keyed digests of each secret that was handed out, so that a leaked one leads back here. Useless without the key. */
+    fingerprints: text().array().notNull().default([]),
+    /** The report that ended it, and when that came in: from then on the time to dead is counted. */
+    leak: id('leak')(),
+    leakedAt: instant('leaked_at'),
   },
   (table) => [
     index('credential_task').on(table.task),
@@ -78,6 +84,7 @@ export const credential = pgTable(
     index('credential_alive')
       .on(table.target, table.expiresAt)
       .where(sql`${table.state} in ('pending', 'active', 'revoking', 'revoke_failed')`),
+    index('credential_fingerprints').using('gin', table.fingerprints),
     // A permit is good for one login at a time; an abandoned lease frees it again.
     uniqueIndex('credential_permit_once')
       .on(table.permit)

@@ -1,6 +1,7 @@
 export * from './agents.ts';
 export * from './certificates.ts';
 export * from './credentials.ts';
+export * from './leaks.ts';
 export * from './keys.ts';
 export * from './log.ts';
 export * from './operation.ts';
@@ -9,4 +10,5 @@ export * from './policy.ts';
 export * from './requests.ts';
 export * from './runs.ts';
 export * from './reviews.ts';
+export * from './signals.ts';
 export * from './tokens.ts';

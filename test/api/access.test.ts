@@ -143,6 +143,7 @@ describe('an auditor', () => {
         'post /oauth2/introspect',
         'post /oauth2/revoke',
         'post /slack/interactions',
+        'post /v1/leak-scanners/{id}/reports',
         // Refused by the one function that decides, which logs it.
         'post /v1/requests/{id}/votes',
       ]),

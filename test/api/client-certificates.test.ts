@@ -300,3 +300,29 @@ describe('a proxy in front that ends TLS', () => {
     expect(await through(value)).toBe('400 invalid_request');
   });
 });
+
+describe('I6: an authority that cannot be had', () => {
+  it('lets nobody in, and keeps nobody out whom another lets in', async () => {
+    await changePolicy(cast.service, cast.approver, (files) => ({
+      ...files,
+      'federation.yaml': (files['federation.yaml'] ?? '').replace(
+        'certificate_authorities:',
+        'certificate_authorities:\n  missing: { ca_from: NOT_SET }',
+      ),
+    }));
+    expect(outcome(await signIn([client()]))).toBe('200');
+    expect(outcome(await signIn([client({}, stranger)]))).toBe('503 temporarily_unavailable');
+  });
+});
+
+describe('the metadata of the server', () => {
+  it('say where to come with a certificate', async () => {
+    const { body } = await admin(cast.service).call(
+      'GET',
+      '/.well-known/oauth-authorization-server',
+    );
+    expect(object(body['mtls_endpoint_aliases'])['token_endpoint']).toBe(
+      `https://localhost:${tlsPort}/oauth2/token`,
+    );
+  });
+});

@@ -185,6 +185,18 @@ describe('a signing key', () => {
     );
   });
 
+  it('goes in its time also while no new one can be made', async () => {
+    const [one] = await open(1);
+    if (!one) throw new Error('there should be a replica');
+    await rotate(one, { now: true });
+    await later(7200);
+    const away = { ...driver, make: () => Promise.reject(new Error('the key service is away')) };
+    await expect(turnKeys(one.deps, BY_TEST, away, hour)).rejects.toThrow('is away');
+    expect(await states()).toEqual(['active', 'retired']);
+    await turnKeys(one.deps, BY_TEST, driver, hour);
+    expect(await states()).toEqual(['active', 'published', 'retired']);
+  });
+
   it('of one use is never touched by turning another', async () => {
     const [one] = await open(1);
     if (!one) throw new Error('there should be a replica');
@@ -284,8 +296,8 @@ const cachingVerifier = ({ jwks }: Replica) => {
 describe('the drill', () => {
   it('keys that turn again and again under load fail no verification, ours or of those who cache', async () => {
     const both = await open(2);
-    const schedule = { ageSeconds: 3, aheadSeconds: 2, keepSeconds: 5 };
-    const until = Date.now() + 16_000;
+    const schedule = { ageSeconds: 4, aheadSeconds: 3, keepSeconds: 12 };
+    const until = Date.now() + 18_000;
     const counts = { verified: 0, failed: 0 };
     const kids = new Set<unknown>();
     const check = async (text: string, verify: (text: string) => Promise<boolean>) => {
@@ -305,7 +317,7 @@ describe('the drill', () => {
     };
     const mint = async (replica: Replica): Promise<void> => {
       while (Date.now() < until) {
-        const text = await token(replica, 4);
+        const text = await token(replica, 9);
         kids.add(kidOf(text));
         await Promise.all(verifiers.map((verify) => check(text, verify)));
         // Again shortly before it is over, whatever was turned meanwhile.
@@ -316,7 +328,7 @@ describe('the drill', () => {
     await Promise.all(both.flatMap((replica) => [turn(replica), turn(replica), mint(replica)]));
     await sleep(3_000);
     expect(counts.failed).toBe(0);
-    expect(counts.verified).toBeGreaterThan(2_000);
+    expect(counts.verified).toBeGreaterThan(500);
     expect(kids.size).toBeGreaterThanOrEqual(4);
   }, 60_000);
 

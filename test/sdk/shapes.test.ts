@@ -1,5 +1,8 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { leak, leakLine } from '../../api/leaks.ts';
+import type { placement } from '../../api/placements.ts';
+import type { receiver, signalDelivery } from '../../api/receivers.ts';
 import type * as shape from '../../api/schemas.ts';
 import type {
   AccessRequest,
@@ -7,13 +10,18 @@ import type {
   Credential,
   Delegation,
   InvitedPerson,
+  Leak,
+  LeakLine,
   Joined,
   MadeJoinToken,
   NewAgent,
   Page,
   Person,
+  Placement,
+  Receiver,
   RecordedEvent,
   RegisteredKey,
+  SignalDelivery,
   SigningKey,
   Run,
   Task,
@@ -35,6 +43,11 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
+    expectTypeOf<z.infer<typeof receiver>>().toEqualTypeOf<Receiver>();
+    expectTypeOf<z.infer<typeof signalDelivery>>().toEqualTypeOf<SignalDelivery>();
+    expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
+    expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
+    expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
     expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();

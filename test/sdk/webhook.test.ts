@@ -3,7 +3,12 @@ import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { makeEd25519Key, openEd25519Key } from '../../keys/ed25519.ts';
 import { openWebhookSigner } from '../../keys/webhook.ts';
-import { verifyWebhook, type ReceivedWebhook, type WebhookEvent } from '../../sdk/index.ts';
+import {
+  verifySignal,
+  verifyWebhook,
+  type ReceivedWebhook,
+  type WebhookEvent,
+} from '../../sdk/index.ts';
 import { vote } from '../support/client.ts';
 import { listen } from '../support/network.ts';
 import { adminClient, agentClient, team, type Team } from '../support/sdk.ts';
@@ -31,6 +36,38 @@ const codeOf = (webhook: ReceivedWebhook): Promise<unknown> =>
     () => 'accepted',
     (error: { code: unknown }) => error.code,
   );
+
+describe('a signal', () => {
+  const said = (type: string): ReceivedWebhook => {
+    const content = JSON.stringify({
+      type,
+      timestamp: '2027-01-15T08:00:00Z',
+      data: { agent: 'a' },
+    });
+    return received({ body: content, headers: signer.headers('msg_2', now, content) });
+  };
+
+  it('that is signed and fresh is read, and is no decision', async () => {
+    expect(await verifySignal(said('agent.suspended'))).toEqual({
+      id: 'msg_2',
+      type: 'agent.suspended',
+      timestamp: '2027-01-15T08:00:00Z',
+      data: { agent: 'a' },
+    });
+    expect(await codeOf(said('agent.suspended'))).toBe('bad_answer');
+  });
+
+  it('of an unknown type, a decision, or with another signature is refused', async () => {
+    const codes = await Promise.all(
+      [
+        said('agent.rewarded'),
+        received(),
+        { ...said('agent.suspended'), key: other.publicKey },
+      ].map((each) => verifySignal(each).then(String, (error: { code: unknown }) => error.code)),
+    );
+    expect(codes).toEqual(['bad_answer', 'bad_answer', 'bad_signature']);
+  });
+});
 
 describe('a callback', () => {
   it('that is signed and fresh is read', async () => {

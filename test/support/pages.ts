@@ -5,6 +5,7 @@ import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
 import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
 import type { CredentialLine } from '../../web/credentials.tsx';
+import { LeakPage, LeaksPage } from '../../web/leaks.tsx';
 import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
 import type { Html } from '../../web/parts.tsx';
 import { PeoplePage, PersonPage } from '../../web/people.tsx';
@@ -18,6 +19,7 @@ import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { TaskPage } from '../../web/task.tsx';
+import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
@@ -411,5 +413,7 @@ export const PAGES: Record<string, () => Html> = {
         publicUrl: 'http://localhost:8080',
       },
     }),
+  leaks: () => LeaksPage({ shell, rows: [leakIn(HOSTILE, AT)], said, once: 'once', isAdmin: true }),
+  'a leak': () => LeakPage({ shell, leak: leakIn(HOSTILE, AT) }),
   'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),
 };

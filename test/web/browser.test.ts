@@ -226,7 +226,17 @@ describe.skipIf(executable === null)(
         async () => (await fetch(`${service.url}/log/proof/${event}`)).status === 200,
       );
       return [
-        ...['/', '/requests', '/agents', '/people', '/controls', '/reviews', '/log', '/policy'],
+        ...[
+          '/',
+          '/requests',
+          '/agents',
+          '/people',
+          '/controls',
+          '/reviews',
+          '/leaks',
+          '/log',
+          '/policy',
+        ],
         ...[
           '/docs',
           '/people/' + owner.id,
@@ -270,7 +280,7 @@ describe.skipIf(executable === null)(
 
     it('pages for people without the role say so instead of showing anything', async () => {
       const page = await open(approver, DESKTOP);
-      for (const path of ['/people', '/log', '/controls/orders-write']) {
+      for (const path of ['/people', '/leaks', '/log', '/controls/orders-write']) {
         expect((await page.goto(path))?.status()).toBe(403);
         expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Not for you');
       }
