@@ -1,5 +1,5 @@
 // Every page of the console with the worst that can be in it: markup, quotes, hidden characters.
-import { freezeRoute, type RouteRule } from '../../domain/approval.ts';
+import { freezeRoute } from '../../domain/approval.ts';
 import { cardFor } from '../../domain/card.ts';
 import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
@@ -23,6 +23,7 @@ import { TaskPage } from '../../web/task.tsx';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
+import { ruleTitled } from './rules.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
 export const HOSTILE =
@@ -54,18 +55,7 @@ const decided = {
   denial: { reason: HOSTILE, disposition: 'revise' },
 };
 
-const rule: RouteRule = {
-  title: HOSTILE,
-  groups: ['data-owners'],
-  quorum: 2,
-  expiry_seconds: 3600,
-  valid_seconds: 900,
-  strength: 'session',
-  channels: ['web'],
-  independence: { owner: 'barred', triggerer: 'barred' },
-  remind_at: [],
-  escalation: [],
-};
+const rule = ruleTitled(HOSTILE);
 
 const card = cardFor({
   request: 'req_1',
