@@ -215,8 +215,8 @@ export const EVENTS = {
     private: [],
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
-  'trigger_source.added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
-  'trigger_source.removed': { public: ['source', 'by'], private: [] },
+  'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
+  'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
