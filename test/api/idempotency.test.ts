@@ -226,6 +226,22 @@ describe('I8: one key, one effect, one answer', () => {
 });
 
 describe('a key', () => {
+  it.each([
+    'POST /v1/revocations',
+    'POST /v1/kill',
+    'POST /v1/leaks',
+    'POST /v1/tasks/{id}/complete',
+  ])('of a call that waits is answered with the same end: %s', async (name) => {
+    const step = await STEPS[name]?.();
+    if (!step) throw new Error(`no step for ${name}`);
+    const headers = { 'idempotency-key': randomUUID(), prefer: 'wait=20' };
+    const first = await step.by.call('POST', step.path, step.body, headers);
+    expect(first.status).toBeLessThan(202);
+    const again = await step.by.call('POST', step.path, step.body, headers);
+    expect([again.status, again.text]).toEqual([first.status, first.text]);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+  });
+
   it('belongs to one caller: another’s call with it is a call of its own', async () => {
     const third = await admittedAgent(cast.service, cast.owner.id, cast.approver);
     const headers = { 'idempotency-key': 'the-same-for-both' };

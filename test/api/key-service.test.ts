@@ -103,6 +103,25 @@ describe('with a key service', () => {
     }
   });
 
+  it('I8: is not told to make another version when the call is repeated, nor needed to answer it', async () => {
+    const turn = () =>
+      admin(cast.service).call(
+        'POST',
+        '/v1/keys/rotate',
+        { use: 'tokens' },
+        { 'idempotency-key': 'turn-once' },
+      );
+    service.failNext({ status: 503 }, { status: 503 }, { status: 503 });
+    expect((await turn()).body['code']).toBe('unavailable');
+    const first = await turn();
+    expect(first.status).toBe(200);
+    const [versions, calls] = [service.versions('ours-tokens'), service.calls.length];
+    const again = await turn();
+    expect([again.status, again.text]).toEqual([200, first.text]);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+    expect([service.versions('ours-tokens'), service.calls.length]).toEqual([versions, calls]);
+  });
+
   it('that is down, a process starts all the same; without its address, none does', async () => {
     const { transit: _transit, ...rest } = cast.service.config;
     const without: Config = { ...rest, port: await freePort(), transit: null };
