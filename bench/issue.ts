@@ -58,7 +58,7 @@ for (const { name, issue, revoke, batched } of all) {
 process.exit();
 
 function at(values: readonly number[], share: number): string {
-  const sorted = Float64Array.from(values).toSorted();
+  const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]?.toFixed(1) ?? '';
 }
 
