@@ -22,7 +22,7 @@ export interface EgressPolicy {
   loopback: boolean;
 }
 
-interface Sent {
+export interface Sent {
   status: number;
   headers: Record<string, string>;
   body: string;
@@ -30,8 +30,8 @@ interface Sent {
 
 export type Egress = (url: string, message: OutgoingMessage) => Promise<Sent>;
 
-interface OutgoingMessage {
-  method: 'GET' | 'POST';
+export interface OutgoingMessage {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   headers: Record<string, string>;
   body: string;
   timeoutMs: number;
@@ -39,6 +39,8 @@ interface OutgoingMessage {
   peer?: Peer;
   /** An administrator configured this address, so it may be private. Never set for what a caller named. */
   trusted?: boolean;
+  /** Authorities, in PEM, that may vouch for the other side instead of the public ones. */
+  authorities?: string;
 }
 
 /** A server known by its certificate alone. */
@@ -184,6 +186,7 @@ function send(
 ): Promise<Sent> {
   const body = Buffer.from(message.body, 'utf8');
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
+  const hasBody = message.method !== 'GET' && (message.method === 'POST' || body.length > 0);
   return new Promise((resolve, reject) => {
     let answered = false;
     const call = request(
@@ -192,7 +195,7 @@ function send(
         method: message.method,
         headers: {
           ...message.headers,
-          ...(message.method === 'POST' && { 'content-length': String(body.length) }),
+          ...(hasBody && { 'content-length': String(body.length) }),
         },
         // The number that was judged is the number that is called; TLS still checks the name.
         lookup: (_name, options, done) => {
@@ -202,6 +205,7 @@ function send(
         signal: AbortSignal.timeout(message.timeoutMs),
         ...(message.peer && certificateOf(message.peer)),
         agent: false,
+        ...(message.authorities !== undefined && { ca: message.authorities }),
       },
       (response) => {
         answered = true;
@@ -220,7 +224,7 @@ function send(
       if (!answered)
         reject(new EgressError('unreachable', 'The connection was closed without an answer.'));
     });
-    call.end(message.method === 'POST' ? body : undefined);
+    call.end(hasBody ? body : undefined);
   });
 }
 

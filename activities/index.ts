@@ -1,6 +1,7 @@
 // The hands of the workflows. Each activity is a command or two, or one call to the outside.
 import { Context } from '@temporalio/activity';
 import { eq } from 'drizzle-orm';
+import { careForAgent, nextCareAt } from '../commands/agent-care.ts';
 import { findAgent, finishRetirement, rejectAgent } from '../commands/agents.ts';
 import { fulfilRequest } from '../commands/fulfil.ts';
 import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
@@ -132,6 +133,7 @@ function noticesOf(row: RequestRow): Notice[] {
 type OtherActivity =
   | 'lookAtAgent'
   | 'noteReviewDue'
+  | 'careForAgent'
   | 'finishRetirement'
   | 'reapTarget'
   | 'sweepTarget'
@@ -142,7 +144,14 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
   return {
     lookAtAgent: async (id) => {
       const row = await findAgent(deps.db.query, id);
-      return row && { state: row.state, retiring: row.retiring, reviewDueAt: row.reviewDueAt };
+      return (
+        row && {
+          state: row.state,
+          retiring: row.retiring,
+          reviewDueAt: row.reviewDueAt,
+          careAt: await nextCareAt(deps.db.query, row),
+        }
+      );
     },
     noteReviewDue: async (id) => {
       await transact(deps, asWorkflow(id), async (unit) => {
@@ -159,8 +168,10 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
           });
       });
     },
+    careForAgent: (id) => transact(deps, asWorkflow(id), (unit) => careForAgent(unit, id)),
     finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
-    reapTarget: (target) => reap(deps, asWorkflow(`target:${target}`), target),
+    reapTarget: (target) =>
+      reap(deps, asWorkflow(`target:${target}`), target, Context.current().cancellationSignal),
     sweepTarget: (target) => sweep(deps, asWorkflow(`target:${target}`), target),
     lookAtReview: async (id) => {
       const found = await findReview(deps.db.query, id);

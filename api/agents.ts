@@ -1,6 +1,7 @@
 // The registry of agents and what can be done about one.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { retireKey } from '../commands/agent-care.ts';
 import {
   asAgentId,
   beginRetirement,
@@ -14,6 +15,7 @@ import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { registerJoining } from '../commands/join.ts';
 import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
+import { askForOwner } from '../commands/owners.ts';
 import type { Principal } from '../commands/principal.ts';
 import { transact, type Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
@@ -51,6 +53,7 @@ const register = defineRoute({
     'person_unknown',
     'parent_unknown',
     'denied',
+    'stopped',
     'no_approver',
   ],
   events: [
@@ -193,7 +196,7 @@ const resume = lifecycleRoute(
   'Let a suspended agent ask again; what was revoked stays revoked',
   resumeAgent,
   ['agent.resumed'],
-  ['wrong_state'],
+  ['wrong_state', 'stopped'],
 );
 const kill = lifecycleRoute(
   'kill',
@@ -269,6 +272,50 @@ const removeAgentKey = defineRoute({
     ),
 });
 
+const retireAgentKey = defineRoute({
+  method: 'post',
+  path: '/v1/agents/{id}/keys/{key}/retire',
+  tag: 'Agents',
+  summary: 'Let a key go after an overlap in which its agent moves to another; the last one stays',
+  allow: ['admin'],
+  body: shape.retireKeyBody,
+  answers: { 200: { description: 'The key', schema: shape.key } },
+  refusals: ['not_found', 'wrong_state'],
+  events: ['agent.key_retiring', 'agent.key_revoked'],
+  handle: ({ call, once, params, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const { id = '', key = '' } = params;
+      return ok(presentKey(await retireKey(unit, id, key, body.after_seconds)));
+    }),
+});
+
+const changeAgentOwner = defineRoute({
+  method: 'post',
+  path: '/v1/agents/{id}/owner',
+  tag: 'Agents',
+  summary: 'Ask that somebody else answers for an agent; people agree to that',
+  allow: ['admin'],
+  body: shape.ownerBody,
+  answers: {
+    200: { description: 'The agent, where policy plainly permits it', schema: shape.agent },
+    202: {
+      description: 'Held: the request waits for people',
+      schema: shape.heldAction,
+      headers: { Location: 'The path of the request' },
+    },
+  },
+  refusals: ['not_found', 'person_unknown', 'wrong_state', 'denied', 'no_approver'],
+  events: ['evaluation.decided', 'request.opened', 'agent.owner_changed'],
+  handle: ({ call, once, params, body }, deps) =>
+    answerOnce(deps, call, once, async (unit) => {
+      const { owner, reason = null } = body;
+      const asked = await askForOwner(unit, deps, params['id'] ?? '', { owner, reason });
+      if (asked instanceof Refusal) return asked;
+      if ('agent' in asked) return ok(await presentAgent(unit.sql, asked.agent));
+      return presentHeld(unit.sql, asked.request, deps.publicUrl);
+    }),
+});
+
 export const agentRoutes = [
   register,
   list,
@@ -279,4 +326,6 @@ export const agentRoutes = [
   retire,
   addAgentKey,
   removeAgentKey,
+  retireAgentKey,
+  changeAgentOwner,
 ];

@@ -13,6 +13,7 @@ import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
+import { credentialRoutes } from './credentials.ts';
 import { eventRoutes } from './events.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
@@ -27,6 +28,7 @@ import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
+import { revocationRoutes } from './revocations.ts';
 import {
   defineRoute,
   mount,
@@ -42,6 +44,7 @@ import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
 import { slackRoutes } from './slack/interactions.ts';
 import { spiffeRoutes } from './spiffe.ts';
+import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
 import { triggerSourceRoutes } from './trigger-sources.ts';
 
@@ -71,6 +74,8 @@ export const ROUTES: readonly Route[] = [
   ...taskRoutes,
   ...placementRoutes,
   ...triggerSourceRoutes,
+  ...credentialRoutes,
+  ...revocationRoutes,
   ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,
@@ -86,6 +91,7 @@ export const ROUTES: readonly Route[] = [
   ...leakRoutes,
   ...leakScannerRoutes,
   ...administrationRoutes,
+  ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
   ...operationRoutes,

@@ -4,9 +4,9 @@ import { deleteCookie, getCookie } from 'hono/cookie';
 import { z } from 'zod';
 import { findAgent } from '../commands/agents.ts';
 import { answerOnce } from '../commands/once.ts';
+import { changeOwningPerson } from '../commands/owners.ts';
 import {
   asPersonId,
-  changePerson,
   lockPerson,
   invitePerson,
   makeSignInLink,
@@ -85,10 +85,10 @@ const change = defineRoute({
   body: shape.personChange,
   answers: { 200: { description: 'The person as they are now', schema: shape.person } },
   refusals: ['not_found', 'slack_user_taken'],
-  events: ['person.changed'],
+  events: ['person.changed', 'agent.orphaned', 'agent.owner_changed'],
   handle: ({ call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) =>
-      ok(presentPerson(await changePerson(unit, params['id'] ?? '', body))),
+      ok(presentPerson(await changeOwningPerson(unit, deps, params['id'] ?? '', body))),
     ),
 });
 

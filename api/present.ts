@@ -38,6 +38,7 @@ export const presentKey = (row: KeyRow): JsonObject => ({
   id: row.id,
   thumbprint: row.thumbprint,
   state: row.state,
+  retire_at: row.retireAt,
 });
 
 /** With the token's own text: only in the answer to whoever had it made. */
@@ -73,6 +74,7 @@ export async function presentAgent(query: Query | Transaction, row: AgentRow): P
     last_used_at: row.lastUsedAt,
     rotation_due_at: row.rotationDueAt,
     review_due_at: row.reviewDueAt,
+    orphaned_at: row.orphanedAt,
   };
 }
 
@@ -109,12 +111,15 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   request: row.request,
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
+  last_error: row.lastError,
+  because: row.because,
   ended_at: row.endedAt,
   leaked_at: row.leakedAt,
   seconds_to_dead:
     row.leakedAt === null || row.endedAt === null
       ? null
       : Math.max(0, secondsBetween(row.leakedAt, row.endedAt)),
+  seen_gone: row.seenGone,
 });
 
 export const presentRun = (row: RunRow): JsonObject => ({

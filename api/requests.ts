@@ -181,6 +181,9 @@ const collect = defineRoute({
     'approval_lapsed',
     'seal_key_invalid',
     'owner_not_ready',
+    'secret_not_put',
+    'secret_in_use',
+    'secret_tainted',
     'target_unavailable',
   ],
   events: [

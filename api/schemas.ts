@@ -6,10 +6,9 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
-import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
@@ -129,9 +128,19 @@ const agentKey = z.object({
   id: z.string(),
   thumbprint: z.string(),
   state: z.enum(['active', 'revoked']),
+  retire_at: instant
+    .nullable()
+    .meta({ description: 'From then on it is no key any more; null where nobody said so' }),
 });
 
 export const keyBody = z.strictObject({ key: jwk });
+export const retireKeyBody = z.strictObject({
+  after_seconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400),
+});
+export const ownerBody = z.strictObject({ owner: z.string(), reason: text.optional() });
 
 export const agent = z
   .object({
@@ -152,6 +161,9 @@ export const agent = z
     last_used_at: instant.nullable(),
     rotation_due_at: instant.nullable(),
     review_due_at: instant.nullable(),
+    orphaned_at: instant
+      .nullable()
+      .meta({ description: 'Since when nobody active answers for it' }),
   })
   .meta({ id: 'Agent' });
 
@@ -256,63 +268,33 @@ export const credential = z
     request: z.string().nullable(),
     attempts: z.int(),
     next_try_at: instant.nullable(),
+    last_error: z
+      .string()
+      .nullable()
+      .meta({ description: 'Why the last attempt to revoke failed' }),
+    because: z.string().nullable().meta({ description: 'Why it ended, or is ending' }),
     ended_at: instant.nullable(),
     leaked_at: instant.nullable(),
     seconds_to_dead: z
       .number()
       .nullable()
       .meta({ description: 'From the report that it leaked until it was seen gone' }),
+    seen_gone: z.boolean().nullable().meta({
+      description: 'Whether its target was seen to know it no more; null while it is alive',
+    }),
   })
   .meta({ id: 'Credential' });
 
+export const renewBody = z.strictObject({
+  ttl_seconds: z.int().min(1).optional(),
+  seal_to: jwk.optional(),
+});
+export const renewedCredential = credential.extend({
+  sealed: z.string().optional().meta({ description: 'Made anew, where renewing does that' }),
+});
+
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
-});
-
-export const runBody = z.strictObject({
-  task: z.string().max(100),
-  role: z.string().max(100),
-  statement: z.string().min(1).max(60_000),
-  parameters: z
-    .array(z.union([z.string().max(60_000), z.number(), z.boolean(), z.null()]))
-    .max(200)
-    .default([]),
-  seal_to: jwk,
-  max_rows: z.int().min(0).max(10_000).default(1_000),
-  max_affected_rows: z
-    .int()
-    .min(0)
-    .optional()
-    .meta({ description: 'A statement that changes more is rolled back; people see this number' }),
-  timeout_seconds: z.int().min(1).max(60).default(10),
-  reason: z.string().trim().max(2000).optional(),
-  callback: z.strictObject({ url: z.string().max(2000) }).optional(),
-});
-
-export const run = z
-  .object({
-    id: z.string(),
-    task: z.string(),
-    role: z.string(),
-    effect: z.enum(STATEMENT_EFFECTS).meta({ description: 'What its text says it does' }),
-    state: z.enum(statesOf('run')),
-    outcome: z.enum(['committed', 'read']).nullable(),
-    code: z.string().nullable().meta({ description: 'Why it failed: an SQLSTATE, or ours' }),
-    rows: z.int().nullable(),
-    result_digest: digest.nullable(),
-    digest,
-    request: z.string().nullable(),
-    credential: z.string(),
-    created_at: instant,
-    finished_at: instant.nullable(),
-  })
-  .meta({ id: 'Run' });
-
-export const ranRun = run.extend({
-  sealed: z
-    .string()
-    .nullable()
-    .meta({ description: 'JWE compact to seal_to: the rows, or what the target said' }),
 });
 
 const party = z.object({ type: z.string(), id: z.string() });

@@ -22,6 +22,7 @@ import {
   withoutHandles,
 } from '../test/support/issuer-fixtures/fixture.ts';
 import { startMariaDb } from '../test/support/mariadb.ts';
+import { quantile } from '../test/support/quantile.ts';
 import { startRedis } from '../test/support/redis.ts';
 import { fileKey, tokensOf } from '../test/support/signing.ts';
 
@@ -39,6 +40,8 @@ interface Figures {
 }
 
 const all: Figures[] = [await tokens(), await postgres(), await mariadb(), await redis()];
+const at = (values: readonly number[], share: number): string =>
+  quantile(values, share)?.toFixed(1) ?? '';
 const say = (line: string): void => void process.stdout.write(`${line}\n`);
 say(`${ROUNDS} of each, one after the other; milliseconds.`);
 say('');
@@ -56,11 +59,6 @@ for (const { name, issue, revoke, batched } of all) {
   say(`| ${cells.join(' | ')} |`);
 }
 process.exit();
-
-function at(values: readonly number[], share: number): string {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]?.toFixed(1) ?? '';
-}
 
 async function measure(
   name: string,

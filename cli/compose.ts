@@ -9,10 +9,15 @@ import {
   type EgressPolicy,
 } from '../activities/egress.ts';
 import { openForeignTrust } from '../activities/foreign-trust.ts';
+import { awsIssuer } from '../activities/issuers/aws.ts';
+import { githubIssuer } from '../activities/issuers/github.ts';
 import { jwtIssuer } from '../activities/issuers/jwt.ts';
+import { kubernetesIssuer } from '../activities/issuers/kubernetes.ts';
 import { mysqlIssuer } from '../activities/issuers/mysql.ts';
+import { oauthIssuer } from '../activities/issuers/oauth.ts';
 import { postgresIssuer } from '../activities/issuers/postgres.ts';
 import { redisIssuer } from '../activities/issuers/redis.ts';
+import { staticIssuer } from '../activities/issuers/static.ts';
 import { x509Issuer } from '../activities/issuers/x509.ts';
 import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
@@ -69,6 +74,8 @@ export async function openService(
   const facts = await readInstallation(db);
   const signing = await openSigning(config, keys.vault, db, name, log);
   const tokens = openTokenKeys(signing.ring);
+  const egress = openEgress(egressPolicy(config));
+  const world = { egress, secrets: config.secret, now: Date.now };
   const mark = deploymentMark(facts);
   const postgres = postgresIssuer(config.secret, mark);
   const mysql = mysqlIssuer(config.secret, mark);
@@ -85,7 +92,12 @@ export async function openService(
     authorities,
     policies: new Map(),
     issuers: {
+      aws: awsIssuer(world, tokens, facts.issuer),
+      github: githubIssuer(world),
       jwt: jwtIssuer(tokens, facts.issuer),
+      kubernetes: kubernetesIssuer(world, deploymentMark(facts)),
+      oauth: oauthIssuer(world, tokens),
+      static: staticIssuer(unit),
       mysql,
       postgres,
       redis: redisIssuer(config.secret, mark),
@@ -98,7 +110,6 @@ export async function openService(
     await signing.close();
     await db.close();
   };
-  const egress = openEgress(egressPolicy(config));
   const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
   return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }

@@ -19,6 +19,7 @@ import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { turnKeys } from '../commands/signing-keys.ts';
+import { remindOfRotation } from '../commands/static-secrets.ts';
 import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
 import { connect } from '../db/client.ts';
@@ -194,6 +195,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       everyMs: 3_600_000,
       round: async () => {
         await transact(deps, asLoop('housekeeping'), forgetOld);
+        await transact(deps, asLoop('housekeeping'), (unit) => remindOfRotation(unit, deps));
         return false;
       },
     }),

@@ -41,6 +41,7 @@ export async function storeKeys(
     thumbprint: key.thumbprint,
     jwk: key.jwk,
     state: 'active',
+    retireAt: null,
     createdAt: unit.at,
   }));
   await unit.sql.insert(agentKey).values(rows);

@@ -1,5 +1,5 @@
 // Agents signing in, by whatever way, and how long what they then hold is good.
-import { and, eq, ne } from 'drizzle-orm';
+import { and, eq, gt, isNull, ne, or, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent, agentKey, usedAssertion } from '../db/schema/index.ts';
@@ -8,6 +8,7 @@ import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { asAgentId } from './agents.ts';
 import { readActiveBundle, type PolicyCache } from './policies.ts';
+import { refuseWhileStopped } from './stop.ts';
 import type { Unit } from './unit.ts';
 
 /** What an access token stands on, and dies with: a key that people admitted, or a way in that policy names. */
@@ -39,6 +40,7 @@ export interface SignIn {
  */
 export async function recordAgentSignIn(unit: Unit, signIn: SignIn): Promise<string | null> {
   const { agent: row, proof } = signIn;
+  await refuseWhileStopped(unit.sql);
   if (proof.once && !(await useUp(unit, proof.once))) return null;
   const [used] = await unit.sql
     .update(agent)
@@ -128,6 +130,13 @@ async function isActiveKey(
   const [found] = await query
     .select({ id: agentKey.id })
     .from(agentKey)
-    .where(and(eq(agentKey.id, key), eq(agentKey.agent, row.id), eq(agentKey.state, 'active')));
+    .where(
+      and(
+        eq(agentKey.id, key),
+        eq(agentKey.agent, row.id),
+        eq(agentKey.state, 'active'),
+        or(isNull(agentKey.retireAt), gt(agentKey.retireAt, sql`clock_timestamp()`)),
+      ),
+    );
   return found !== undefined;
 }

@@ -32,6 +32,7 @@ import {
   recordEvaluation,
   type Asked,
 } from './requests.ts';
+import { holdOffStop, refuseWhileStopped } from './stop.ts';
 import { endDelegatedBy, endTasksWhere, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 import { waysInOf } from './ways-in.ts';
@@ -62,6 +63,7 @@ export async function registerAgent(
   deps: Deps,
   registration: Registration,
 ): Promise<AgentRow | Refusal> {
+  await refuseWhileStopped(unit.sql);
   await refuseTakenName(unit, registration.name);
   await refuseTakenKeys(unit, registration.keys);
   const registrar = partyOf(unit.call.principal);
@@ -84,6 +86,8 @@ export async function registerAgent(
     lastUsedAt: null,
     rotationDueAt: null,
     reviewDueAt: null,
+    rotationNotedAt: null,
+    orphanedAt: null,
   };
   await unit.sql.insert(agent).values(row);
   await storeKeys(unit, row.id, registration.keys);
@@ -177,13 +181,14 @@ async function refuseTakenName(unit: Unit, name: string): Promise<void> {
     );
 }
 
-async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
+/** Somebody who can answer for an agent. */
+export async function knownOwner(unit: Unit, id: string): Promise<Id<'person'>> {
   const [row] = await unit.sql
     .select({ id: person.id })
     .from(person)
     .where(and(eq(person.id, asPersonId(id)), eq(person.state, 'active')));
   if (!row)
-    throw new Refusal('person_unknown', 'owner names nobody active here: invite them first.');
+    throw new Refusal('person_unknown', 'The owner names nobody active here: invite them first.');
   return row.id;
 }
 
@@ -249,6 +254,7 @@ export async function lockAgent(unit: Unit, id: string): Promise<AgentRow> {
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 export const asAgentId = (id: string): Id<'agent'> => id as Id<'agent'>;
 
+/** Moves a locked agent on. The table of moves has the last word. */
 async function moveAgent(
   unit: Unit,
   row: AgentRow,
@@ -257,6 +263,7 @@ async function moveAgent(
 ): Promise<void> {
   if (!canMove('agent', row.state, to))
     throw new Refusal('wrong_state', `This agent is ${row.state}.`, { state: row.state });
+  if (to === 'active') await holdOffStop(unit);
   await unit.sql
     .update(agent)
     .set({ ...change, state: to })

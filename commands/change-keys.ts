@@ -113,7 +113,7 @@ export async function revokeKey(unit: Unit, id: string, keyId: string): Promise<
   const key = keys.find((each) => each.id === keyId);
   if (!key) throw new Refusal('not_found', 'This agent has no such key.');
   if (key.state === 'revoked') return key;
-  if (!keys.some((each) => each.state === 'active' && each.id !== keyId))
+  if (!keys.some((each) => each.state === 'active' && each.retireAt === null && each.id !== keyId))
     throw new Refusal(
       'wrong_state',
       'This is the last key: add another first, or suspend the agent.',
@@ -123,7 +123,8 @@ export async function revokeKey(unit: Unit, id: string, keyId: string): Promise<
   return { ...key, state: 'revoked' };
 }
 
-function emitKeyChange(
+/** Says that a key was given to an agent, or taken from it. */
+export function emitKeyChange(
   unit: Unit,
   name: 'agent.key_added' | 'agent.key_revoked',
   row: AgentRow,

@@ -9,7 +9,7 @@ import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
-import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import { accessOf, targetOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { issueLease } from './issue.ts';
@@ -129,6 +129,7 @@ async function planCredential(
     confirmation: wanted.confirmation,
     role: ask.role,
     definition,
+    targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',
     options: wanted.options,
     control: null,
@@ -308,9 +309,10 @@ function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confir
   }
 }
 
-function credentialAction(
+/** What an agent does by asking for a role, as policy is asked about it. */
+export function credentialAction(
   owner: TaskRow,
-  ask: CredentialAsk,
+  ask: Pick<CredentialAsk, 'role' | 'reason'>,
   { definition, ttlSeconds, options, confirmation }: Wanted,
 ): Action {
   return {
@@ -319,6 +321,9 @@ function credentialAction(
     resource: { type: 'role', id: ask.role },
     parameters: {
       ttl_seconds: ttlSeconds,
+      ...(definition.renew_seconds_max !== undefined && {
+        renew_seconds_max: definition.renew_seconds_max,
+      }),
       ...(Object.keys(options).length > 0 && { options }),
       ...(confirmation && { confirmation: { ...confirmation } }),
     },

@@ -7,6 +7,7 @@ import type { Digest } from '../domain/digest.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { targetOf } from './access/kinds.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
 import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
@@ -14,11 +15,14 @@ import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { fulfilRun } from './fulfil-run.ts';
 import { issueLease } from './issue.ts';
+import { liftStop } from './kill.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
 import { isLogTaking } from './log-health.ts';
+import { changeOwner } from './owners.ts';
 import { redeemPermit } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
+import { liveStop } from './stop.ts';
 import { lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 
@@ -36,7 +40,11 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
   if (row?.state !== 'approved') return { outcome: 'done' };
   // An approval is no way around the log: it is carried out once events are numbered again (I6).
   if (!(await isLogTaking(deps.db.query))) return { outcome: 'later', code: 'log_unavailable' };
-  switch (row.action.action) {
+  const { action } = row.action;
+  // Nor is it one around the kill switch, but for what lifts it, and for a policy that says who may.
+  if (action !== 'kill:lift' && action !== 'policy:activate' && (await liveStop(deps.db.query)))
+    return { outcome: 'later', code: 'stopped' };
+  switch (action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);
     case 'statement:run':
@@ -48,6 +56,12 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
     case 'policy:activate':
       return fulfilAtOnce(deps, call, id, (unit, locked) =>
         changePolicy(unit, deps, locked.action.resource.id as Digest, aboutRequest(locked)),
+      );
+    case 'agent:change_owner':
+      return fulfilAtOnce(deps, call, id, (unit, locked) => changeOwner(unit, locked));
+    case 'kill:lift':
+      return fulfilAtOnce(deps, call, id, (unit, locked) =>
+        liftStop(unit, locked.action.resource.id, locked),
       );
     default:
       return fail(deps, call, id, 'unknown_action');
@@ -167,6 +181,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     confirmation: readConfirmation(row.action.parameters['confirmation']),
     role: row.action.resource.id,
     definition,
+    targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',
     options: asOptions(options),
     control: row.controls[0] ?? null,

@@ -12,7 +12,7 @@ import type { Unit } from './unit.ts';
 export async function whoIsInvolved(
   unit: Unit,
   asked: {
-    action: Pick<Action, 'actor_chain'>;
+    action: Pick<Action, 'actor_chain' | 'action' | 'parameters'>;
     agent: AgentRow | null;
     task: { triggeredBy: string | null } | null;
   },
@@ -23,10 +23,16 @@ export async function whoIsInvolved(
     for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
     requester: principal.kind === 'person' ? principal.id : null,
-    owners: [...owners],
+    owners: [...new Set([...owners, ...ownerToBe(asked.action)])],
     // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
+}
+
+/** Whoever is to answer for an agent from now on gains by that, and does not decide on it. */
+function ownerToBe({ action, parameters }: Pick<Action, 'action' | 'parameters'>): string[] {
+  const { owner } = parameters;
+  return action === 'agent:change_owner' && typeof owner === 'string' ? [owner] : [];
 }
 
 /** The agent it is about, every link of the chain that asks, and whose sub-agents any of them are. */

@@ -9,8 +9,8 @@ import { sealTo, type PublicKey } from '../keys/public-key.ts';
 import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
-import type { Issued, LeaseToIssue } from './issuer.ts';
-import { abandonLease, activateLease } from './leases.ts';
+import { TargetError, type Issued, type LeaseToIssue } from './issuer.ts';
+import { abandonLease, activateLease, latest } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
 import { placeOfCredential } from './token-status.ts';
@@ -36,7 +36,7 @@ export async function issueLease(
   try {
     made = await makeCredential(deps, lease, order.sealTo);
   } catch (error) {
-    await giveUp(deps, call, order);
+    await giveUp(deps, call, order, error instanceof TargetError && error.nothingMade);
     return whyNotMade(lease, error);
   }
   deps.crashPoint('issue:made');
@@ -68,9 +68,14 @@ export function whyNotMade(lease: CredentialRow, error: unknown): Refusal {
   );
 }
 
-async function giveUp(deps: Deps, call: Call, order: IssueOrder): Promise<void> {
+async function giveUp(
+  deps: Deps,
+  call: Call,
+  order: IssueOrder,
+  isNothingMade: boolean,
+): Promise<void> {
   await transact(deps, call, async (unit) => {
-    await abandonLease(unit, order.lease);
+    await abandonLease(unit, order.lease, isNothingMade);
     await releaseKey(unit, order.once);
   });
 }
@@ -104,6 +109,12 @@ export async function makeCredential(
 
 /** Has the target make it and hands it over as it is: only for what leaves this process sealed, or not at all. */
 export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+  const toIssue = await leaseToIssue(deps, lease);
+  return deps.issuers[toIssue.definition.issuer].issue(toIssue);
+}
+
+/** A lease as its issuer needs it, by the policy of now. */
+export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<LeaseToIssue> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   const definition = bundle.roles.get(lease.role);
   const chain = await deps.db.query.select().from(agent).where(inArray(agent.id, lease.chain));
@@ -117,7 +128,7 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Is
       'policy_changed',
       'The policy no longer defines this role as it was asked for.',
     );
-  const toIssue: LeaseToIssue = {
+  return {
     credential: lease.id,
     agent: lease.agent,
     agentName: holder.name,
@@ -129,16 +140,14 @@ export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Is
     purpose: owner.purpose,
     role: lease.role,
     definition,
+    control: lease.control,
     options: lease.options,
     target: { name: lease.target, definition: bundle.targets.get(lease.target) ?? null },
     expiresAt: lease.expiresAt,
     issueBy: lease.issueBy,
     attempt: lease.issueAttempt,
   };
-  return deps.issuers[definition.issuer].issue(toIssue);
 }
-
-const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
 
 const useOf = (id: Id<'credential'>): string => `credential.handles/${id}`;
 

@@ -20,6 +20,8 @@ export interface LeaseToIssue {
   purpose: string;
   role: string;
   definition: RoleDefinition;
+  /** The control whose people agreed to it, if any had to. */
+  control?: string | null;
   /** What was asked for within the role, as its kind of access read it. */
   options: JsonObject;
   target: TargetRef;
@@ -70,6 +72,8 @@ export type Death = 'gone' | 'alive' | 'unknowable';
 export interface Issuer {
   /** Makes the credential. Repeating it for a lease replaces what was made. Throws a TargetError. */
   issue(lease: LeaseToIssue): Promise<Issued>;
+  /** Moves the end of what was made for a lease, and never back. Only where renewing extends. Throws a TargetError. */
+  renew?(lease: LeaseToIssue): Promise<void>;
   /** Ends credentials and their sessions as far as that can be done. Idempotent; one failing holds up no other. */
   revoke(target: TargetRef, leases: readonly LeaseToEnd[]): Promise<RevokeOutcome[]>;
   /** Looks, after a revocation and apart from it, whether the other side still takes them. */
@@ -81,8 +85,11 @@ export interface Issuer {
 /** The target could not be reached or refused; trying again later may work. */
 export class TargetError extends Error {
   readonly code: string;
-  constructor(code: string, options?: ErrorOptions) {
+  /** The other side said no: whatever it might have made, it did not. */
+  readonly nothingMade: boolean;
+  constructor(code: string, options?: ErrorOptions & { nothingMade?: boolean }) {
     super(code, options);
     this.code = code;
+    this.nothingMade = options?.nothingMade ?? false;
   }
 }

@@ -1,23 +1,21 @@
 // Leases: written before their target is touched, active only once the outcome is known, over only when seen gone.
-import { and, asc, eq, inArray, lte, or, sql } from 'drizzle-orm';
+import { and, eq } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
-import { credential, task } from '../db/schema/index.ts';
+import { credential } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { accessOf, type RoleDefinition } from './access/kinds.ts';
+import { accessOf, type RoleDefinition, type TargetDefinition } from './access/kinds.ts';
 import type { Made } from './issue.ts';
-import { closeLeaksOf } from './leak-end.ts';
 import { partyOf } from './principal.ts';
 import { aboutCredential, partiesOf, revokeWhere, targetWorkflow } from './tasks.ts';
 import { takeStatusPlace } from './token-status.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** How long a target may take to make a login before it must refuse to. */
-const ISSUE_SECONDS = 30;
+export const ISSUE_SECONDS = 30;
 
 /**
  * The reaper of a target looks at least this often, so only a lease that ends sooner has to wake it:
@@ -33,6 +31,8 @@ export interface LeaseInput {
   confirmation: Confirmation | null;
   role: string;
   definition: RoleDefinition;
+  /** Where it leads, as the policy has it now; null where that is our own, or makes no difference. */
+  targetDefinition?: TargetDefinition | null;
   holder: CredentialRow['holder'];
   options: JsonObject;
   control: string | null;
@@ -42,14 +42,15 @@ export interface LeaseInput {
   sealThumbprint: string;
 }
 
-const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
+export const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
 
-const later = (at: string, seconds: number): string =>
+export const later = (at: string, seconds: number): string =>
   new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 /** Writes a lease that is about to be issued. The caller holds its task in place. */
 export async function intendLease(unit: Unit, input: LeaseInput): Promise<CredentialRow> {
   const access = accessOf(input.definition);
+  const leadsTo = input.targetDefinition ?? null;
   const issueBy = later(unit.at, ISSUE_SECONDS);
   const row: CredentialRow = {
     id: newId('credential'),
@@ -61,7 +62,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     issuer: input.definition.issuer,
     target: access.target(input.definition),
     options: input.options,
-    revocable: access.revocable(input.definition),
+    revocable: access.revocable(input.definition, leadsTo),
     control: input.control,
     holder: input.holder,
     state: 'pending',
@@ -72,8 +73,12 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     createdAt: unit.at,
     issuedAt: null,
     expiresAt: input.expiresAt,
+    heldUntil: null,
     // Should this process die while it is made, that is how long it could be out there.
-    diesAt: latest(input.expiresAt, later(issueBy, access.longestSeconds(input.definition))),
+    diesAt: latest(
+      input.expiresAt,
+      later(issueBy, access.longestSeconds(input.definition, leadsTo)),
+    ),
     handles: null,
     lastUsedAt: null,
     sealed: null,
@@ -87,6 +92,8 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     fingerprints: [],
     leak: null,
     leakedAt: null,
+    seenGone: null,
+    renewBy: null,
   };
   await unit.sql.insert(credential).values(row);
   if (input.definition.issuer === 'jwt')
@@ -189,7 +196,7 @@ export async function activateLease(
 ): Promise<CredentialRow | null> {
   const [row] = await unit.sql
     .update(credential)
-    .set({ state: 'active', issuedAt: unit.at, ...made })
+    .set({ state: 'active', issuedAt: unit.at, heldUntil: lease.expiresAt, ...made })
     .where(
       and(
         eq(credential.id, lease.id),
@@ -224,8 +231,26 @@ export async function activateLease(
   return row;
 }
 
-/** Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. */
-export async function abandonLease(unit: Unit, lease: CredentialRow): Promise<void> {
+/**
+ * Gives a lease up whose issuing failed: its login may exist or not, so the reaper goes and looks. Where the target
+ * said no to the only attempt there was, nothing is left that could live on for as long as the target would let it.
+ */
+export async function abandonLease(
+  unit: Unit,
+  lease: CredentialRow,
+  isNothingMade = false,
+): Promise<void> {
+  if (isNothingMade && lease.issueAttempt === 1)
+    await unit.sql
+      .update(credential)
+      .set({ diesAt: unit.at })
+      .where(
+        and(
+          eq(credential.id, lease.id),
+          eq(credential.state, 'pending'),
+          eq(credential.issueAttempt, 1),
+        ),
+      );
   await revokeWhere(
     unit,
     and(
@@ -236,167 +261,4 @@ export async function abandonLease(unit: Unit, lease: CredentialRow): Promise<vo
     'issue_abandoned',
     null,
   );
-}
-
-/** Leases of a target that the reaper has something to do about, oldest first. */
-export async function dueLeases(
-  unit: Unit,
-  target: string,
-  limit: number,
-): Promise<CredentialRow[]> {
-  return unit.sql
-    .select()
-    .from(credential)
-    .where(
-      and(
-        eq(credential.target, target),
-        or(
-          and(
-            inArray(credential.state, ['revoking', 'revoke_failed']),
-            lte(credential.nextTryAt, unit.at),
-          ),
-          and(eq(credential.state, 'active'), lte(credential.expiresAt, unit.at)),
-          and(eq(credential.state, 'pending'), lte(credential.issueBy, unit.at)),
-        ),
-      ),
-    )
-    .orderBy(asc(credential.expiresAt), asc(credential.id))
-    .limit(limit);
-}
-
-/** Marks what ran out, so that every lease that is being ended says so before its target is touched. */
-export async function beginReaping(unit: Unit, due: readonly CredentialRow[]): Promise<void> {
-  const ids = (state: CredentialRow['state']): Id<'credential'>[] =>
-    due.filter((row) => row.state === state).map((row) => row.id);
-  const stillDue = (state: 'active' | 'pending') =>
-    and(
-      inArray(credential.id, ids(state)),
-      lte(state === 'active' ? credential.expiresAt : credential.issueBy, unit.at),
-    );
-  if (ids('active').length > 0) await revokeWhere(unit, stillDue('active'), 'ttl', null);
-  if (ids('pending').length > 0)
-    await revokeWhere(unit, stillDue('pending'), 'issue_abandoned', null);
-}
-
-const FINAL_STATE = { ttl: 'expired', issue_abandoned: 'abandoned' } as const;
-
-/**
- * Closes a lease that was just seen gone in its target, or whose target cannot be asked and never forgets: that is
- * said, and not taken for the same.
- */
-export async function closeLease(
-  unit: Unit,
-  id: Id<'credential'>,
-  { sessionsEnded, seenGone }: { sessionsEnded: number; seenGone: boolean },
-): Promise<void> {
-  const row = await lockLease(unit, id);
-  if (row.state !== 'revoking' && row.state !== 'revoke_failed') return;
-  const because = row.because ?? 'revoked';
-  const state =
-    because === 'ttl' || because === 'issue_abandoned' ? FINAL_STATE[because] : 'revoked';
-  const attempts = row.attempts + 1;
-  await unit.sql
-    .update(credential)
-    .set({
-      state,
-      attempts,
-      endedAt: unit.at,
-      nextTryAt: null,
-      lastError: null,
-      sealed: null,
-      handles: null,
-    })
-    .where(eq(credential.id, id));
-  const about = { ...aboutCredential(row), cause: because };
-  if (state === 'abandoned')
-    unit.emit('credential.abandoned', {
-      ...about,
-      detail: { credential: id, seen_gone: seenGone },
-      private: {},
-    });
-  else
-    unit.emit('credential.revoked', {
-      ...about,
-      detail: {
-        credential: id,
-        because,
-        seen_gone: seenGone,
-        sessions_ended: sessionsEnded,
-        attempts,
-      },
-      private: {},
-    });
-  unit.changed(id);
-  if (row.leak !== null) await closeLeaksOf(unit, id);
-  await wakeOwners(unit, row);
-}
-
-async function wakeOwners(unit: Unit, row: CredentialRow): Promise<void> {
-  const [owner] = await unit.sql
-    .select({ state: task.state })
-    .from(task)
-    .where(eq(task.id, row.task));
-  if (owner?.state === 'ending') unit.wake('task', row.task, row.agent);
-  unit.wake('agent', row.agent, row.agent);
-  unit.changed(row.agent);
-}
-
-/** Backoff between attempts to revoke: from two seconds, doubling, never more than five minutes. */
-const retryDelaySeconds = (attempts: number): number => Math.min(300, 2 ** Math.min(attempts, 9));
-
-/** Notes a revocation that did not work. It stays visible and is tried again, for ever. */
-export async function failLease(
-  unit: Unit,
-  id: Id<'credential'>,
-  code: string,
-  tryAt: string | null = null,
-): Promise<void> {
-  const row = await lockLease(unit, id);
-  if (row.state !== 'revoking' && row.state !== 'revoke_failed') return;
-  const attempts = row.attempts + 1;
-  const nextTryAt = latest(later(unit.at, retryDelaySeconds(attempts)), tryAt ?? unit.at);
-  await unit.sql
-    .update(credential)
-    .set({ state: 'revoke_failed', attempts, nextTryAt, lastError: code })
-    .where(eq(credential.id, id));
-  unit.emit('credential.revoke_failed', {
-    ...aboutCredential(row),
-    cause: row.because,
-    detail: { credential: id, attempts, next_try_at: nextTryAt, code },
-    private: {},
-  });
-  unit.changed(id);
-}
-
-/** When the reaper of a target next has something to do, or null. */
-export async function nextDueAt(unit: Unit, target: string): Promise<string | null> {
-  const rows = await unit.sql.execute<{ at: string | null }>(sql`
-    select min(case
-      when state in ('revoking', 'revoke_failed') then next_try_at
-      when state = 'active' then expires_at
-      else issue_by end)::text as at
-    from credential where target = ${target} and ${inArray(credential.state, [...ALIVE])}`);
-  const at = rows[0]?.at ?? null;
-  return at === null ? null : new Date(at).toISOString();
-}
-
-/** Which of these logins, found in a target, no lease accounts for. */
-export async function orphansAmong(
-  unit: Unit,
-  target: string,
-  found: readonly Id<'credential'>[],
-): Promise<Id<'credential'>[]> {
-  if (found.length === 0) return [];
-  const rows = await unit.sql
-    .select({ id: credential.id })
-    .from(credential)
-    .where(
-      and(
-        eq(credential.target, target),
-        inArray(credential.id, [...found]),
-        inArray(credential.state, [...ALIVE]),
-      ),
-    );
-  const known = new Set<string>(rows.map((row) => row.id));
-  return found.filter((id) => !known.has(id));
 }

@@ -20,6 +20,7 @@ import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
+  accessOf,
   OWN_TARGETS,
   roleSchema,
   targetOf,
@@ -72,6 +73,9 @@ const rolesFile = z.strictObject({
     )
     .default({}),
   roles: z.record(policyName, roleSchema),
+  lifecycle: z
+    .strictObject({ orphan_grace_seconds: seconds(90 * DAY).default(7 * DAY) })
+    .prefault({}),
   /** Who checks tokens for which audiences: such an agent is told of those tokens and of no others. */
   resource_servers: z
     .array(z.strictObject({ agent: agentName, audiences: z.array(audienceName).min(1).max(20) }))
@@ -120,6 +124,8 @@ export interface PolicyBundle {
   targets: Map<string, TargetDefinition>;
   resourceServers: ResourceServer[];
   tests: PolicyTest[];
+  /** How long an agent whose owner left may go on starting tasks. */
+  lifecycle: z.infer<typeof rolesFile>['lifecycle'];
   /** Who from elsewhere may sign in as which agent. */
   federation: Federation;
 }
@@ -149,11 +155,8 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
   const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
-  const access = readYaml('roles.yaml', files, rolesFile, problems) ?? {
-    targets: {},
-    roles: {},
-    resource_servers: [],
-  };
+  const access =
+    readYaml('roles.yaml', files, rolesFile, problems) ?? rolesFile.parse({ roles: {} });
   const tests =
     files['tests.yaml'] === undefined
       ? []
@@ -171,6 +174,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     targets: new Map(Object.entries(access.targets)),
     resourceServers: access.resource_servers,
     tests,
+    lifecycle: access.lifecycle,
     federation: readFederation(files, problems),
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
@@ -301,7 +305,10 @@ function targetProblems(
 ): PolicyProblem[] {
   const target = targetOf(definition);
   const issuer = OWN_TARGETS.get(target) ?? targets.get(target)?.issuer;
-  if (issuer === definition.issuer) return [];
+  const found = targets.get(target);
+  const mistake = found && accessOf(definition).mistake?.(definition, found);
+  if (issuer === definition.issuer)
+    return mistake ? [{ ...place, message: `roles.${role}: ${mistake}` }] : [];
   const says =
     issuer === undefined
       ? `there is no target "${target}"; there are: ${listed(targets)}`

@@ -15,7 +15,8 @@ import type { PolicyBundle, Rule } from './policy-bundle.ts';
 /** What somebody can ask for: a role, or something that is done to an agent or to the policy. */
 export type Matter =
   | { action: 'credential:request' | 'statement:run'; resource: 'Role'; role: string }
-  | { action: 'agent:admit' | 'agent:add_key'; resource: 'Agent' }
+  | { action: 'agent:admit' | 'agent:add_key' | 'agent:change_owner'; resource: 'Agent' }
+  | { action: 'kill:lift'; resource: 'Stop' }
   | { action: 'policy:activate'; resource: 'Policy' };
 
 /** A rule with its scope. */
@@ -37,6 +38,8 @@ const usesOf = (role: string): Matter[] => [
 export const mattersOf = (bundle: PolicyBundle): Matter[] => [
   { action: 'agent:admit', resource: 'Agent' },
   { action: 'agent:add_key', resource: 'Agent' },
+  { action: 'agent:change_owner', resource: 'Agent' },
+  { action: 'kill:lift', resource: 'Stop' },
   { action: 'policy:activate', resource: 'Policy' },
   ...[...bundle.roles.keys()].flatMap(usesOf),
 ];

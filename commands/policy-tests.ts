@@ -64,10 +64,14 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       owner: { __entity: person },
     },
   );
-  if (test.action === 'agent:admit' || test.action === 'agent:add_key')
+  if (test.action.startsWith('agent:'))
     return { principal: person, action: test.action, resource: agent, context: {}, entities };
   if (test.action === 'policy:activate') {
     const resource = add({ type: 'Policy', id: 'test-policy' }, {});
+    return { principal: person, action: test.action, resource, context: {}, entities };
+  }
+  if (test.action === 'kill:lift') {
+    const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
   const role = bundle.roles.get(test.resource);

@@ -90,6 +90,7 @@ async function addResource(
   { resource }: Action,
 ): Promise<TypeAndId> {
   if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
+  if (resource.type === 'stop') return add(entities, { type: 'Stop', id: resource.id }, {});
   if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
   const role = bundle.roles.get(resource.id);
   return add(

@@ -1,6 +1,6 @@
 // Lifecycle reviews: what agents exist, who owns them, what they hold and when it was last used; and a campaign
 // in which people keep or revoke each line of a scope that was frozen when it began.
-import { and, desc, eq, inArray, isNull } from 'drizzle-orm';
+import { and, desc, eq, inArray, isNull, or } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { ReviewRow, ReviewLineRow } from '../db/rows.ts';
 import {
@@ -68,7 +68,13 @@ export async function lifecycleLines(
     .select({ credential, purpose: task.purpose })
     .from(credential)
     .innerJoin(task, eq(credential.task, task.id))
-    .where(inArray(credential.state, [...ALIVE]))
+    .where(
+      or(
+        inArray(credential.state, [...ALIVE]),
+        // Given up by a person's word: for all that anybody knows, it still works.
+        and(eq(credential.state, 'force_closed'), eq(credential.seenGone, false)),
+      ),
+    )
     .orderBy(credential.id);
   return agents.flatMap(({ agent: row, owner }) => {
     const newest = keys

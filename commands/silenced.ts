@@ -142,7 +142,7 @@ function definitionOf(bundle: PolicyBundle, matter: Matter): string {
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   if (!role) return 'role' in matter ? 'none' : matter.action;
   const { title: _title, ...definition } = role;
-  return canonicalJson(definition);
+  return canonicalJson(asJson(definition));
 }
 
 /** What a matter gives access to. One database can be a target under many names, so its name tells nothing. */

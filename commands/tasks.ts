@@ -8,10 +8,12 @@ import type { Id } from '../domain/id.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
+import { refuseOrphan } from './orphans.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf, type Delegation } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
+import { refuseWhileStopped } from './stop.ts';
 import { readTrigger } from './triggers.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -31,9 +33,10 @@ export async function startTask(
   start: TaskStart,
 ): Promise<TaskRow> {
   // Not shared: its row is changed below, and two who share it would each wait for the other to let go.
-  await lockActiveAgent(unit, agentId, 'no key update');
+  const holder = await lockActiveAgent(unit, agentId, 'no key update');
   const parent = start.delegation ? await lockParent(unit, start.delegation) : null;
   const bundle = await activeBundle(unit, deps.policies);
+  refuseOrphan(holder, bundle, unit.at);
   const trigger = parent ? inherited(parent, start) : await triggerOf(unit, deps, agentId, start);
   const wanted = new Date(Date.parse(unit.at) + start.ttl_seconds * 1000).toISOString();
   const row: TaskRow = {
@@ -147,6 +150,7 @@ export async function lockActiveAgent(
       'agent_not_active',
       `This agent is ${row.retiring ? 'retiring' : row.state}.`,
     );
+  await refuseWhileStopped(unit.sql);
   return row;
 }
 

@@ -55,6 +55,18 @@ export async function takeStatusPlace(unit: Unit, token: StatusOf): Promise<Stat
   }
 }
 
+/** Keeps the place of a credential for as long as it now lasts. */
+export async function keepStatusPlace(
+  unit: Unit,
+  id: Id<'credential'>,
+  expiresAt: string,
+): Promise<void> {
+  await unit.sql
+    .update(tokenStatus)
+    .set({ expiresAt })
+    .where(sql`${tokenStatus.credential} = ${id}`);
+}
+
 /** Takes a place for a token that an agent signs in with. */
 export const placeForSignIn = (
   unit: Unit,

@@ -228,11 +228,11 @@ function factsOf(call: Call, input: Partial<EventFacts>): EventFacts {
  */
 async function flush(tx: Transaction, outgoing: Outgoing, at: string): Promise<void> {
   const { events, wakes, changes } = outgoing;
-  if (events.length > 0) {
-    await tx.insert(event).values(events.map((entry) => entry.row));
-    const secrets = events.flatMap((entry) => entry.secrets);
-    if (secrets.length > 0) await tx.insert(eventPrivate).values(secrets);
-    await tx.insert(logPending).values(events.map(({ row }) => ({ event: row.id, at })));
+  for (const some of portionsOf(events)) {
+    await tx.insert(event).values(some.map((entry) => entry.row));
+    for (const secrets of portionsOf(some.flatMap((entry) => entry.secrets)))
+      await tx.insert(eventPrivate).values(secrets);
+    await tx.insert(logPending).values(some.map(({ row }) => ({ event: row.id, at })));
   }
   if (wakes.size > 0) await insertWakes(tx, wakes, at);
   const told = await queueSignals(
@@ -247,9 +247,19 @@ async function flush(tx: Transaction, outgoing: Outgoing, at: string): Promise<v
     ...(told > 0 ? [{ channel: CHANNELS.signal, payload: '' }] : []),
     ...[...changes].map((payload) => ({ channel: CHANNELS.change, payload })),
   ];
-  for (const { channel, payload } of notices)
-    await tx.execute(sql`select pg_notify(${channel}, ${payload})`);
+  if (notices.length > 0)
+    await tx.execute(
+      sql`select pg_notify(n ->> 'channel', n ->> 'payload') from json_array_elements(${JSON.stringify(notices)}::json) n`,
+    );
 }
+
+/** Rows of one statement: PostgreSQL takes no more than 65,535 values in one. */
+const PORTION = 1_000;
+
+const portionsOf = <T>(all: readonly T[]): T[][] =>
+  Array.from({ length: Math.ceil(all.length / PORTION) }, (_, at) =>
+    all.slice(at * PORTION, (at + 1) * PORTION),
+  );
 
 async function insertWakes(tx: Transaction, wakes: Outgoing['wakes'], at: string): Promise<void> {
   const rows = [...wakes].map(([workflow, { kind, agent }]) => ({
@@ -261,10 +271,11 @@ async function insertWakes(tx: Transaction, wakes: Outgoing['wakes'], at: string
   }));
   // Sorted, so that two units that wake the same workflows lock the rows in the same order.
   rows.sort((a, b) => (a.workflow < b.workflow ? -1 : 1));
-  await tx
-    .insert(wake)
-    .values(rows)
-    .onConflictDoUpdate({ target: wake.workflow, set: { sequence: sql`${wake.sequence} + 1` } });
+  for (const some of portionsOf(rows))
+    await tx
+      .insert(wake)
+      .values(some)
+      .onConflictDoUpdate({ target: wake.workflow, set: { sequence: sql`${wake.sequence} + 1` } });
 }
 
 const RETRYABLE_STATES = new Set(['40001', '40P01']);

@@ -96,6 +96,8 @@ function titleOf(action: Action, names: CardNames): string {
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'agent:add_key') return `Give ${who} another key`;
+  if (action.action === 'agent:change_owner') return `Give ${who} another owner`;
+  if (action.action === 'kill:lift') return 'Lift the stop of everything';
   if (action.action === 'policy:activate') return 'Activate a policy';
   return `${who}: ${oneLine(action.action)} ${what}`;
 }

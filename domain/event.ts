@@ -26,7 +26,11 @@ export const EVENTS = {
   'agent.join_token_made': { public: ['join_token', 'expires_at', 'by'], private: [] },
   'agent.joined': { public: ['join_token', 'key', 'thumbprint'], private: [] },
   'agent.key_revoked': { public: ['key', 'thumbprint'], private: [] },
+  'agent.key_retiring': { public: ['key', 'thumbprint', 'retire_at'], private: [] },
   'agent.review_due': { public: ['due_at'], private: [] },
+  'agent.rotation_due': { public: ['due_at'], private: [] },
+  'agent.orphaned': { public: ['owner', 'grace_ends_at'], private: [] },
+  'agent.owner_changed': { public: ['owner', 'replaces', 'because'], private: [] },
   'person.invited': {
     public: ['roles', 'groups', 'invited_by'],
     private: ['name', 'email', 'slack_user_id'],
@@ -140,6 +144,23 @@ export const EVENTS = {
     public: ['credential', 'attempts', 'next_try_at', 'code'],
     private: [],
   },
+  'credential.force_closed': { public: ['credential', 'attempts', 'code'], private: ['reason'] },
+  'credential.renew_intended': { public: ['credential', 'expires_at', 'replaces'], private: [] },
+  'credential.renewed': { public: ['credential', 'expires_at', 'fresh'], private: [] },
+  'credential.renew_failed': { public: ['credential', 'code'], private: [] },
+  'revocation.ordered': {
+    public: ['revocation', 'scope', 'because', 'credentials', 'by'],
+    private: ['of', 'reason'],
+  },
+  'revocation.done': {
+    public: ['revocation', 'credentials', 'not_seen_gone', 'seconds'],
+    private: [],
+  },
+  'kill.ordered': {
+    public: ['scope', 'stop', 'revocation', 'agents', 'tasks', 'credentials', 'by'],
+    private: ['of', 'reason'],
+  },
+  'kill.lifted': { public: ['stop', 'by'], private: ['reason'] },
   'run.intended': {
     public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
     private: [],
@@ -194,8 +215,8 @@ export const EVENTS = {
     private: [],
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
-  'trigger_source.added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
-  'trigger_source.removed': { public: ['source', 'by'], private: [] },
+  'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
+  'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
@@ -209,6 +230,12 @@ export const EVENTS = {
   'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
   'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
+  'secret.put': { public: ['secret', 'version', 'by'], private: [] },
+  'secret.rotated': { public: ['secret', 'version', 'replaces', 'by'], private: [] },
+  'secret.removed': { public: ['secret', 'version', 'by'], private: [] },
+  'secret.given': { public: ['secret', 'version', 'credential'], private: [] },
+  'secret.tainted': { public: ['secret', 'version', 'credential'], private: [] },
+  'secret.rotation_due': { public: ['secret', 'version', 'because', 'due_at'], private: [] },
   'report.read': { public: ['report', 'by'], private: [] },
 } as const satisfies Record<string, { public: readonly string[]; private: readonly string[] }>;
 

@@ -21,6 +21,8 @@ const PREFIXES = {
   leak: 'lek',
   placement: 'plc',
   triggerSource: 'trs',
+  revocation: 'rvk',
+  stop: 'stp',
   run: 'run',
 } as const;
 

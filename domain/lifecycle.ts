@@ -21,7 +21,9 @@ const LIFECYCLES = {
     pending: ['active', 'revoking'],
     active: ['revoking'],
     revoking: ['revoked', 'expired', 'abandoned', 'revoke_failed'],
-    revoke_failed: ['revoked', 'expired', 'abandoned', 'revoke_failed'],
+    revoke_failed: ['revoked', 'expired', 'abandoned', 'revoke_failed', 'force_closed'],
+    // Given up by a person's word, and never seen gone; the sweep goes on looking for it.
+    force_closed: [],
     revoked: [],
     expired: [],
     abandoned: [],

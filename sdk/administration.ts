@@ -1,4 +1,6 @@
 // What administrators set up.
+import type { ListOptions } from './lists.ts';
+import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type {
   ActivePolicy,
@@ -6,7 +8,9 @@ import type {
   Page,
   ProposedPolicy,
   RotatedKeys,
+  SecretCustody,
   SigningKey,
+  StaticSecret,
 } from './types.ts';
 
 /** How the server is to turn to another key. */
@@ -49,6 +53,26 @@ export const slackCalls = (transport: Transport) => ({
   /** Forgets the connection and its secrets. */
   disconnect: async (options?: CallOptions): Promise<void> => {
     await transport.delete('/v1/integrations/slack', options);
+  },
+});
+
+export const secretCalls = (transport: Transport) => ({
+  /** Puts a secret in, or a new version in its place. It can be lent under leases and never be read back. */
+  put: (name: string, value: string, options?: CallOptions) =>
+    transport.put<StaticSecret>(path`/v1/static-secrets/${name}`, { ...options, body: { value } }),
+
+  list: ({ limit, cursor }: ListOptions = {}) =>
+    transport.get<Page<StaticSecret>>('/v1/static-secrets', { query: { limit, cursor } }),
+
+  /** Who was given which version when, the latest first. */
+  custody: (name: string, { limit, cursor }: ListOptions = {}) =>
+    transport.get<Page<SecretCustody>>(path`/v1/static-secrets/${name}/custody`, {
+      query: { limit, cursor },
+    }),
+
+  /** Forgets a secret; who had it stays on record. */
+  remove: async (name: string, options?: CallOptions): Promise<void> => {
+    await transport.delete(path`/v1/static-secrets/${name}`, options);
   },
 });
 

@@ -73,6 +73,19 @@ export const agentCalls = (transport: Transport) => ({
       body: { key: asBody(key) },
     }),
 
+  /** Lets a key go after an overlap in which the agent moves to another; the last one stays. */
+  retireKey: (id: string, key: string, afterSeconds: number, options?: CallOptions) =>
+    transport.post<RegisteredKey>(path`/v1/agents/${id}/keys/${key}/retire`, {
+      ...options,
+      body: { after_seconds: afterSeconds },
+    }),
+
+  /** Asks that somebody else answers for the agent; people agree to that, so wait for the request of the answer. */
+  changeOwner: (id: string, owner: string, reason?: string, options?: CallOptions) =>
+    transport.post<Agent | HeldAction>(path`/v1/agents/${id}/owner`, {
+      ...options,
+      body: { owner, reason },
+    }),
   /**
    * Makes a token with which a workload brings a key of its own, once; see `joinAgent`. People are asked as they are
    * about a key: until they agree, the token is good for nothing. Its text is told in this answer alone.

@@ -1,5 +1,5 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, signingKeyCalls, slackCalls } from './administration.ts';
+import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { CountersignError } from './error.ts';
@@ -8,6 +8,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
+import { revocationCalls } from './revocations.ts';
 import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { leakCalls, receiverCalls } from './signals.ts';
@@ -40,6 +41,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
   events: ReturnType<typeof eventCalls>;
@@ -47,6 +49,7 @@ export interface Client {
   reports: ReturnType<typeof reportCalls>;
   reviews: ReturnType<typeof reviewCalls>;
   policies: ReturnType<typeof policyCalls>;
+  secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
@@ -75,6 +78,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),
     events: eventCalls(transport),
@@ -82,6 +86,7 @@ export function openClient(options: ClientOptions): Client {
     reports: reportCalls(transport),
     reviews: reviewCalls(transport),
     policies: policyCalls(transport),
+    secrets: secretCalls(transport),
     slack: slackCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),

@@ -26,6 +26,13 @@ export interface CredentialOrder {
   sealKey?: PrivateJwk | undefined;
 }
 
+/** How long a credential should go on, and the key it was sealed to. */
+export interface RenewalOrder {
+  /** From now; the role's default if it is not said. */
+  ttlSeconds?: number | undefined;
+  sealKey?: PrivateJwk | undefined;
+}
+
 /** Given at once. */
 export interface Issued {
   outcome: 'issued';
@@ -92,6 +99,28 @@ export const credentialCalls = (transport: Transport) => ({
   /** Where a secret was put, as its agent said. */
   deliveries: (id: string, options?: CallOptions) =>
     transport.get<Page<Placement>>(path`/v1/credentials/${id}/deliveries`, options),
+  /**
+   * Lets a live credential end later, as far as its role lets it. Where that makes it anew, as for a token, the key it
+   * was sealed to has to be given, and the answer carries the new one.
+   */
+  renew: async (
+    id: string,
+    { ttlSeconds, sealKey }: RenewalOrder = {},
+    options?: CallOptions,
+  ): Promise<{ credential: Credential; material: Material | null }> => {
+    const { sealed, ...credential } = await transport.post<Credential & { sealed?: string }>(
+      path`/v1/credentials/${id}/renew`,
+      {
+        ...options,
+        body: {
+          ttl_seconds: ttlSeconds,
+          seal_to: sealKey === undefined ? undefined : { ...publicKeyOf(sealKey) },
+        },
+      },
+    );
+    const isOpenable = sealed !== undefined && sealKey !== undefined;
+    return { credential, material: isOpenable ? await openSealed(sealed, sealKey) : null };
+  },
 
   /** Gives a credential up before its time and ends its sessions. */
   revoke: (id: string, reason?: string, options?: CallOptions) =>

@@ -33,7 +33,15 @@ export type { AgentCredential, ClientCredential } from './sign-in.ts';
 export type { CallOptions } from './transport.ts';
 export type { AgentOrder } from './agents.ts';
 export type { DelegationOrder, EndOptions, TaskFilter, TaskOrder } from './tasks.ts';
-export type { CredentialOrder, CredentialOutcome, Denied, Held, Issued } from './credentials.ts';
+export type {
+  CredentialOrder,
+  CredentialOutcome,
+  Denied,
+  Held,
+  Issued,
+  RenewalOrder,
+} from './credentials.ts';
+export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { WaitOptions } from './requests.ts';
 export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';
@@ -41,5 +49,6 @@ export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
 export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
 export type { KeyRotation, SlackSettings } from './administration.ts';
+export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';

@@ -15,6 +15,18 @@ export async function openSealed(sealed: string, sealKey: PrivateJwk): Promise<M
   return material;
 }
 
+/** The member that carries the secret, by kind of access. */
+const SECRET_MEMBER: Record<Material['kind'], string> = {
+  aws: 'secret_access_key',
+  github: 'token',
+  jwt: 'token',
+  kubernetes: 'token',
+  mysql: 'url',
+  oauth: 'access_token',
+  postgres: 'url',
+  redis: 'url',
+  static: 'value',
+};
 /** Opens whatever was sealed to a key. */
 export async function unseal(sealed: string, sealKey: PrivateJwk): Promise<unknown> {
   const key = await importJWK({ ...parsePrivateKey(sealKey) }, 'ECDH-ES');
@@ -34,9 +46,8 @@ export async function unseal(sealed: string, sealKey: PrivateJwk): Promise<unkno
 
 function isMaterial(value: unknown): value is Material {
   if (typeof value !== 'object' || value === null || !('kind' in value)) return false;
-  if (value.kind === 'jwt') return 'token' in value && typeof value.token === 'string';
-  return isLogin(value.kind) && 'url' in value && typeof value.url === 'string';
+  const { kind } = value;
+  if (typeof kind !== 'string' || !Object.hasOwn(SECRET_MEMBER, kind)) return false;
+  const member = Object.entries(SECRET_MEMBER).find(([each]) => each === kind)?.[1] ?? '';
+  return typeof Object.entries(value).find(([each]) => each === member)?.[1] === 'string';
 }
-
-const isLogin = (kind: unknown): boolean =>
-  kind === 'postgres' || kind === 'mysql' || kind === 'redis';

@@ -27,6 +27,8 @@ export interface RegisteredKey {
   id: string;
   thumbprint: string;
   state: 'active' | 'revoked';
+  /** From then on it is no key any more; null where nobody said so. */
+  retire_at: string | null;
 }
 
 /** What a key of the server signs. */
@@ -82,6 +84,8 @@ export interface Agent {
   last_used_at: string | null;
   rotation_due_at: string | null;
   review_due_at: string | null;
+  /** Since when nobody active answers for it. */
+  orphaned_at: string | null;
 }
 
 /** A right to bring one key to an agent, once. */
@@ -158,11 +162,17 @@ export interface Credential {
   request: string | null;
   attempts: number;
   next_try_at: string | null;
+  /** Why the last attempt to revoke it failed. */
+  last_error: string | null;
+  /** Why it ended, or is ending. */
+  because: string | null;
   ended_at: string | null;
   /** When it was reported to have leaked. */
   leaked_at: string | null;
   /** From then until it was seen gone. */
   seconds_to_dead: number | null;
+  /** Whether its target was seen to know it no more; null while it is alive. */
+  seen_gone: boolean | null;
 }
 
 /** A login to a PostgreSQL database. */
@@ -209,8 +219,88 @@ export interface JwtMaterial {
   token: string;
 }
 
+/** A session of an AWS role. */
+export interface AwsMaterial {
+  kind: 'aws';
+  access_key_id: string;
+  secret_access_key: string;
+  session_token: string;
+  region: string;
+  role_arn: string;
+  /** When AWS ends the session by itself: no sooner than a quarter of an hour after it was made. */
+  session_expires_at: string;
+}
+
+/** An installation token of a GitHub App. */
+export interface GithubMaterial {
+  kind: 'github';
+  /** Opaque, and of no particular length. */
+  token: string;
+  api: string;
+  repositories: string[];
+  permissions: Record<string, string>;
+  token_expires_at: string;
+}
+
+/** A token of a Kubernetes service account. */
+export interface KubernetesMaterial {
+  kind: 'kubernetes';
+  token: string;
+  api: string;
+  namespace: string;
+  service_account: string;
+  token_expires_at: string;
+}
+
+/** An access token of somebody else's authorization server. */
+export interface OauthMaterial {
+  kind: 'oauth';
+  access_token: string;
+  token_type: 'Bearer';
+  scopes: string[];
+  resources: string[];
+  token_expires_at: string;
+}
+
+/** A secret that somebody put in once. */
+export interface StaticMaterial {
+  kind: 'static';
+  name: string;
+  version: number;
+  value: string;
+}
+
 /** The secret itself, opened. */
-export type Material = PostgresMaterial | MysqlMaterial | RedisMaterial | JwtMaterial;
+export type Material =
+  | PostgresMaterial
+  | MysqlMaterial
+  | RedisMaterial
+  | JwtMaterial
+  | AwsMaterial
+  | GithubMaterial
+  | KubernetesMaterial
+  | OauthMaterial
+  | StaticMaterial;
+
+/** What is known of a stored secret: never its value. */
+export interface StaticSecret {
+  name: string;
+  version: number;
+  put_by: string;
+  put_at: string;
+  /** Since when somebody knows it whose lease is over; a new version ends that. */
+  tainted_at: string | null;
+}
+
+/** One loan in a secret's chain of custody. */
+export interface SecretCustody {
+  credential: string;
+  version: number;
+  agent: string;
+  task: string;
+  given_at: string;
+  ended_at: string | null;
+}
 
 /** One statement that was run for an agent. */
 export interface Run {

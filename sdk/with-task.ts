@@ -4,10 +4,12 @@ import type { Client } from './client.ts';
 import type { Denied, Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
+import { keepRenewing, type Holding } from './renewing.ts';
 import type { Ran, RunFailed, RunHeld, RunOrder, RunRows } from './runs.ts';
 import type { DelegationOrder, TaskOrder } from './tasks.ts';
 import type {
   AccessRequest,
+  Credential,
   Delegation,
   JwtMaterial,
   Material,
@@ -23,6 +25,8 @@ export interface WithTaskOptions extends TaskOrder {
   waitSeconds?: number | undefined;
   /** Told once when a credential is held: `request.url` is the page where people decide. */
   onHeld?: ((request: AccessRequest) => void) | undefined;
+  /** Whether what was given is renewed while the work goes on, as far as its role lets it; true if it is not said. */
+  renew?: boolean | undefined;
   /** Aborts waiting; the task then fails like after any other error. */
   signal?: AbortSignal | undefined;
 }
@@ -77,16 +81,28 @@ export async function withTask<T>(
   work: (task: RunningTask) => Promise<T>,
 ): Promise<T> {
   const task = await client.tasks.start(options, { signal: options.signal });
+  const stops: (() => void)[] = [];
+  const stopRenewing = (): void => {
+    for (const stop of stops) stop();
+  };
+  const keep: Keep = (holding) => {
+    if (options.renew !== false) stops.push(keepRenewing(client, holding));
+  };
   let result: T;
   try {
-    result = await work(runningTask(client, task, options, await generateKey()));
+    result = await work(runningTask(client, task, options, await generateKey(), keep));
   } catch (error) {
+    stopRenewing();
     await client.tasks.fail(task.id, reasonFor(error)).catch(() => undefined);
     throw error;
   }
+  stopRenewing();
   await client.tasks.complete(task.id, { waitSeconds: END_WAIT_SECONDS });
   return result;
 }
+
+/** Sees to it that what was given lasts as long as the work. */
+type Keep = (holding: Holding) => void;
 
 /** The kind of error and never its message, which may quote a password. */
 function reasonFor(error: unknown): string {
@@ -100,6 +116,7 @@ function runningTask(
   options: WithTaskOptions,
   // One key for all of the task: asking again for what is still held then leads to the same credential.
   sealKey: PrivateJwk,
+  keep: Keep,
 ): RunningTask {
   const credential = async (role: string, wish: CredentialWish = {}): Promise<Material> => {
     const { waitSeconds = options.waitSeconds ?? WAIT_SECONDS, ...order } = wish;
@@ -111,12 +128,16 @@ function runningTask(
     );
     switch (outcome.outcome) {
       case 'issued':
+        keep({ ...outcome, sealKey, ttlSeconds: wish.ttlSeconds });
         return outcome.material;
       case 'denied':
         throw denied(outcome);
-      case 'held':
+      case 'held': {
         onHeld?.(outcome.request);
-        return collectWhenApproved(client, outcome, waitSeconds, signal);
+        const collected = await collectWhenApproved(client, outcome, waitSeconds, signal);
+        keep({ ...collected, sealKey: outcome.sealKey, ttlSeconds: wish.ttlSeconds });
+        return collected.material;
+      }
     }
   };
   return {
@@ -188,15 +209,14 @@ async function collectWhenApproved(
   { request, sealKey }: Held,
   waitSeconds: number,
   signal: AbortSignal | undefined,
-): Promise<Material> {
+): Promise<{ credential: Credential; material: Material }> {
   const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
   refuseUnapproved(decided, waitSeconds);
   // One key per request: asked for twice within a task, a held role is collected once and answered twice.
-  const { material } = await client.requests.collect(request.id, sealKey, {
+  return client.requests.collect(request.id, sealKey, {
     signal,
     idempotencyKey: `collect-${request.id}`,
   });
-  return material;
 }
 
 /** Throws unless people agreed, saying what happened in their place. */

@@ -39,7 +39,15 @@ export interface AgentView extends AgentLine {
   rotationDueAt: string | null;
   reviewDueAt: string | null;
   request: string | null;
-  keys: { id: string; thumbprint: string; state: string; createdAt: string }[];
+  /** Since when nobody active answers for it. */
+  orphanedAt: string | null;
+  keys: {
+    id: string;
+    thumbprint: string;
+    state: string;
+    createdAt: string;
+    retireAt: string | null;
+  }[];
   tasks: TaskLine[];
   credentials: CredentialLine[];
   requests: RequestSummary[];
@@ -75,6 +83,21 @@ export const AgentPage = ({
         <p>
           <a href={`/requests/${view.request}`}>The request that decides</a>
         </p>
+      </div>
+    ) : null}
+    {view.orphanedAt === null ? null : (
+      <div class="notice notice-warn">
+        <p class="notice-title">Its owner has left</p>
+        <p>
+          Nobody answers for it since <Time at={view.orphanedAt} now={shell.now} />. It starts no
+          new task once its time of grace is over: give it another owner.
+        </p>
+      </div>
+    )}
+    {view.rotationDueAt !== null && view.rotationDueAt <= shell.now ? (
+      <div class="notice notice-warn">
+        <p class="notice-title">A new key is due</p>
+        <p>Add one beside the others, move the agent to it, and then take the old one away.</p>
       </div>
     ) : null}
     <div class="split">
@@ -145,6 +168,11 @@ const Keys = ({ shell, view }: { shell: Shell; view: AgentView }): Html => (
           <Badge state={key.state} /> <Code text={key.thumbprint} />
           <span class="under">
             added <Time at={key.createdAt} now={shell.now} />
+            {key.retireAt === null || key.state !== 'active' ? null : (
+              <>
+                , no key any more <Time at={key.retireAt} now={shell.now} />
+              </>
+            )}
           </span>
           {view.isAdmin && key.state === 'active' && view.keys.length > 1 ? (
             <Confirm label="Take away…">

@@ -1,6 +1,6 @@
 // Credentials as tables show them: what is known of each login, never its secret.
 import type { Child } from 'hono/jsx';
-import { Badge, Code, MaybeTime, Table, Time, words, type Html } from './parts.tsx';
+import { Badge, Code, MaybeTime, Table, Time, Untrusted, words, type Html } from './parts.tsx';
 
 export interface CredentialLine {
   id: string;
@@ -17,6 +17,8 @@ export interface CredentialLine {
   because: string | null;
   attempts: number;
   nextTryAt: string | null;
+  lastError: string | null;
+  seenGone: boolean | null;
 }
 
 /** Credentials with what can be done about each, where the reader may. */
@@ -77,7 +79,14 @@ const State = ({ row, now }: { row: CredentialLine; now: string }): Html => (
     {row.state === 'revoke_failed' ? (
       <span class="under">
         tried {row.attempts} times, again <MaybeTime at={row.nextTryAt} now={now} none="at once" />
+        {row.lastError === null ? null : (
+          <>
+            {' '}
+            (<Untrusted text={words(row.lastError)} />)
+          </>
+        )}
       </span>
     ) : null}
+    {row.seenGone === false ? <span class="under">never seen gone</span> : null}
   </>
 );

@@ -12,12 +12,13 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/controls', label: 'Controls' },
   { href: '/reviews', label: 'Reviews' },
   { href: '/leaks', label: 'Leaks' },
+  { href: '/stopping', label: 'Stopping' },
   { href: '/log', label: 'Log' },
   { href: '/policy', label: 'Policy' },
   { href: '/docs', label: 'API reference' },
 ];
 
-const AUDITED: readonly string[] = ['/people', '/leaks', '/log'];
+const AUDITED: readonly string[] = ['/people', '/leaks', '/log', '/stopping'];
 
 /** Tasks are reached through their agent, so that is where they belong. */
 function isHere(href: string, path: string): boolean {

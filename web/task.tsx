@@ -18,6 +18,7 @@ import {
 } from './parts.tsx';
 import { RequestTable, type RequestSummary } from './requests.tsx';
 import type { Shell } from './shell.ts';
+import { ForceClose } from './stopping.tsx';
 
 export interface TaskView {
   id: string;
@@ -36,6 +37,8 @@ export interface TaskView {
   requests: RequestSummary[];
   /** Whether the reader may revoke what was given here. */
   mayRevoke: boolean;
+  /** How often a revocation fails before it may be given up; nobody but an administrator ever may. */
+  forceCloseAttempts: number;
   isAdmin: boolean;
   audits: boolean;
 }
@@ -83,7 +86,7 @@ export const TaskPage = ({
                     </Form>
                   </Confirm>
                 ) : (
-                  <span class="quiet">–</span>
+                  <ForceClose shell={shell} row={row} attempts={view.forceCloseAttempts} />
                 ),
             })}
           />

@@ -18,11 +18,13 @@ export const agent: AgentWorkflow = async (id, noted = null) => {
       await bell.until(fromNow(LOOK_SECONDS));
     } else {
       const due = view.reviewDueAt === lastNoted ? null : view.reviewDueAt;
-      await bell.until(due);
+      const careAt = view.careAt ?? null;
+      await bell.until(due, careAt);
       if (due !== null && isPast(due)) {
         await act.noteReviewDue(id);
         lastNoted = due;
       }
+      if (careAt !== null && isPast(careAt)) await act.careForAgent(id);
     }
     if (workflowInfo().continueAsNewSuggested) {
       await condition(allHandlersFinished);

@@ -40,6 +40,8 @@ export interface AgentView {
   state: AgentState;
   retiring: boolean;
   reviewDueAt: string | null;
+  /** When something else is due: a key to retire, a rotation to remember. Histories from before have none. */
+  careAt?: string | null;
 }
 
 export interface ReviewView {
@@ -77,6 +79,7 @@ export interface Activities {
 
   lookAtAgent(id: string): Promise<AgentView | null>;
   noteReviewDue(id: string): Promise<void>;
+  careForAgent(id: string): Promise<void>;
   finishRetirement(id: string): Promise<AgentState>;
 
   reapTarget(target: string): Promise<Reaped>;

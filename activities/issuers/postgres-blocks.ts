@@ -51,15 +51,49 @@ BEGIN
 END $$`;
 
 /**
+ * Moves the end of a login that is there, and never back: of two that cross, the later end stays. One that was closed
+ * stays closed, for only its time is touched.
+ */
+export const EXTEND_LOGIN = `
+DO $$
+DECLARE
+  login text := current_setting('countersign.role');
+  mark text := current_setting('countersign.mark');
+  said text;
+  till timestamptz := current_setting('countersign.valid_until')::timestamptz;
+BEGIN
+  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
+    RAISE EXCEPTION 'too late to renew' USING ERRCODE = 'CS001';
+  END IF;
+  IF to_regrole(quote_ident(login)) IS NULL THEN
+    RAISE EXCEPTION 'there is no such login' USING ERRCODE = 'CS004';
+  END IF;
+  said := coalesce(shobj_description(to_regrole(quote_ident(login)), 'pg_authid'), '');
+  IF NOT starts_with(said, mark) THEN
+    RAISE EXCEPTION 'a role of this name is not ours' USING ERRCODE = 'CS002';
+  END IF;
+  IF substr(said, length(mark) + 1)::int > current_setting('countersign.attempt')::int THEN
+    RAISE EXCEPTION 'a later attempt was here' USING ERRCODE = 'CS003';
+  END IF;
+  IF till > (SELECT coalesce(rolvaliduntil, '-infinity') FROM pg_roles WHERE rolname = login) THEN
+    EXECUTE format('ALTER ROLE %I VALID UNTIL %L', login, till);
+  END IF;
+  IF clock_timestamp() > current_setting('countersign.issue_by')::timestamptz THEN
+    RAISE EXCEPTION 'too late to renew' USING ERRCODE = 'CS001';
+  END IF;
+END $$`;
+
+/**
  * Where there is no such role, its name is taken and given back: that waits for whoever is just making it, which a
  * look at the catalog would not see, and cannot be held up by anybody who may not make roles.
  */
 export const CLOSE_LOGIN = `
 DO $$
 DECLARE
-  login text := current_setting('countersign.role');
+  login text;
   mark text := current_setting('countersign.mark');
 BEGIN
+FOR login IN SELECT jsonb_array_elements_text(current_setting('countersign.roles')::jsonb) LOOP
   IF to_regrole(quote_ident(login)) IS NULL THEN
     BEGIN
       EXECUTE format('CREATE ROLE %I NOLOGIN', login);
@@ -75,6 +109,7 @@ BEGIN
     END IF;
     EXECUTE format('ALTER ROLE %I NOLOGIN', login);
   END IF;
+END LOOP;
 END $$`;
 
 /**
@@ -135,5 +170,5 @@ END $$`;
 
 /** The blocks above, as they appear in the target's log: the issuer doing what a lease says it does. */
 export const ISSUER_STATEMENTS: ReadonlySet<string> = new Set(
-  [CREATE_LOGIN, CLOSE_LOGIN, DISOWN_LOGIN, DROP_LOGIN].map((block) => block.trim()),
+  [CREATE_LOGIN, EXTEND_LOGIN, CLOSE_LOGIN, DISOWN_LOGIN, DROP_LOGIN].map((block) => block.trim()),
 );

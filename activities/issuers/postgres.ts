@@ -19,6 +19,7 @@ import {
   CREATE_LOGIN,
   DISOWN_LOGIN,
   DROP_LOGIN,
+  EXTEND_LOGIN,
 } from './postgres-blocks.ts';
 
 /** The target is given this long for one statement of ours. */
@@ -53,6 +54,14 @@ export function postgresIssuer(
       const { sql, url } = open(lease.target);
       const material = await issueLogin(sql, url, mark, lease);
       return { material, handle: null, diesAt: null };
+    },
+    renew: async (lease) => {
+      const { sql } = open(lease.target);
+      try {
+        await unlessDisturbed(() => runBlock(sql, placeOf(mark, lease), EXTEND_LOGIN));
+      } catch (error) {
+        throw new TargetError(errorCode(error), { cause: error });
+      }
     },
     revoke: async (target, leases) => {
       const credentials = leases.map(({ credential }) => credential);
@@ -109,12 +118,8 @@ async function issueLogin(
   const username = loginName(lease.credential);
   const password = randomBytes(32).toString('base64url');
   const parameters = {
-    role: username,
-    mark,
-    attempt: String(lease.attempt),
+    ...placeOf(mark, lease),
     verifier: scramVerifier(password),
-    valid_until: lease.expiresAt,
-    issue_by: lease.issueBy,
     groups: JSON.stringify(groups),
     connections: String(connections),
   };
@@ -136,13 +141,26 @@ async function issueLogin(
   };
 }
 
-/** Values reach the block below as settings of this transaction, never as text of a statement. */
+/** Which login of which attempt, until when, and how long the target may take to make or move it. */
+const placeOf = (mark: string, lease: LeaseToIssue) => ({
+  role: loginName(lease.credential),
+  mark,
+  attempt: String(lease.attempt),
+  valid_until: lease.expiresAt,
+  issue_by: lease.issueBy,
+});
+
+/** Values reach the blocks below as settings of this transaction, never as text of a statement. */
 async function setParameters(
   tx: TransactionSql,
   parameters: Record<string, string>,
 ): Promise<void> {
-  for (const [name, value] of Object.entries(parameters))
-    await tx`select set_config(${`countersign.${name}`}, ${value}, true)`;
+  const all = Object.entries(parameters).flatMap(([name, value]) => [`countersign.${name}`, value]);
+  const calls = Array.from(
+    { length: all.length / 2 },
+    (_, at) => `set_config($${2 * at + 1}, $${2 * at + 2}, true)`,
+  );
+  await tx.unsafe(`select ${calls.join(', ')}`, all);
 }
 
 /** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
@@ -153,10 +171,7 @@ async function revokeLogins(
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [loginName(credential), credential]));
   const failures = new Map<string, string>();
-  for (const name of names.keys())
-    await attempt(failures, name, () =>
-      unlessDisturbed(() => runBlock(sql, { role: name, mark }, CLOSE_LOGIN)),
-    );
+  await closeLogins(sql, mark, [...names.keys()], failures);
   const found = await sql<{ name: string; oid: string }[]>`
     select rolname as name, oid::text as oid from pg_roles
     where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
@@ -165,14 +180,13 @@ async function revokeLogins(
     found.map(({ oid }) => oid),
   );
   const left = await databasesLeft(sql, [...names.keys()]);
-  for (const { name, oid } of found)
-    if (remaining.has(oid)) failures.set(name, 'sessions_remain');
-    else if (!failures.has(name))
-      await attempt(failures, name, async () => {
-        for (const database of left.get(name) ?? [])
-          await connected(inDatabase(url, database), (there) => disown(there, name, mark));
-        await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN, DROP_LOGIN));
-      });
+  for (const { name, oid } of found) if (remaining.has(oid)) failures.set(name, 'sessions_remain');
+  const emptied = found.map(({ name }) => name).filter((name) => !failures.has(name));
+  const removeNext = async (): Promise<void> => {
+    for (let name = emptied.pop(); name !== undefined; name = emptied.pop())
+      await remove({ sql, url }, mark, name, left.get(name) ?? [], failures);
+  };
+  await Promise.all(Array.from({ length: CONNECTIONS_MAX - 1 }, removeNext));
   return [...names].map(([name, credential]) => {
     const oid = found.find((each) => each.name === name)?.oid ?? '';
     return {
@@ -182,6 +196,36 @@ async function revokeLogins(
     };
   });
 }
+
+/** Closes all of these at once; where one of them fails, each by itself, so that it fails alone. */
+async function closeLogins(
+  sql: Sql,
+  mark: string,
+  names: readonly string[],
+  failures: Map<string, string>,
+): Promise<void> {
+  const close = (some: readonly string[]): Promise<void> =>
+    unlessDisturbed(() => runBlock(sql, { roles: JSON.stringify(some), mark }, CLOSE_LOGIN));
+  try {
+    if (names.length > 0) await close(names);
+  } catch {
+    for (const name of names) await attempt(failures, name, () => close([name]));
+  }
+}
+
+/** Takes away what a closed login has anywhere, and then the login. */
+const remove = (
+  { sql, url }: Target,
+  mark: string,
+  name: string,
+  left: readonly string[],
+  failures: Map<string, string>,
+): Promise<void> =>
+  attempt(failures, name, async () => {
+    for (const database of left)
+      await connected(inDatabase(url, database), (there) => disown(there, name, mark));
+    await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN, DROP_LOGIN));
+  });
 
 /** Where these have something that the usual end does not reach: in other databases, or prepared and not ended. */
 async function databasesLeft(sql: Sql, names: readonly string[]): Promise<Map<string, string[]>> {
@@ -326,6 +370,7 @@ const OWN_CODES: Record<string, string> = {
   CS001: 'too_late',
   CS002: 'name_not_ours',
   CS003: 'superseded',
+  CS004: 'gone',
 };
 
 /** A short, stable word for what went wrong; the message itself could carry a secret. */

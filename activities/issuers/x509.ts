@@ -102,7 +102,9 @@ async function refuseOvertaken(unit: Unit, lease: LeaseToIssue): Promise<void> {
     .where(eq(credential.id, lease.credential))
     .for('share');
   const now = await unit.readClock();
-  if (row?.attempt !== lease.attempt || row.state !== 'pending') throw new TargetError('overtaken');
+  // An active one is renewed, or made anew for another key.
+  const isOpen = row?.state === 'pending' || row?.state === 'active';
+  if (row?.attempt !== lease.attempt || !isOpen) throw new TargetError('overtaken');
   if (!(now < lease.issueBy)) throw new TargetError('issue_by_passed');
 }
 

@@ -1,6 +1,7 @@
 // Loads what the pages about agents and tasks show.
 import { and, desc, eq, inArray, lt } from 'drizzle-orm';
 import { keysOf } from '../../commands/agent-keys.ts';
+import { FORCE_CLOSE_ATTEMPTS } from '../../commands/lease-ends.ts';
 import { isAdmin, mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { aliveUnder } from '../../commands/tasks.ts';
 import type { Query } from '../../db/client.ts';
@@ -90,12 +91,14 @@ export async function agentView(
     rotationDueAt: row.rotationDueAt,
     reviewDueAt: row.reviewDueAt,
     request: row.request,
-    keys: (await keysOf(query, row.id)).map(({ id, thumbprint, state, createdAt }) => ({
+    keys: (await keysOf(query, row.id)).map(({ id, thumbprint, state, createdAt, retireAt }) => ({
       id,
       thumbprint,
       state,
       createdAt,
+      retireAt,
     })),
+    orphanedAt: row.orphanedAt,
     tasks: tasks.map(({ id, purpose, state, createdAt, deadlineAt }) => ({
       id,
       purpose,
@@ -110,7 +113,8 @@ export async function agentView(
   };
 }
 
-const credentialLine = (row: CredentialRow): CredentialLine => ({
+/** A credential as tables show it. */
+export const credentialLine = (row: CredentialRow): CredentialLine => ({
   id: row.id,
   role: row.role,
   issuer: row.issuer,
@@ -125,6 +129,8 @@ const credentialLine = (row: CredentialRow): CredentialLine => ({
   because: row.because,
   attempts: row.attempts,
   nextTryAt: row.nextTryAt,
+  lastError: row.lastError,
+  seenGone: row.seenGone,
 });
 
 /** Everything the page of one task shows. */
@@ -164,6 +170,7 @@ export async function taskView(
     alive: await aliveUnder(query, row.id),
     credentials: leases.map(credentialLine),
     requests: await summariesOf(query, requests, now),
+    forceCloseAttempts: isAdmin(reader) ? FORCE_CLOSE_ATTEMPTS : Infinity,
     mayRevoke: isAdmin(reader) || holder?.owner === reader.id,
     isAdmin: isAdmin(reader),
     audits: mayAudit(reader),

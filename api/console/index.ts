@@ -11,6 +11,7 @@ import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
 import { signInPages } from './sign-in.ts';
+import { stoppingPages } from './stopping.ts';
 
 const assets: ConsoleRoute = {
   method: 'get',
@@ -32,6 +33,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...controlPages,
   ...reviewPages,
   ...leakPages,
+  ...stoppingPages,
   ...logPages,
   ...referencePages,
 ];

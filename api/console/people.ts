@@ -1,13 +1,8 @@
 // People, for administrators and auditors.
 import { asc, eq } from 'drizzle-orm';
 import { answerOnce } from '../../commands/once.ts';
-import {
-  asPersonId,
-  changePerson,
-  invitePerson,
-  lockPerson,
-  makeSignInLink,
-} from '../../commands/people.ts';
+import { changeOwningPerson } from '../../commands/owners.ts';
+import { asPersonId, invitePerson, lockPerson, makeSignInLink } from '../../commands/people.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import { isAdmin } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
@@ -181,7 +176,7 @@ const change: ConsoleRoute = {
         slack_user_id: slack === '' ? null : slack,
         state: field(visit, 'active') === 'on' ? 'active' : 'deactivated',
       });
-      return transact(deps, visit.call, (unit) => changePerson(unit, id, body));
+      return transact(deps, visit.call, (unit) => changeOwningPerson(unit, deps, id, body));
     });
     return done instanceof Refusal
       ? showPerson(visit, deps, { refusal: done })

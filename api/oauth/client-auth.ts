@@ -210,7 +210,7 @@ async function provenKey(
   agent: AgentRow,
   deps: ApiDeps,
 ): Promise<{ key: KeyRow; jti: string; exp: number }> {
-  const keys = (await keysOf(deps.db.query, agent.id)).filter((key) => key.state === 'active');
+  const keys = (await keysOf(deps.db.query, agent.id)).filter(isGoodNow);
   const audience = audiencesOf(deps);
   const verdict = verifyAssertion(assertion, { client: agent.id, keys, audience, now: new Date() });
   if (verdict.fault !== null) throw new OAuthError('invalid_client', whyNot(verdict.fault));
@@ -230,3 +230,7 @@ const whyNot = (fault: TokenFault): string =>
   fault === 'not_yet'
     ? 'The assertion says it was made in the future.'
     : 'The assertion does not verify: sign it with ES256 and a registered key, iss and sub the agent, aud this server, exp in the next minutes.';
+
+/** A key that is being retired is one until its overlap is over. */
+const isGoodNow = ({ state, retireAt }: KeyRow): boolean =>
+  state === 'active' && (retireAt === null || Date.parse(retireAt) > Date.now());

@@ -41,6 +41,8 @@ export function refuseOAuth(context: AppContext, error: unknown): Response {
       statusOf(error.code),
     );
   }
+  if (error instanceof Refusal && error.code === 'stopped')
+    return context.json({ error: 'invalid_client', error_description: error.message }, 401);
   if (error instanceof Refusal && error.code === 'invalid_request')
     return context.json({ error: 'invalid_request', error_description: error.message }, 400);
   throw error;

@@ -7,6 +7,7 @@ import {
   firstItems,
   limitOption,
   makingCommand,
+  positive,
   printMade,
   printResult,
   resultCommand,
@@ -54,6 +55,26 @@ export function agentCommands(program: Command, terminal: Terminal): void {
   resultCommand(agent, 'add-key <id>', 'ask for a key beside the others')
     .requiredOption('--key <file>', 'the new key; only the public part is sent')
     .action((id: string, flags: OutputFlags & { key: string }) => addKey(terminal, id, flags));
+  resultCommand(agent, 'retire-key <id> <key-id>', 'let a key go after an overlap')
+    .requiredOption('--after <seconds>', 'how long it still signs in', positive)
+    .action(async (id: string, key: string, flags: OutputFlags & { after: number }) => {
+      const retiring = await (await asAutomation(terminal)).agents.retireKey(id, key, flags.after);
+      printResult(terminal, flags, retiring, () => facts(Object.entries(retiring)));
+    });
+  resultCommand(agent, 'change-owner <id> <person>', 'ask that somebody else answers for an agent')
+    .option('--reason <text>', 'why; people see it')
+    .action(async (id: string, owner: string, flags: OutputFlags & { reason?: string }) => {
+      const client = await asAutomation(terminal);
+      const asked = await client.agents.changeOwner(id, owner, flags.reason);
+      if ('denial' in asked)
+        return printResult(
+          terminal,
+          flags,
+          asked,
+          () => `${asked.request.id} waits for people: ${asked.request.url}`,
+        );
+      return printAgent(terminal, flags, asked);
+    });
   resultCommand(agent, 'remove-key <id> <key-id>', 'take a key away; the last one stays').action(
     async (id: string, key: string, flags: OutputFlags) => {
       const removed = await (await asAutomation(terminal)).agents.revokeKey(id, key);

@@ -11,6 +11,7 @@ import {
   resultCommand,
   type OutputFlags,
 } from './command.ts';
+import { lineOf, variablesOf } from './material.ts';
 import { agentOptions, asAgent, asEither, type AgentFlags } from './session.ts';
 import { facts, json, quoted, table, when, type Terminal } from './terminal.ts';
 
@@ -132,45 +133,16 @@ async function sealKeyAt(file: string): Promise<PrivateJwk> {
 }
 
 function printMaterial(terminal: Terminal, flags: MaterialFlags, material: Material): void {
-  if (flags.url) terminal.print(material.kind === 'jwt' ? material.token : material.url);
+  if (flags.url) terminal.print(lineOf(material));
   else if (flags.env) terminal.print(asExports(material));
   else terminal.print(json(material));
 }
 
 /** For eval in a shell. */
-function asExports(material: Material): string {
-  return Object.entries(variablesOf(material))
+const asExports = (material: Material): string =>
+  Object.entries(variablesOf(material))
     .map(([name, value]) => `export ${name}=${quoted(value)}`)
     .join('\n');
-}
-
-/** What the usual clients read: psql needs no argument, mariadb its user, redis-cli its address and user. */
-function variablesOf(material: Material): Record<string, string> {
-  switch (material.kind) {
-    case 'postgres':
-      return {
-        PGHOST: material.host,
-        PGPORT: String(material.port),
-        PGDATABASE: material.database,
-        PGUSER: material.username,
-        PGPASSWORD: material.password,
-        DATABASE_URL: material.url,
-      };
-    case 'mysql':
-      return {
-        MYSQL_HOST: material.host,
-        MYSQL_TCP_PORT: String(material.port),
-        MYSQL_DATABASE: material.database,
-        MYSQL_USER: material.username,
-        MYSQL_PWD: material.password,
-        DATABASE_URL: material.url,
-      };
-    case 'redis':
-      return { REDISCLI_AUTH: material.password, REDIS_URL: material.url };
-    case 'jwt':
-      return { BEARER_TOKEN: material.token };
-  }
-}
 
 interface ListFlags extends OutputFlags, AgentFlags {
   task: string;

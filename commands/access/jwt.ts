@@ -34,5 +34,6 @@ export const jwtAccess: AccessKind<JwtRole> = {
   // Introspection says no at once. Whoever checks offline alone accepts it until it expires.
   revocable: () => true,
   longestSeconds: () => 0,
+  renewal: 'fresh',
   readOptions: (_role, options) => noOptions(options),
 };

@@ -2,6 +2,7 @@
 // activities/issuers/; kinds.ts lists them all.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
+import type { TargetDefinition } from './kinds.ts';
 
 /** One kind of access: how policies describe it, and what is true of it wherever it leads. */
 export interface AccessKind<R> {
@@ -14,17 +15,24 @@ export interface AccessKind<R> {
   /** What it reaches there. Roles of one target that share none of it cannot stand in for one another. */
   reaches: (role: R) => string[];
   /** Whether revoking ends what the credential can do before it would expire by itself. */
-  revocable: (role: R) => boolean;
+  revocable: (role: R, target: TargetDefinition | null) => boolean;
   /**
    * The seconds that the other side lets a credential live whatever we asked for; 0 where it obeys the lease.
    * Counted from the last moment it could have been made, it bounds the life of what a crash left behind.
    */
-  longestSeconds: (role: R) => number;
+  longestSeconds: (role: R, target: TargetDefinition | null) => number;
+  /**
+   * Whether it can be renewed: its end moved where it is, or one made anew for the same key. Not at all where this is
+   * not said.
+   */
+  renewal?: 'extended' | 'fresh';
   /**
    * Reads what a caller asked for within a role, in the form that people approve and the issuer then gets. Throws a
    * Refusal for what the role does not allow.
    */
   readOptions: (role: R, options: JsonObject) => Promise<JsonObject>;
+  /** What is wrong with a role at its target, in words for whoever writes the policy. */
+  mistake?: (role: R, target: TargetDefinition) => string | null;
 }
 
 const DAY = 86_400;
@@ -45,4 +53,6 @@ export const roleCommon = {
   reason: z.enum(['required', 'optional']).default('optional'),
   ttl_seconds_default: seconds(DAY).default(900),
   ttl_seconds_max: seconds(DAY).default(3600),
+  /** How long it may last in all when it is renewed; as long as one that is not where this is not said. */
+  renew_seconds_max: seconds(7 * DAY).optional(),
 };

@@ -1,14 +1,24 @@
 // Every kind of access there is. A new one is a file here, one under activities/issuers/, and a line in each table.
 import { z } from 'zod';
+import { awsAccess, awsRole, awsTarget } from './aws.ts';
+import { githubAccess, githubRole, githubTarget } from './github.ts';
 import { jwtAccess, jwtRole, OWN_TOKENS } from './jwt.ts';
 import type { AccessKind } from './kind.ts';
+import { kubernetesAccess, kubernetesRole, kubernetesTarget } from './kubernetes.ts';
 import { mysqlAccess, mysqlRole, mysqlTarget } from './mysql.ts';
+import { oauthAccess, oauthRole, oauthTarget } from './oauth.ts';
 import { postgresAccess, postgresRole, postgresTarget } from './postgres.ts';
 import { redisAccess, redisRole, redisTarget } from './redis.ts';
+import { OWN_SECRETS, staticAccess, staticRole } from './static.ts';
 import { OWN_CERTIFICATES, x509Access, x509Role } from './x509.ts';
 
 export const roleSchema = z.discriminatedUnion('issuer', [
   postgresRole,
+  awsRole,
+  githubRole,
+  kubernetesRole,
+  oauthRole,
+  staticRole,
   mysqlRole,
   redisRole,
   jwtRole,
@@ -16,6 +26,10 @@ export const roleSchema = z.discriminatedUnion('issuer', [
 ]);
 export const targetSchema = z.discriminatedUnion('issuer', [
   postgresTarget,
+  awsTarget,
+  githubTarget,
+  kubernetesTarget,
+  oauthTarget,
   mysqlTarget,
   redisTarget,
 ]);
@@ -25,7 +39,12 @@ export type TargetDefinition = z.infer<typeof targetSchema>;
 export type IssuerName = RoleDefinition['issuer'];
 
 const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K }>> } = {
+  aws: awsAccess,
+  github: githubAccess,
   jwt: jwtAccess,
+  kubernetes: kubernetesAccess,
+  oauth: oauthAccess,
+  static: staticAccess,
   mysql: mysqlAccess,
   postgres: postgresAccess,
   redis: redisAccess,
@@ -35,6 +54,7 @@ const KINDS: { [K in IssuerName]: AccessKind<Extract<RoleDefinition, { issuer: K
 /** Targets that no policy defines: there we issue on our own authority. */
 export const OWN_TARGETS: ReadonlyMap<string, IssuerName> = new Map([
   [OWN_TOKENS, 'jwt'],
+  [OWN_SECRETS, 'static'],
   [OWN_CERTIFICATES, 'x509'],
 ]);
 

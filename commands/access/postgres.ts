@@ -34,5 +34,6 @@ export const postgresAccess: AccessKind<PostgresRole> = {
   reaches: (role) => role.member_of.map((group) => `group ${group}`),
   revocable: () => true,
   longestSeconds: () => 0,
+  renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

@@ -29,6 +29,7 @@ export const x509Access: AccessKind<X509Role> = {
   reaches: (role) => [`accepted by ${role.accepted_by}`],
   revocable: (role) => role.relying_parties === 'check_revocation',
   longestSeconds: () => 0,
+  renewal: 'fresh',
   // The request is read down to its key: what people approve names the key, and nothing else of it counts.
   readOptions: async (_role, options) => {
     const { csr } = readOptions(optionsSchema, options);

@@ -16,6 +16,8 @@ CREATE TABLE "agent" (
 	"last_used_at" timestamp(3) with time zone,
 	"rotation_due_at" timestamp(3) with time zone,
 	"review_due_at" timestamp(3) with time zone,
+	"rotation_noted_at" timestamp(3) with time zone,
+	"orphaned_at" timestamp(3) with time zone,
 	CONSTRAINT "agent_name_unique" UNIQUE("name"),
 	CONSTRAINT "agent_spiffe_id_unique" UNIQUE("spiffe_id")
 );
@@ -26,6 +28,7 @@ CREATE TABLE "agent_key" (
 	"thumbprint" text NOT NULL,
 	"jwk" jsonb NOT NULL,
 	"state" text NOT NULL,
+	"retire_at" timestamp(3) with time zone,
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
@@ -117,6 +120,7 @@ CREATE TABLE "credential" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"issued_at" timestamp(3) with time zone,
 	"expires_at" timestamp(3) with time zone NOT NULL,
+	"held_until" timestamp(3) with time zone,
 	"dies_at" timestamp(3) with time zone NOT NULL,
 	"handles" "bytea",
 	"last_used_at" timestamp(3) with time zone,
@@ -130,7 +134,18 @@ CREATE TABLE "credential" (
 	"ended_at" timestamp(3) with time zone,
 	"fingerprints" text[] DEFAULT '{}' NOT NULL,
 	"leak" text collate "C",
-	"leaked_at" timestamp(3) with time zone
+	"leaked_at" timestamp(3) with time zone,
+	"seen_gone" boolean,
+	"renew_by" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "target_sweep" (
+	"target" text PRIMARY KEY NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	"outcome" text NOT NULL,
+	"found" integer NOT NULL,
+	"orphans" integer NOT NULL,
+	"vanished" integer NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "leak" (
@@ -466,6 +481,28 @@ CREATE TABLE "review_line" (
 	"reason" text
 );
 --> statement-breakpoint
+CREATE TABLE "secret_custody" (
+	"credential" text collate "C" NOT NULL,
+	"version" integer NOT NULL,
+	"secret" text NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"given_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "secret_custody_credential_version_pk" PRIMARY KEY("credential","version")
+);
+--> statement-breakpoint
+CREATE TABLE "static_secret" (
+	"name" text PRIMARY KEY NOT NULL,
+	"version" integer NOT NULL,
+	"sealed" "bytea",
+	"sealed_key" "bytea",
+	"put_by" text NOT NULL,
+	"put_at" timestamp(3) with time zone NOT NULL,
+	"tainted_at" timestamp(3) with time zone,
+	"reminded_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "receiver" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"kind" text NOT NULL,
@@ -496,6 +533,34 @@ CREATE TABLE "signal_delivery" (
 	"tries" jsonb NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "revocation" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"by" text NOT NULL,
+	"of" text,
+	"because" text NOT NULL,
+	"reason" text NOT NULL,
+	"ordered_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"credentials" integer NOT NULL,
+	"done_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "revocation_lease" (
+	"revocation" text collate "C" NOT NULL,
+	"credential" text collate "C" NOT NULL,
+	CONSTRAINT "revocation_lease_revocation_credential_pk" PRIMARY KEY("revocation","credential")
+);
+--> statement-breakpoint
+CREATE TABLE "stop" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"revocation" text collate "C" NOT NULL,
+	"reason" text NOT NULL,
+	"ordered_by" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"lifted_at" timestamp(3) with time zone,
+	"lifted_by" text collate "C"
 );
 --> statement-breakpoint
 CREATE TABLE "dpop_proof" (
@@ -549,6 +614,9 @@ ALTER TABLE "run" ADD CONSTRAINT "run_task_task_id_fk" FOREIGN KEY ("task") REFE
 ALTER TABLE "run" ADD CONSTRAINT "run_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_review_review_id_fk" FOREIGN KEY ("review") REFERENCES "public"."review"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "review_line" ADD CONSTRAINT "review_line_decided_by_person_id_fk" FOREIGN KEY ("decided_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "stop" ADD CONSTRAINT "stop_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "token_status" ADD CONSTRAINT "token_status_list_status_list_id_fk" FOREIGN KEY ("list") REFERENCES "public"."status_list"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
@@ -561,6 +629,7 @@ CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential"
 CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "credential"."state" = 'force_closed' and not "credential"."seen_gone";--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
@@ -587,8 +656,11 @@ CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
 CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "secret_custody_secret" ON "secret_custody" USING btree ("secret","credential");--> statement-breakpoint
 CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_receiver" ON "signal_delivery" USING btree ("receiver","id");--> statement-breakpoint
 CREATE UNIQUE INDEX "signal_delivery_once" ON "signal_delivery" USING btree ("receiver","event","form");--> statement-breakpoint
+CREATE INDEX "revocation_lease_credential" ON "revocation_lease" USING btree ("credential");--> statement-breakpoint
+CREATE UNIQUE INDEX "stop_one_at_a_time" ON "stop" USING btree (("lifted_at" is null)) WHERE "stop"."lifted_at" is null;--> statement-breakpoint
 CREATE INDEX "token_status_credential" ON "token_status" USING btree ("credential");

@@ -34,6 +34,10 @@ export const agent = pgTable(
     lastUsedAt: instant('last_used_at'),
     rotationDueAt: instant('rotation_due_at'),
     reviewDueAt: instant('review_due_at'),
+    /** When somebody was last told that a new key is due. */
+    rotationNotedAt: instant('rotation_noted_at'),
+    /** Since when nobody active answers for it. */
+    orphanedAt: instant('orphaned_at'),
   },
   (table) => [index('agent_owner').on(table.owner)],
 );
@@ -48,6 +52,8 @@ export const agentKey = pgTable(
     thumbprint: text().notNull(),
     jwk: jsonb().$type<JsonObject>().notNull(),
     state: text({ enum: ['active', 'revoked'] }).notNull(),
+    /** From then on it is no key any more, whether or not anybody has noted that. */
+    retireAt: instant('retire_at'),
     createdAt: instant('created_at').notNull(),
   },
   // A public key names one agent: the same key on two would let one sign in as the other.

@@ -20,6 +20,7 @@ export const REVOKE_CAUSES = [
   'issue_abandoned',
   'kill',
   'leaked',
+  'vanished',
   'run_ended',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
@@ -58,6 +59,8 @@ export const credential = pgTable(
     createdAt: instant('created_at').notNull(),
     issuedAt: instant('issued_at'),
     expiresAt: instant('expires_at').notNull(),
+    /** How long its target lets it live, as last heard: less than the row says where a renewal did not come through. */
+    heldUntil: instant('held_until'),
     /** By then the other side has let it die, whatever we do. */
     diesAt: instant('dies_at').notNull(),
     /** What ending it takes and does not follow from the id, under a key that is not in this database. */
@@ -77,10 +80,17 @@ export const credential = pgTable(
     /** The report that ended it, and when that came in: from then on the time to dead is counted. */
     leak: id('leak')(),
     leakedAt: instant('leaked_at'),
+    /** Whether its target was seen to know it no more; null while it is alive, false where nobody could look. */
+    seenGone: boolean('seen_gone'),
+    /** Set while a renewal is under way: by then its outcome is known, or it was interrupted. */
+    renewBy: instant('renew_by'),
   },
   (table) => [
     index('credential_task').on(table.task),
     index('credential_agent').on(table.agent),
+    index('credential_forced')
+      .on(table.target)
+      .where(sql`${table.state} = 'force_closed' and not ${table.seenGone}`),
     index('credential_alive')
       .on(table.target, table.expiresAt)
       .where(sql`${table.state} in ('pending', 'active', 'revoking', 'revoke_failed')`),
@@ -91,3 +101,14 @@ export const credential = pgTable(
       .where(sql`${table.state} in ('pending', 'active')`),
   ],
 );
+
+/** What came of comparing a target with the leases, when last tried. */
+export const targetSweep = pgTable('target_sweep', {
+  target: text().primaryKey(),
+  at: instant().notNull(),
+  /** `unlistable` where a target cannot say what it knows: there only the leases themselves are checked. */
+  outcome: text({ enum: ['compared', 'unlistable', 'unreachable'] }).notNull(),
+  found: integer().notNull(),
+  orphans: integer().notNull(),
+  vanished: integer().notNull(),
+});

@@ -203,6 +203,7 @@ function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: 
       break;
     case 'credential.intended':
     case 'credential.issued':
+    case 'credential.renew_intended':
     case 'credential.revoke_intended':
     case 'credential.revoked':
     case 'credential.abandoned':
@@ -239,6 +240,7 @@ function addToLease(leases: Map<string, Lease>, fact: Fact): void {
   switch (fact.name) {
     case 'credential.intended':
     case 'credential.issued':
+    case 'credential.renew_intended':
       lease.until = text(fact.detail['expires_at']) ?? lease.until;
       break;
     case 'credential.revoke_intended':

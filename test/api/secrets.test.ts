@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { Client, Connection } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { openKeys } from '../../cli/compose.ts';
-import { dataConverter } from '../../cli/temporal.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startFakeSlack, type FakeSlack } from '../fakes/slack.ts';
 import { hold, startCast, startTask, type Cast } from '../support/cast.ts';
@@ -21,6 +18,7 @@ import {
   vote,
   type Reply,
 } from '../support/client.ts';
+import { historiesOf, secretsIn, tablesOf } from '../support/searching.ts';
 
 let cast: Cast;
 let slack: FakeSlack;
@@ -148,77 +146,9 @@ async function refuseEverything(): Promise<void> {
   refusals.push(again.text);
 }
 
-/** The forms in which bytes could hide: as they are, and as a dump would spell them. */
-const spellings = (secret: string): string[] => [
-  secret,
-  Buffer.from(secret).toString('hex'),
-  Buffer.from(secret).toString('base64').replace(/=+$/, ''),
-];
-
-function foundIn(haystack: string): string[] {
-  return Object.entries(secrets)
-    .filter(
-      ([, secret]) => secret === '' || spellings(secret).some((each) => haystack.includes(each)),
-    )
-    .map(([name]) => name);
-}
-
-async function everyTable(): Promise<string> {
-  const { sql } = cast.service.database.owner;
-  const tables = await sql<{ name: string }[]>`
-    select format('%I.%I', schemaname, tablename) as name from pg_tables
-    where schemaname not in ('pg_catalog', 'information_schema')`;
-  expect(tables.length).toBeGreaterThan(15);
-  const rows = [];
-  for (const { name } of tables)
-    rows.push(...(await sql.unsafe<{ row: string }[]>(`select t::text as row from ${name} t`)));
-  return rows.map(({ row }) => row).join('\n');
-}
-
-/** Every string and every byte in a tree, as one text. */
-function flatten(value: unknown): string {
-  if (typeof value === 'string') return `${value}\n`;
-  if (value instanceof Uint8Array) return `${Buffer.from(value).toString('latin1')}\n`;
-  if (typeof value !== 'object' || value === null) return '';
-  return Object.values(value).map(flatten).join('');
-}
-
-async function histories(): Promise<{ raw: string; decoded: string }> {
-  const { config } = cast.service;
-  const connection = await Connection.connect({ address: config.temporalAddress ?? '' });
-  const codec = dataConverter(await openKeys(config)).payloadCodecs?.[0];
-  const client = new Client({ connection, namespace: config.temporalNamespace });
-  let raw = '';
-  let decoded = '';
-  for await (const { workflowId, runId } of client.workflow.list()) {
-    const history = await client.workflow.getHandle(workflowId, runId).fetchHistory();
-    raw += flatten(history);
-    for (const payload of payloadsIn(history))
-      decoded += isEncrypted(payload)
-        ? flatten(await codec?.decode([payload]))
-        : flatten(payload.data);
-  }
-  await connection.close();
-  return { raw, decoded };
-}
-
-/** Search attributes are not: they hold the kind, the agent and the state of a workflow. */
-const isEncrypted = ({ metadata }: RawPayload): boolean =>
-  Buffer.from(metadata['encoding'] ?? []).toString() === 'binary/encrypted';
-
-interface RawPayload {
-  metadata: Record<string, Uint8Array>;
-  data: Uint8Array;
-}
-
-function payloadsIn(value: unknown): RawPayload[] {
-  if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return [];
-  if (isPayload(value)) return [value];
-  return Object.values(value).flatMap(payloadsIn);
-}
-
-const isPayload = (value: object): value is RawPayload =>
-  'data' in value && value.data instanceof Uint8Array && 'metadata' in value;
+const foundIn = (haystack: string): string[] => secretsIn(haystack, secrets);
+const everyTable = (): Promise<string> => tablesOf(cast.service);
+const histories = () => historiesOf(cast.service);
 
 describe('I5: no secret is anywhere in clear', () => {
   it('I5: not in any table', async () => {

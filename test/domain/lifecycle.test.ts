@@ -6,7 +6,7 @@ const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'permi
 const FINAL: Record<LifecycleNoun, string[]> = {
   agent: ['rejected', 'retired'],
   task: ['completed', 'expired', 'failed', 'killed'],
-  credential: ['abandoned', 'expired', 'revoked'],
+  credential: ['abandoned', 'expired', 'force_closed', 'revoked'],
   request: ['cancelled', 'consumed', 'denied', 'expired', 'failed', 'superseded'],
   permit: ['lapsed', 'voided'],
   run: ['done', 'failed', 'unknown'],
@@ -55,6 +55,8 @@ describe('the tables keep what the product promises', () => {
       const beingRevoked = ['revoking', 'revoke_failed'].includes(state);
       for (const end of ['revoked', 'expired', 'abandoned'] as const)
         expect(canMove('credential', state, end)).toBe(beingRevoked);
+      // Nobody gives up on what was not tried.
+      expect(canMove('credential', state, 'force_closed')).toBe(state === 'revoke_failed');
       expect(ALIVE.includes(state)).toBe(!isFinal('credential', state));
     }
   });

@@ -3,7 +3,9 @@ import type { z } from 'zod';
 import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
+import type { run } from '../../api/run-schemas.ts';
 import type * as shape from '../../api/schemas.ts';
+import type * as stopping from '../../api/stopping-schemas.ts';
 import type {
   AccessRequest,
   Agent,
@@ -13,6 +15,7 @@ import type {
   Leak,
   LeakLine,
   Joined,
+  Killed,
   MadeJoinToken,
   NewAgent,
   Page,
@@ -22,13 +25,19 @@ import type {
   RecordedEvent,
   RegisteredKey,
   SignalDelivery,
+  Revocation,
   SigningKey,
+  Stop,
   Run,
   Task,
 } from '../../sdk/index.ts';
 
 type Answer<T extends keyof typeof shape> = (typeof shape)[T] extends z.ZodType
   ? z.infer<(typeof shape)[T]>
+  : never;
+
+type Stopping<T extends keyof typeof stopping> = (typeof stopping)[T] extends z.ZodType
+  ? z.infer<(typeof stopping)[T]>
   : never;
 
 /** Open JSON objects: the schema says less about them than the client's types do. */
@@ -40,7 +49,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
-    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
+    expectTypeOf<z.infer<typeof run>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<z.infer<typeof receiver>>().toEqualTypeOf<Receiver>();
@@ -48,6 +57,9 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
     expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
+    expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
+    expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();
+    expectTypeOf<Stopping<'stop'>>().toEqualTypeOf<Stop>();
     expectTypeOf<Answer<'key'>>().toEqualTypeOf<RegisteredKey>();
     expectTypeOf<Answer<'signingKey'>>().toEqualTypeOf<SigningKey>();
     expectTypeOf<Answer<'registeredAgent'>>().toEqualTypeOf<NewAgent>();

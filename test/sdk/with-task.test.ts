@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withTask, type AccessRequest, type Client, type Task } from '../../sdk/index.ts';
 import { vote } from '../support/client.ts';
@@ -100,6 +102,30 @@ describe('withTask', () => {
     const run = withTask(client, deciding('deny'), (task) => task.postgres('orders-write', write));
     await expect(run).rejects.toMatchObject({ code: 'request_denied' });
     await expect(run).rejects.toThrow('"not today", to stop');
+  });
+
+  it('what was given lasts as long as the work, as far as its role lets it', async () => {
+    await withTask(client, options, async (task) => {
+      const wish = { ttlSeconds: 4 };
+      const [login, token] = [
+        await task.postgres('orders-readonly', wish),
+        await task.jwt('reports-api', wish),
+      ];
+      const first = token.token;
+      await sleep(7_000);
+      const sql = postgres(login.url, { max: 1 });
+      expect(await sql`select 1 as one`).toEqual([{ one: 1 }]);
+      await sql.end();
+      expect(token.token).not.toBe(first);
+      expect(await client.introspect(token.token)).toMatchObject({ active: true });
+    });
+    await withTask(client, { ...options, renew: false }, async (task) => {
+      const login = await task.postgres('orders-readonly', { ttlSeconds: 2 });
+      await sleep(3_000);
+      const sql = postgres(login.url, { max: 1 });
+      await expect(sql`select 1`).rejects.toThrow('password authentication failed');
+      await sql.end();
+    });
   });
 
   it('when nobody decides in time the error says where they could, and the request is withdrawn', async () => {

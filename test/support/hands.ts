@@ -172,7 +172,10 @@ const viewOf = (row: RequestRow): RequestView => ({
   notices: row.notices,
 });
 
-type AgentHands = Pick<Activities, 'lookAtAgent' | 'noteReviewDue' | 'finishRetirement'>;
+type AgentHands = Pick<
+  Activities,
+  'lookAtAgent' | 'noteReviewDue' | 'careForAgent' | 'finishRetirement'
+>;
 
 export interface AgentRow extends AgentView {
   /** Tasks and credentials not yet over. */
@@ -181,8 +184,17 @@ export interface AgentRow extends AgentView {
 
 export const agentHands = (row: AgentRow): AgentHands => ({
   lookAtAgent: () =>
-    Promise.resolve({ state: row.state, retiring: row.retiring, reviewDueAt: row.reviewDueAt }),
+    Promise.resolve({
+      state: row.state,
+      retiring: row.retiring,
+      reviewDueAt: row.reviewDueAt,
+      careAt: row.careAt ?? null,
+    }),
   noteReviewDue: nothing,
+  careForAgent: () => {
+    row.careAt = null;
+    return Promise.resolve();
+  },
   finishRetirement: () => {
     if (row.alive <= 0) row.state = 'retired';
     row.alive -= 1;

@@ -1,5 +1,5 @@
-import { freezeRoute, type RouteRule } from '../../domain/approval.ts';
 // Every page of the console with the worst that can be in it: markup, quotes, hidden characters.
+import { freezeRoute } from '../../domain/approval.ts';
 import { cardFor } from '../../domain/card.ts';
 import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
@@ -18,9 +18,12 @@ import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests
 import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
+import { reference } from './reference-page.ts';
+import { ruleTitled } from './rules.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
 export const HOSTILE =
@@ -41,18 +44,18 @@ export const shell: Shell = {
 };
 const stranger: Shell = { ...shell, reader: null, csrf: '' };
 
-const rule: RouteRule = {
-  title: HOSTILE,
-  groups: ['data-owners'],
-  quorum: 2,
-  expiry_seconds: 3600,
-  valid_seconds: 900,
-  strength: 'session',
-  channels: ['web'],
-  independence: { owner: 'barred', triggerer: 'barred' },
-  remind_at: [],
-  escalation: [],
+const log = newLog();
+log.wrote(log.approved());
+const verdict = log.judge();
+
+const decided = {
+  state: 'denied',
+  decidedAt: AT,
+  decidedBy: HOSTILE,
+  denial: { reason: HOSTILE, disposition: 'revise' },
 };
+
+const rule = ruleTitled(HOSTILE);
 
 const card = cardFor({
   request: 'req_1',
@@ -153,7 +156,11 @@ const lease: CredentialLine = {
   because: null,
   attempts: 0,
   nextTryAt: null,
+  lastError: null,
+  seenGone: null,
 };
+
+const failing = { ...lease, id: 'crd_3', state: 'revoke_failed', attempts: 7, lastError: HOSTILE };
 
 const agentLine = {
   id: 'agt_1',
@@ -236,17 +243,6 @@ const registration = {
   values: { name: HOSTILE, purpose: HOSTILE, key: HOSTILE },
   once: 'once-once-once-once',
 };
-const member = { name: 'id', type: 'text', refers: 'Agent', required: true, says: '' };
-const log = newLog();
-log.wrote(log.approved());
-const verdict = log.judge();
-
-const decided = {
-  state: 'denied',
-  decidedAt: AT,
-  decidedBy: HOSTILE,
-  denial: { reason: HOSTILE, disposition: 'revise' },
-};
 
 /** Every page by name. */
 export const PAGES: Record<string, () => Html> = {
@@ -303,7 +299,9 @@ export const PAGES: Record<string, () => Html> = {
           thumbprint: 't',
           state: 'active',
           createdAt: AT,
+          retireAt: LATER,
         })),
+        orphanedAt: AT,
         tasks: [
           { id: 'tsk_1', purpose: HOSTILE, state: 'running', createdAt: AT, deadlineAt: LATER },
         ],
@@ -330,9 +328,10 @@ export const PAGES: Record<string, () => Html> = {
         createdAt: AT,
         endedAt: null,
         alive: 1,
-        credentials: [lease, { ...lease, id: 'crd_2' }],
+        credentials: [lease, { ...lease, id: 'crd_2' }, failing],
         requests: [summary],
         mayRevoke: true,
+        forceCloseAttempts: 3,
         isAdmin: true,
         audits: true,
       },
@@ -355,6 +354,37 @@ export const PAGES: Record<string, () => Html> = {
       shell,
       said,
       view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
+    }),
+  stopping: () =>
+    StoppingPage({
+      shell,
+      said,
+      view: {
+        stop: { id: 'stp_1', reason: HOSTILE, createdAt: AT, by: HOSTILE },
+        failing: [failing],
+        forced: [{ ...failing, id: 'crd_4', state: 'force_closed', seenGone: false }],
+        orders: [
+          {
+            id: 'rvk_1',
+            by: 'team',
+            of: HOSTILE,
+            because: 'kill',
+            reason: HOSTILE,
+            createdAt: AT,
+            credentials: 3,
+            alive: 1,
+            failing: 1,
+            notSeenGone: 1,
+            doneAt: null,
+          },
+        ],
+        sweeps: [
+          { target: 'sample', at: AT, outcome: 'compared', found: 3, orphans: 1, vanished: 1 },
+        ],
+        values: { scope: 'team', id: HOSTILE },
+        attempts: 3,
+        isAdmin: true,
+      },
     }),
   'the log': () =>
     LogPage({
@@ -380,38 +410,7 @@ export const PAGES: Record<string, () => Html> = {
   'the reference': () =>
     ReferencePage({
       shell: stranger,
-      reference: {
-        groups: [
-          {
-            name: 'Agents',
-            operations: [
-              {
-                id: 'getAgent',
-                method: 'GET',
-                path: '/v1/agents/{id}',
-                summary: '<script>alert(1)</script>',
-                who: 'person',
-                events: ['vote.cast'],
-                parameters: [member],
-                body: null,
-                answers: [
-                  {
-                    status: '200',
-                    says: 'The agent',
-                    contentType: 'application/json',
-                    shape: { refers: 'Agent', type: 'Agent', members: [] },
-                  },
-                ],
-                refusals: [{ status: '404', codes: ['not_found'] }],
-              },
-            ],
-          },
-        ],
-        schemas: [{ name: 'Agent', shape: { refers: null, type: 'object', members: [member] } }],
-        refusalCodes: [{ code: 'not_found', status: 404 }],
-        eventTypes: [{ name: 'vote.cast', open: ['vote'], committed: ['reason'] }],
-        publicUrl: 'http://localhost:8080',
-      },
+      reference,
     }),
   leaks: () => LeaksPage({ shell, rows: [leakIn(HOSTILE, AT)], said, once: 'once', isAdmin: true }),
   'a leak': () => LeakPage({ shell, leak: leakIn(HOSTILE, AT) }),

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const CACHE = path.join(homedir(), '.cache', 'countersign');
 const PYJWT = '2.15.1';
+const MOTO = '5.2.5';
 const TESSERA = '1.0.4';
 const GO = '1.26.4';
 
@@ -31,6 +32,16 @@ export function pythonWithJwt(): Promise<Tool> {
     'bin/python',
     'install python3 with venv and pip (Debian: python3-venv), with a way to PyPI',
     (folder) => venvWith(folder, `PyJWT[crypto]==${PYJWT}`),
+  );
+}
+
+/** A stand-in for AWS by other people, as a server. */
+export function motoServer(): Promise<Tool> {
+  return prepared(
+    `moto-${MOTO}`,
+    'bin/python',
+    'install python3 with venv and pip (Debian: python3-venv), with a way to PyPI',
+    (folder) => venvWith(folder, `moto[server,sts,iam]==${MOTO}`),
   );
 }
 

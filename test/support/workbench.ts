@@ -255,6 +255,7 @@ const HANDS: Record<ActivityName, true> = {
   tellRequester: true,
   lookAtAgent: true,
   noteReviewDue: true,
+  careForAgent: true,
   finishRetirement: true,
   reapTarget: true,
   sweepTarget: true,

@@ -62,6 +62,21 @@ describe('an agent', () => {
     });
   });
 
+  it('is cared for when something else is due, beside its review and without it', async () => {
+    const from = await bench.now();
+    const careAt = from + 2 * DAY_MS;
+    const row = agentRow({ reviewDueAt: iso(from + DAY_MS), careAt: iso(careAt) });
+    await bench.play(agentHands(row), async (stage) => {
+      await stage.start('agent', 'agt_cared_for');
+      await bench.skip(20 * DAY_SECONDS);
+      const cared = stage.callsOf('careForAgent');
+      expect(cared).toHaveLength(1);
+      expect(cared[0]?.at).toBeGreaterThanOrEqual(careAt);
+      expect(cared[0]?.at).toBeLessThan(careAt + 20_000);
+      expect(stage.callsOf('noteReviewDue')).toHaveLength(1);
+    });
+  });
+
   it('is retired only when nothing of it is alive, however long that takes', async () => {
     const row = agentRow({ alive: Infinity });
     await bench.play(agentHands(row), async (stage) => {

@@ -1,0 +1,43 @@
+// What is said of credentials that nobody can take back: that they die by themselves, and when.
+import type { Death, LeaseToEnd, RevokeOutcome } from '../../commands/issuer.ts';
+
+/** Clocks differ by less than this. */
+const SKEW_MS = 30_000;
+
+/** Whether the other side has let it die by now, whoever's clock it goes by. */
+export const hasLapsed = ({ diesAt }: LeaseToEnd, now: number): boolean =>
+  diesAt !== null && Date.parse(diesAt) + SKEW_MS <= now;
+
+/** All was done that can be. */
+export const done = ({ credential }: LeaseToEnd): RevokeOutcome => ({
+  credential,
+  code: null,
+  sessionsEnded: 0,
+});
+
+/** It did not work, for this reason. */
+export const failed = (
+  { credential }: LeaseToEnd,
+  code: string,
+  tryAt: string | null = null,
+): RevokeOutcome => ({
+  credential,
+  code,
+  sessionsEnded: 0,
+  ...(tryAt !== null && { tryAt }),
+});
+
+/** Nothing can be done but wait, and that is said until the wait is over. */
+export function waitFor(lease: LeaseToEnd, now: number): RevokeOutcome {
+  if (hasLapsed(lease, now)) return done(lease);
+  const { diesAt } = lease;
+  return failed(
+    lease,
+    'not_revocable',
+    diesAt === null ? null : new Date(Date.parse(diesAt) + SKEW_MS).toISOString(),
+  );
+}
+
+/** What can be said without asking anybody. */
+export const lapsed = (lease: LeaseToEnd, now: number): Death =>
+  hasLapsed(lease, now) ? 'gone' : 'alive';
