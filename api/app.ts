@@ -14,6 +14,7 @@ import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { credentialRoutes } from './credentials.ts';
+import { discoveryRoutes } from './discovery.ts';
 import { eventRoutes } from './events.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
@@ -84,6 +85,7 @@ export const ROUTES: readonly Route[] = [
   ...oauthRoutes,
   ...spiffeRoutes,
   ...reviewRoutes,
+  ...discoveryRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
