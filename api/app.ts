@@ -25,6 +25,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
+import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
@@ -86,6 +87,7 @@ export const ROUTES: readonly Route[] = [
   ...spiffeRoutes,
   ...reviewRoutes,
   ...discoveryRoutes,
+  ...populationRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,

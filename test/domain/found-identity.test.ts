@@ -25,10 +25,6 @@ describe('what is risky about an identity', () => {
     expect(at('2026-08-23T12:00:00.001Z')).toEqual([]);
     expect(at('2026-08-23T12:00:00.000Z')).toEqual(['unseen_90_days']);
   });
-
-  it('takes a time that cannot be read for a risk', () => {
-    expect(risksOf(harmless, { ...quiet, usedAt: 'long ago' })).toEqual(['unseen_90_days']);
-  });
 });
 
 const ada = { id: 'psn_ada', name: 'Ada Lovelace', email: 'ada@example.com' };
