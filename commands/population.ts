@@ -1,6 +1,6 @@
 // Everything that can act by itself, as an auditor counts it: agents that were registered here, identities that
 // discovery found in the targets, and secrets that were put in to be lent.
-import { and, count, eq, inArray, isNotNull, ne } from 'drizzle-orm';
+import { count, countDistinct, eq, inArray, isNotNull, isNull, ne } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import {
   agent,
@@ -134,11 +134,11 @@ async function stored(query: Query): Promise<Member[]> {
     .where(isNotNull(staticSecret.sealed))
     .orderBy(staticSecret.name);
   const held = await query
-    .select({ target: credential.target, number: count() })
-    .from(credential)
-    .where(and(eq(credential.issuer, 'static'), inArray(credential.state, [...ALIVE])))
-    .groupBy(credential.target);
-  const heldOf = new Map(held.map((row) => [row.target, row.number]));
+    .select({ secret: secretCustody.secret, number: countDistinct(secretCustody.credential) })
+    .from(secretCustody)
+    .where(isNull(secretCustody.endedAt))
+    .groupBy(secretCustody.secret);
+  const heldOf = new Map(held.map((row) => [row.secret, row.number]));
   return rows.map(({ name, putAt, taintedAt }) => ({
     source: 'stored',
     id: name,
