@@ -8,6 +8,7 @@ import {
   credential,
   foundIdentity,
   person,
+  secretCustody,
   staticSecret,
 } from '../db/schema/index.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
