@@ -15,6 +15,7 @@ import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentHeld, presentRan, presentRun } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
+import { ranRun, run as runShape, runBody } from './run-schemas.ts';
 import * as shape from './schemas.ts';
 import { asAgent, visibleTask, waitForOwner } from './tasks.ts';
 
@@ -26,9 +27,9 @@ const ask = defineRoute({
   description:
     'The statement runs in one transaction under a login made for it with the rights of the role, which nobody is given. Where people decide, they are shown the text, its parameters and limits, and what the target plans to do; a statement that its text shows to be a read can be nothing else. A statement that the target refuses is a run that `failed`, with what it said sealed to you. The same statement asked for again under the same task is the same request while that is pending or approved. Values come as PostgreSQL writes them.',
   allow: ['agent'],
-  body: shape.runBody,
+  body: runBody,
   answers: {
-    201: { description: 'It ran, or the target refused it', schema: shape.ranRun },
+    201: { description: 'It ran, or the target refused it', schema: ranRun },
     202: {
       description: 'Held: the request waits for people',
       schema: shape.heldAction,
@@ -96,7 +97,7 @@ const show = defineRoute({
   summary: 'One run; its agent gets the sealed result, for a day',
   description: 'With `Prefer: wait` it answers once the run is over.',
   allow: ['agent', 'person', 'service'],
-  answers: { 200: { description: 'The run', schema: z.union([shape.ranRun, shape.run]) } },
+  answers: { 200: { description: 'The run', schema: z.union([ranRun, runShape]) } },
   refusals: ['not_found'],
   events: [],
   handle: async ({ principal, params, waitSeconds }, deps) => {
@@ -126,7 +127,7 @@ const list = defineRoute({
     task: z.string().optional(),
     request: z.string().optional(),
   }),
-  answers: { 200: { description: 'A page of runs', schema: shape.listOf(shape.run) } },
+  answers: { 200: { description: 'A page of runs', schema: shape.listOf(runShape) } },
   refusals: [],
   events: [],
   handle: async ({ principal, query }, deps) => {

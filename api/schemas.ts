@@ -6,10 +6,9 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
-import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const anyJson = z.record(z.string(), z.unknown());
 const name = z.string().trim().min(1).max(200);
 const text = z.string().trim().min(1).max(2000);
@@ -296,52 +295,6 @@ export const renewedCredential = credential.extend({
 
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
-});
-
-export const runBody = z.strictObject({
-  task: z.string().max(100),
-  role: z.string().max(100),
-  statement: z.string().min(1).max(60_000),
-  parameters: z
-    .array(z.union([z.string().max(60_000), z.number(), z.boolean(), z.null()]))
-    .max(200)
-    .default([]),
-  seal_to: jwk,
-  max_rows: z.int().min(0).max(10_000).default(1_000),
-  max_affected_rows: z
-    .int()
-    .min(0)
-    .optional()
-    .meta({ description: 'A statement that changes more is rolled back; people see this number' }),
-  timeout_seconds: z.int().min(1).max(60).default(10),
-  reason: z.string().trim().max(2000).optional(),
-  callback: z.strictObject({ url: z.string().max(2000) }).optional(),
-});
-
-export const run = z
-  .object({
-    id: z.string(),
-    task: z.string(),
-    role: z.string(),
-    effect: z.enum(STATEMENT_EFFECTS).meta({ description: 'What its text says it does' }),
-    state: z.enum(statesOf('run')),
-    outcome: z.enum(['committed', 'read']).nullable(),
-    code: z.string().nullable().meta({ description: 'Why it failed: an SQLSTATE, or ours' }),
-    rows: z.int().nullable(),
-    result_digest: digest.nullable(),
-    digest,
-    request: z.string().nullable(),
-    credential: z.string(),
-    created_at: instant,
-    finished_at: instant.nullable(),
-  })
-  .meta({ id: 'Run' });
-
-export const ranRun = run.extend({
-  sealed: z
-    .string()
-    .nullable()
-    .meta({ description: 'JWE compact to seal_to: the rows, or what the target said' }),
 });
 
 const party = z.object({ type: z.string(), id: z.string() });

@@ -65,6 +65,7 @@ const rotate = defineRoute({
     });
     // Whoever asked finds it done, here at once; other replicas are told as it commits.
     await deps.tokens.reload();
+    await deps.authorities.reload();
     return answer;
   },
 });

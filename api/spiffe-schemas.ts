@@ -52,5 +52,11 @@ export const certificate = z
   .meta({ id: 'Certificate' });
 
 export const trustBundles = z
-  .object({ trust_domain: z.string(), bundles: z.record(z.string(), spiffeBundle) })
+  .object({
+    trust_domain: z.string(),
+    bundles: z.record(
+      z.string(),
+      spiffeBundle.partial({ spiffe_sequence: true, spiffe_refresh_hint: true }),
+    ),
+  })
   .meta({ id: 'TrustBundles' });

@@ -1,6 +1,8 @@
 // SPIFFE: SVIDs for agents, and what others need to judge them: the bundle, the revocation lists, single serials.
 import { certificateStatus, crlOf, type CertificateStatus } from '../commands/certificates.ts';
+import { TrustUnavailable } from '../commands/foreign-trust.ts';
 import { answerOnce } from '../commands/once.ts';
+import { readActiveBundle } from '../commands/policies.ts';
 import type { AgentPrincipal, Principal } from '../commands/principal.ts';
 import {
   certificateMaterial,
@@ -13,11 +15,15 @@ import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { cacheSeconds } from '../domain/signing-key.ts';
 import { readPublicKey, sealTo, type PublicKey } from '../keys/public-key.ts';
+import { formatSpiffeBundle } from '../keys/spiffe-bundle.ts';
 import { readSigningRequest } from '../keys/x509/csr.ts';
 import { invalid } from './body.ts';
 import { asJsonObject } from './json-body.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './spiffe-schemas.ts';
+
+/** Half of the time by which keys are published ahead, so that nobody misses one. */
+const hintSeconds = ({ signingKeys }: ApiDeps): number => cacheSeconds(signingKeys.aheadSeconds);
 
 const bundle = defineRoute({
   method: 'get',
@@ -31,8 +37,8 @@ const bundle = defineRoute({
   refusals: [],
   events: [],
   handle: async (_incoming, deps) =>
-    ok(await deps.authorities.bundle(cacheSeconds(deps.signingKeys.aheadSeconds)), {
-      'cache-control': `public, max-age=${cacheSeconds(deps.signingKeys.aheadSeconds)}`,
+    ok(await deps.authorities.bundle(hintSeconds(deps)), {
+      'cache-control': `public, max-age=${hintSeconds(deps)}`,
     }),
 });
 
@@ -175,13 +181,29 @@ const bundles = defineRoute({
   events: [],
   handle: async (_incoming, deps) => {
     const { trustDomain } = deps.installation;
-    const own = await deps.authorities.bundle(cacheSeconds(deps.signingKeys.aheadSeconds));
-    return ok(
-      { trust_domain: trustDomain, bundles: { [trustDomain]: own } },
-      { 'cache-control': 'no-store' },
-    );
+    const bundles = {
+      ...(await federatedBundles(deps)),
+      [trustDomain]: await deps.authorities.bundle(hintSeconds(deps)),
+    };
+    return ok({ trust_domain: trustDomain, bundles }, { 'cache-control': 'no-store' });
   },
 });
+
+/** What is known of the trust domains of the policy. One that cannot be had now is left out: its SVIDs are no good. */
+async function federatedBundles(deps: ApiDeps): Promise<JsonObject> {
+  const { federation } = await readActiveBundle(deps.db.query, deps.policies);
+  const bundles: JsonObject = {};
+  await Promise.all(
+    [...federation.trustDomains].map(async ([name, definition]) => {
+      try {
+        bundles[name] = formatSpiffeBundle(await deps.trust.bundle(name, definition, 'kept'));
+      } catch (error) {
+        if (!(error instanceof TrustUnavailable)) throw error;
+      }
+    }),
+  );
+  return bundles;
+}
 
 const showCertificate = defineRoute({
   method: 'get',

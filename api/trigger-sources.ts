@@ -35,7 +35,7 @@ const add = defineRoute({
   }),
   answers: { 201: { description: 'The source', schema: source } },
   refusals: ['weak_key', 'private_key_sent'],
-  events: ['trigger_source.added'],
+  events: ['trigger.source_added'],
   handle: async ({ call, once, body }, deps) => {
     const key = await readPublicKey(asJsonObject(body.key), 'weak_key');
     return answerOnce(deps, call, once, async (unit) =>
@@ -70,7 +70,7 @@ const remove = defineRoute({
   allow: ['admin'],
   answers: { 204: { description: 'Removed' } },
   refusals: ['not_found'],
-  events: ['trigger_source.removed'],
+  events: ['trigger.source_removed'],
   handle: ({ call, once, params }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       await removeTriggerSource(unit, params['id'] ?? '');

@@ -23,6 +23,8 @@ export interface Authorities {
   active(): Promise<Authority>;
   /** All whose certificates somebody may have to believe: published ahead, signing, or behind. */
   all(): Promise<Authority[]>;
+  /** Reads the keys again: something changed here and now. */
+  reload(): Promise<void>;
   /** What this trust domain signs with, as others read it. */
   bundle(refreshHintSeconds: number): Promise<JsonObject>;
 }
@@ -58,6 +60,10 @@ export function openAuthorities(deps: AuthorityDeps): Authorities {
       const active = (await all()).find(({ state }) => state === 'active');
       if (!active) throw new Error('there is no authority to sign with: run countersign migrate');
       return active;
+    },
+    reload: () => {
+      deps.ring.invalidate();
+      return deps.ring.refresh();
     },
     bundle: async (refreshHintSeconds) => ({
       ...(await readBundle(deps, authorityOf)),

@@ -123,7 +123,7 @@ export async function addTriggerSource(
     createdAt: unit.at,
   };
   await unit.sql.insert(triggerSource).values(row);
-  unit.emit('trigger_source.added', {
+  unit.emit('trigger.source_added', {
     subject: row.id,
     detail: { source: row.id, thumbprint: row.thumbprint, by },
     private: { name },
@@ -152,7 +152,7 @@ export async function removeTriggerSource(unit: Unit, id: string): Promise<void>
     .where(eq(triggerSource.id, asSourceId(id)))
     .returning();
   if (!gone) throw new Refusal('not_found', 'There is no such source.');
-  unit.emit('trigger_source.removed', {
+  unit.emit('trigger.source_removed', {
     subject: gone.id,
     detail: { source: gone.id, by: byWhom(unit) },
     private: {},

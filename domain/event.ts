@@ -229,8 +229,8 @@ export const EVENTS = {
     public: ['found', 'target', 'risks', 'by'],
     private: ['name', 'reason'],
   },
-  'trigger_source.added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
-  'trigger_source.removed': { public: ['source', 'by'], private: [] },
+  'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
+  'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],

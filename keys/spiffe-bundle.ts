@@ -4,6 +4,7 @@ import { parseJson, JsonError, type JsonObject, type JsonValue } from '../domain
 import { parseSpiffeId, SpiffeIdError, type SpiffeId } from '../domain/spiffe-id.ts';
 import type { Algorithm } from './jwk.ts';
 import { unverifiedClaims, verifyForeign, type Claims, type TokenFault } from './verify.ts';
+import { CertificateError, readCertificate } from './x509/certificate.ts';
 
 /** What a trust domain says it signs with. */
 export interface SpiffeBundle {
@@ -43,6 +44,30 @@ export const mayFollow = (before: SpiffeBundle | null, next: SpiffeBundle): bool
   before?.sequence === null ||
   before === null ||
   (next.sequence !== null && next.sequence >= before.sequence);
+
+/** Writes a bundle again, with what was understood of it and nothing else. */
+export const formatSpiffeBundle = (bundle: SpiffeBundle): JsonObject => ({
+  keys: [
+    ...bundle.x509Authorities.flatMap(authorityEntry),
+    ...bundle.jwtKeys.map((key) => ({ ...key, use: 'jwt-svid' })),
+  ],
+  ...(bundle.sequence !== null && { spiffe_sequence: bundle.sequence }),
+  ...(bundle.refreshHintSeconds !== null && { spiffe_refresh_hint: bundle.refreshHintSeconds }),
+});
+
+/** A certificate that would judge nothing here is handed to nobody else. */
+function authorityEntry(der: Buffer): JsonObject[] {
+  try {
+    const { kty = '', crv, x, y, n, e } = readCertificate(der).publicKey.export({ format: 'jwk' });
+    const members = Object.entries({ kty, crv, x, y, n, e });
+    const jwk: JsonObject = {};
+    for (const [name, value] of members) if (value !== undefined) jwk[name] = value;
+    return [{ ...jwk, use: 'x509-svid', x5c: [der.toString('base64')] }];
+  } catch (error) {
+    if (error instanceof CertificateError) return [];
+    throw error;
+  }
+}
 
 function readDocument(text: string): JsonObject {
   try {

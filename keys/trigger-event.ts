@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { PublicKey } from './public-key.ts';
 
 /** The type of a signed event; its `kid` names the source. */
-export const TRIGGER_EVENT = 'trigger-event+jwt';
+const TRIGGER_EVENT = 'trigger-event+jwt';
 
 /** An event is good for minutes after it happened, and once. */
 const AGE_SECONDS_MAX = 300;

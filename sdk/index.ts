@@ -49,6 +49,7 @@ export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
 export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
 export type { KeyRotation, SlackSettings } from './administration.ts';
+export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
 export type { Adoption, FoundIdentity, PopulationMember, TargetDiscovery } from './discovery.ts';

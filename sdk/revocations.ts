@@ -1,16 +1,9 @@
 // Stopping much at once.
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
+import type { Killed, Revocation, RevocationScope, Stop } from './stopping-types.ts';
 import type { CallOptions, Transport } from './transport.ts';
-import type {
-  Credential,
-  HeldAction,
-  Killed,
-  Page,
-  Revocation,
-  RevocationScope,
-  Stop,
-} from './types.ts';
+import type { Credential, HeldAction, Page } from './types.ts';
 
 /** Everything that has this in common. */
 export interface RevocationOrder {

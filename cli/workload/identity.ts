@@ -8,7 +8,7 @@ import { fromPem } from '../../keys/x509/pem.ts';
 import { CountersignError, type Client, type JwtSvid } from '../../sdk/index.ts';
 
 /** What the workload holds now. */
-export interface Held {
+interface Held {
   spiffeId: string;
   /** Leaf first, DER. */
   chain: readonly Buffer[];

@@ -5,6 +5,7 @@ import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
 import type { member } from '../../api/population.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
+import type { run } from '../../api/run-schemas.ts';
 import type * as shape from '../../api/schemas.ts';
 import type * as stopping from '../../api/stopping-schemas.ts';
 import type {
@@ -52,7 +53,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
-    expectTypeOf<Answer<'run'>>().toEqualTypeOf<Run>();
+    expectTypeOf<z.infer<typeof run>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
     expectTypeOf<z.infer<typeof receiver>>().toEqualTypeOf<Receiver>();

@@ -123,7 +123,7 @@ describe('withTask', () => {
       const login = await task.postgres('orders-readonly', { ttlSeconds: 2 });
       await sleep(3_000);
       const sql = postgres(login.url, { max: 1 });
-      await expect(sql`select 1`).rejects.toThrow();
+      await expect(sql`select 1`).rejects.toThrow('password authentication failed');
       await sql.end();
     });
   });

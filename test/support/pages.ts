@@ -1,5 +1,5 @@
-import { freezeRoute, type RouteRule } from '../../domain/approval.ts';
 // Every page of the console with the worst that can be in it: markup, quotes, hidden characters.
+import { freezeRoute } from '../../domain/approval.ts';
 import { cardFor } from '../../domain/card.ts';
 import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
@@ -24,6 +24,8 @@ import { TaskPage } from '../../web/task.tsx';
 import { adoptForm, foundIn } from './discovery-pages.ts';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
+import { reference } from './reference-page.ts';
+import { ruleTitled } from './rules.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
 export const HOSTILE =
@@ -44,18 +46,18 @@ export const shell: Shell = {
 };
 const stranger: Shell = { ...shell, reader: null, csrf: '' };
 
-const rule: RouteRule = {
-  title: HOSTILE,
-  groups: ['data-owners'],
-  quorum: 2,
-  expiry_seconds: 3600,
-  valid_seconds: 900,
-  strength: 'session',
-  channels: ['web'],
-  independence: { owner: 'barred', triggerer: 'barred' },
-  remind_at: [],
-  escalation: [],
+const log = newLog();
+log.wrote(log.approved());
+const verdict = log.judge();
+
+const decided = {
+  state: 'denied',
+  decidedAt: AT,
+  decidedBy: HOSTILE,
+  denial: { reason: HOSTILE, disposition: 'revise' },
 };
+
+const rule = ruleTitled(HOSTILE);
 
 const card = cardFor({
   request: 'req_1',
@@ -243,17 +245,6 @@ const registration = {
   values: { name: HOSTILE, purpose: HOSTILE, key: HOSTILE },
   once: 'once-once-once-once',
 };
-const member = { name: 'id', type: 'text', refers: 'Agent', required: true, says: '' };
-const log = newLog();
-log.wrote(log.approved());
-const verdict = log.judge();
-
-const decided = {
-  state: 'denied',
-  decidedAt: AT,
-  decidedBy: HOSTILE,
-  denial: { reason: HOSTILE, disposition: 'revise' },
-};
 
 /** Every page by name. */
 export const PAGES: Record<string, () => Html> = {
@@ -421,38 +412,7 @@ export const PAGES: Record<string, () => Html> = {
   'the reference': () =>
     ReferencePage({
       shell: stranger,
-      reference: {
-        groups: [
-          {
-            name: 'Agents',
-            operations: [
-              {
-                id: 'getAgent',
-                method: 'GET',
-                path: '/v1/agents/{id}',
-                summary: '<script>alert(1)</script>',
-                who: 'person',
-                events: ['vote.cast'],
-                parameters: [member],
-                body: null,
-                answers: [
-                  {
-                    status: '200',
-                    says: 'The agent',
-                    contentType: 'application/json',
-                    shape: { refers: 'Agent', type: 'Agent', members: [] },
-                  },
-                ],
-                refusals: [{ status: '404', codes: ['not_found'] }],
-              },
-            ],
-          },
-        ],
-        schemas: [{ name: 'Agent', shape: { refers: null, type: 'object', members: [member] } }],
-        refusalCodes: [{ code: 'not_found', status: 404 }],
-        eventTypes: [{ name: 'vote.cast', open: ['vote'], committed: ['reason'] }],
-        publicUrl: 'http://localhost:8080',
-      },
+      reference,
     }),
   discovery: () =>
     DiscoveryPage({

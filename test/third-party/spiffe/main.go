@@ -14,6 +14,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
 	"github.com/spiffe/go-spiffe/v2/workloadapi"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -23,6 +24,7 @@ import (
 
 var checks = map[string]func(ctx context.Context, args []string) error{
 	"mtls": mtls, "jwt": jwt, "bundles": bundles, "rotate": rotate, "unmarked": unmarked, "denied": denied,
+	"serial": serial, "ask": ask,
 }
 
 func main() {
@@ -213,6 +215,35 @@ func rotate(ctx context.Context, sockets []string) error {
 		case <-time.After(200 * time.Millisecond):
 		}
 	}
+}
+
+// Says which certificate is served, and by which authority it is believed.
+func serial(ctx context.Context, args []string) error {
+	opened, id, err := source(ctx, args[0])
+	if err != nil {
+		return err
+	}
+	svid, err := opened.GetX509SVID()
+	if err != nil {
+		return err
+	}
+	if _, _, err := x509svid.Verify(svid.Certificates, opened); err != nil {
+		return fmt.Errorf("%s is not believed: %w", id, err)
+	}
+	fmt.Printf("%x\n", svid.Certificates[0].SerialNumber)
+	return nil
+}
+
+// Asks once for each kind of SVID, and says what it is told.
+func ask(ctx context.Context, args []string) error {
+	client, err := workloadapi.New(ctx, workloadapi.WithAddr("unix://"+args[0]))
+	if err != nil {
+		return err
+	}
+	_, x509 := client.FetchX509SVID(ctx)
+	_, jwt := client.FetchJWTSVID(ctx, jwtsvid.Params{Audience: "orders"})
+	fmt.Println(status.Code(x509), status.Code(jwt))
+	return nil
 }
 
 // A caller that does not mark its calls gets nothing of either kind.
