@@ -360,7 +360,7 @@ describe('a target that cannot be reached', () => {
     await server.sql.unsafe(
       `REVOKE CONNECT ON DATABASE ${cast.service.sample.database} FROM ${quoted(login)}`,
     );
-    await server.sql`select pg_terminate_backend(pid) from pg_stat_activity
+    await server.sql`select pg_terminate_backend(pid, 10000) from pg_stat_activity
       where usename = ${login} and datname = ${cast.service.sample.database}`;
     try {
       const reply = await look();
