@@ -54,7 +54,7 @@ export const foundIdentity = z
   .meta({ id: 'FoundIdentity' });
 
 /** An identity as the API tells of it. */
-export function presentFound({ row, guessedName, agentName, agentState }: FoundRead) {
+function presentFound({ row, guessedName, agentName, agentState }: FoundRead) {
   const { facts } = row;
   return {
     id: row.id,

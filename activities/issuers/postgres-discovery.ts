@@ -8,7 +8,7 @@ import { mayBecome, tablesOf, writableBy } from '../observer/catalog.ts';
 import { leaseOfLogin, type Secrets } from './login.ts';
 
 /** More in one place than anybody can look through; a list that was cut would hide one. */
-export const IDENTITIES_MAX = 2_000;
+const IDENTITIES_MAX = 2_000;
 
 /** Logins that serve us or the data's own application, by name. */
 type Servants = ReadonlyMap<string, NonNullable<FoundFacts['serves']>>;

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startCast, type Cast } from '../support/cast.ts';
-import { admin, list } from '../support/client.ts';
+import { admin, list, text } from '../support/client.ts';
 import { commandLine, type CommandLine, type Variables } from '../support/command-line.ts';
 
 let cast: Cast;
@@ -21,10 +21,8 @@ afterAll(async () => {
 const run = (...args: string[]) => line.run(args, automation);
 
 async function idOf(name: string): Promise<string> {
-  const { stdout } = await run('found', 'list', '--json', '--limit', '1000');
-  const found: unknown = JSON.parse(stdout);
-  const rows = Array.isArray(found) ? found : [];
-  return String(rows.find((row) => row.name === name)?.id);
+  const { body } = await admin(cast.service).call('GET', '/v1/discovery?limit=500');
+  return text(list(body['data']).find((row) => row['name'] === name)?.['id']);
 }
 
 describe('countersign discover', () => {

@@ -5,7 +5,6 @@ import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
 import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
 import type { CredentialLine } from '../../web/credentials.tsx';
-import { DiscoveryPage, FoundPage } from '../../web/discovery.tsx';
 import { LeakPage, LeaksPage } from '../../web/leaks.tsx';
 import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
 import type { Html } from '../../web/parts.tsx';
@@ -21,7 +20,7 @@ import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
-import { adoptForm, foundIn } from './discovery-pages.ts';
+import { discoveryPages } from './discovery-pages.ts';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
@@ -414,17 +413,7 @@ export const PAGES: Record<string, () => Html> = {
       shell: stranger,
       reference,
     }),
-  discovery: () =>
-    DiscoveryPage({
-      shell,
-      rows: [foundIn(HOSTILE, AT)],
-      next: null,
-      said,
-      once: 'once',
-      isAdmin: true,
-    }),
-  'a found identity': () =>
-    FoundPage({ shell, found: foundIn(HOSTILE, AT), said, adopt: adoptForm(HOSTILE) }),
+  ...discoveryPages(shell, HOSTILE, AT, said),
   leaks: () => LeaksPage({ shell, rows: [leakIn(HOSTILE, AT)], said, once: 'once', isAdmin: true }),
   'a leak': () => LeakPage({ shell, leak: leakIn(HOSTILE, AT) }),
   'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),
