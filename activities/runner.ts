@@ -87,20 +87,25 @@ function summaryOf(plan: unknown): JsonObject {
   const parsed: unknown = typeof plan === 'string' ? JSON.parse(plan) : plan;
   const root = asNode(Array.isArray(parsed) ? asNode(parsed[0])['Plan'] : null);
   const tables = new Set<string>();
+  const changes: PlanNode[] = [];
   walk(root, (node) => {
-    const { Schema: schema, 'Relation Name': relation } = node;
+    const { Schema: schema, 'Relation Name': relation, Operation: operation } = node;
     if (typeof relation === 'string') tables.add(`${String(schema)}.${relation}`);
+    // A query can change tables in any part of it, whatever it returns.
+    if (typeof operation === 'string' && node['Node Type'] === 'ModifyTable') changes.push(node);
   });
-  const operation = root['Operation'];
-  const [child] = asNodes(root['Plans']);
-  // The node that changes tables says how many rows it returns, which is mostly none.
-  const counted = operation === undefined ? root : (child ?? root);
+  const operations = new Set(changes.map((node) => String(node['Operation']).toLowerCase()));
   return {
-    does: typeof operation === 'string' ? operation.toLowerCase() : 'read',
+    does: operations.size > 0 ? [...operations].toSorted().join(', ') : 'read',
     tables: [...tables].toSorted(),
-    rows_estimated: Number(counted['Plan Rows'] ?? 0),
+    rows_estimated: (changes.length > 0 ? changes.map(sourceOf) : [root])
+      .map((node) => Number(node['Plan Rows'] ?? 0))
+      .reduce((sum, rows) => sum + rows, 0),
   };
 }
+
+/** The node that changes tables says how many rows it returns, which is mostly none. */
+const sourceOf = (node: PlanNode): PlanNode => asNodes(node['Plans'])[0] ?? node;
 
 type PlanNode = Record<string, unknown>;
 
@@ -150,10 +155,8 @@ async function execute(sql: ReservedSql, statement: StatementToRun): Promise<Ran
     });
   const { columns, count } = asResult(result);
   const rowCount = count ?? returned;
-  if (!isRead(statement) && maxAffectedRows !== null && rowCount > maxAffectedRows)
-    throw new StatementError('too_many_rows', {
-      message: `It changes ${rowCount} rows, and at most ${maxAffectedRows} were agreed to.`,
-    });
+  if (!isRead(statement) && maxAffectedRows !== null)
+    await refuseTooMany(sql, rowCount, maxAffectedRows);
   const [named] = await sql<{ name: string | null }[]>`
     select pg_current_xact_id_if_assigned()::text as name`;
   return {
@@ -163,6 +166,28 @@ async function execute(sql: ReservedSql, statement: StatementToRun): Promise<Ran
     isCut: rows.length < returned,
     transaction: named?.name ?? null,
   };
+}
+
+/**
+ * What a statement says of itself counts its outermost query alone: a part of it that deletes, a trigger or a function
+ * changes rows beside that. The server counts those of every table in this session, which has done nothing else.
+ */
+async function refuseTooMany(sql: ReservedSql, rowCount: number, most: number): Promise<void> {
+  // Added up here: what a statement left in its session could give a name or an operator another meaning.
+  const tables = await sql<Record<'n_tup_ins' | 'n_tup_upd' | 'n_tup_del', string>[]>`
+    select n_tup_ins, n_tup_upd, n_tup_del from pg_catalog.pg_stat_xact_user_tables`;
+  const changed = Math.max(
+    rowCount,
+    tables.reduce(
+      (sum, { n_tup_ins: added, n_tup_upd: altered, n_tup_del: gone }) =>
+        sum + Number(added) + Number(altered) + Number(gone),
+      0,
+    ),
+  );
+  if (changed > most)
+    throw new StatementError('too_many_rows', {
+      message: `It changes ${changed} rows, and at most ${most} were agreed to.`,
+    });
 }
 
 /** With `raw()` every row is a list of what came over the wire. */

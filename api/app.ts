@@ -14,6 +14,7 @@ import { CONSOLE } from './console/index.ts';
 import { problemPage, wantsPage } from './console/problem.ts';
 import { controlRoutes } from './controls.ts';
 import { credentialRoutes } from './credentials.ts';
+import { discoveryRoutes } from './discovery.ts';
 import { eventRoutes } from './events.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
@@ -24,6 +25,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
+import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
@@ -84,6 +86,8 @@ export const ROUTES: readonly Route[] = [
   ...oauthRoutes,
   ...spiffeRoutes,
   ...reviewRoutes,
+  ...discoveryRoutes,
+  ...populationRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,

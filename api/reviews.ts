@@ -15,6 +15,7 @@ import { databaseTime, transact } from '../commands/unit.ts';
 import type { ReviewRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { toCsv } from './csv.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -67,7 +68,7 @@ const report = defineRoute({
     await recordReading(deps, call, principal, 'lifecycle');
     if (query.format === 'json')
       return ok({ generated_at: now, data: lines.map((line) => ({ ...line })) });
-    return new Response(toCsv(lines), {
+    return new Response(toCsv(COLUMNS, lines), {
       headers: {
         'content-type': 'text/csv; charset=utf-8',
         'content-disposition': `attachment; filename="lifecycle-${now.slice(0, 10)}.csv"`,
@@ -96,21 +97,6 @@ export async function recordReading(
 }
 
 const COLUMNS = Object.keys(lifecycleLine.shape) as (keyof LifecycleLine)[];
-
-/** RFC 4180, with cells that a spreadsheet would run as a formula made harmless. */
-function toCsv(lines: readonly LifecycleLine[]): string {
-  const rows = [
-    COLUMNS.join(','),
-    ...lines.map((line) => COLUMNS.map((name) => cell(line[name])).join(',')),
-  ];
-  return `${rows.join('\r\n')}\r\n`;
-}
-
-function cell(value: string | number | boolean | null): string {
-  const text = value === null ? '' : String(value);
-  const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
-}
 
 const reviewShape = z
   .object({

@@ -40,6 +40,7 @@ const ask = defineRoute({
     'not_found',
     'denied',
     'role_unknown',
+    'reason_required',
     'statement_refused',
     'statement_failed',
     'seal_key_invalid',

@@ -150,10 +150,11 @@ const jwtSvid = defineRoute({
   path: '/v1/svid/jwt',
   tag: 'SPIFFE',
   summary: 'A JWT-SVID of the agent itself, for those it names',
+  description: 'An audience that a role of the policy gives tokens for is reached by that role.',
   allow: ['agent'],
   body: shape.jwtSvidBody,
   answers: { 201: { description: 'The token', schema: shape.jwtSvid } },
-  refusals: ['agent_not_active', 'log_unavailable'],
+  refusals: ['agent_not_active', 'forbidden', 'log_unavailable'],
   events: ['svid.issued'],
   handle: ({ principal, call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {

@@ -247,9 +247,17 @@ export async function refuseUnlessReady(unit: Unit, owner: TaskRow): Promise<voi
 export const unknownRole = (role: string, known: string[]): Refusal =>
   new Refusal('role_unknown', `There is no role "${role}". There are: ${known.join(', ')}.`);
 
-function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
+/** What a role is given only for a reason is used only for one, whichever way it is asked for. */
+export function refuseWithoutReason(
+  ask: { role: string; reason: string | null },
+  definition: RoleDefinition,
+): void {
   if (definition.reason === 'required' && (ask.reason ?? '').trim() === '')
     throw new Refusal('reason_required', `The role ${ask.role} is given only with a reason.`);
+}
+
+function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
+  refuseWithoutReason(ask, definition);
   const ttl = ask.ttlSeconds ?? definition.ttl_seconds_default;
   if (ttl > definition.ttl_seconds_max)
     throw new Refusal(

@@ -1,5 +1,6 @@
 // The hands of one kind of access. One file each under activities/issuers/.
 import type { Confirmation } from '../domain/delegation.ts';
+import type { Found } from '../domain/found-identity.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RoleDefinition, TargetDefinition } from './access/kinds.ts';
@@ -80,6 +81,11 @@ export interface Issuer {
   verifyDead(target: TargetRef, leases: readonly LeaseToEnd[]): Promise<Death[]>;
   /** Everything of ours that the target knows; null where it cannot be asked. */
   list(target: TargetRef): Promise<Id<'credential'>[] | null>;
+  /**
+   * Every identity there that is not a lease of ours. `roles` are those that policy opens there, to say which of them
+   * it can do without. Left out where there are none, or nobody can be asked.
+   */
+  discover?(target: TargetRef, roles: ReadonlyMap<string, RoleDefinition>): Promise<Found[]>;
 }
 
 /** The target could not be reached or refused; trying again later may work. */

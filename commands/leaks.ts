@@ -125,9 +125,11 @@ async function readTokens(
   for (const token of tokens) {
     const claims = await deps.tokens.verify(token, ACCESS_TOKEN, issuer, null);
     if (claims?.jti === undefined) continue;
+    // Whoever held it, not on whose behalf: nobody ends what another has by letting out a token of their own.
+    const { client_id: client } = claims;
     if (isId('credential', claims.jti)) credentials.push(claims.jti);
-    else if (claims.aud === issuer && isId('agent', claims.sub ?? '')) {
-      const row = await findAgent(unit.sql, claims.sub ?? '');
+    else if (claims.aud === issuer && typeof client === 'string' && isId('agent', client)) {
+      const row = await findAgent(unit.sql, client);
       const since = Number(claims['auth_time']) * 1000;
       const isGood = row?.state === 'active' && since >= toMs(row.admittedAt ?? unit.at) - 1_000;
       if (row) agents.set(row.id, { agent: row, isGood });

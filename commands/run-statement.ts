@@ -17,6 +17,7 @@ import {
   lockRunningTask,
   refuseUndelegated,
   refuseUnlessReady,
+  refuseWithoutReason,
   secondsAfter,
   unknownRole,
 } from './credentials.ts';
@@ -223,6 +224,7 @@ async function judge(
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
+  refuseWithoutReason(ask, definition);
   const action = runAction(owner, ask, definition, preview);
   return {
     agent,

@@ -125,8 +125,12 @@ export async function recordBeforeCommit(
   if (current.state !== 'running' || current.attempt !== row.attempt)
     throw new Refusal('wrong_state', 'Another attempt at this run took over.');
   const lease = await lockLease(unit, current.credential);
-  if (lease.state !== 'active')
-    throw new Refusal('task_not_running', 'The task ended while the statement ran.');
+  // Its time can be over before whoever ends it has come by: nothing is committed on what has expired (I3).
+  if (lease.state !== 'active' || !((await unit.readClock()) < lease.expiresAt))
+    throw new Refusal(
+      'task_not_running',
+      'The task or its approval ended while the statement ran.',
+    );
   await unit.sql.update(run).set(result).where(eq(run.id, row.id));
   return { ...current, ...result };
 }

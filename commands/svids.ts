@@ -10,6 +10,8 @@ import type { Authority } from './authorities.ts';
 import { signCertificate, type SignedCertificate } from './certificates.ts';
 import type { Deps } from './deps.ts';
 import { refuseWithoutLog } from './log-health.ts';
+import { activeBundle } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 import { lockActiveAgent } from './tasks.ts';
 import type { Unit } from './unit.ts';
 
@@ -59,10 +61,11 @@ export interface JwtSvid {
 /** Signs a JWT-SVID: a bearer token, so it names those it is for and ends soon (JWT-SVID §3). */
 export async function issueJwtSvid(
   unit: Unit,
-  { tokens }: Pick<Deps, 'tokens'>,
+  { tokens, policies }: Pick<Deps, 'tokens' | 'policies'>,
   ask: { agent: Id<'agent'>; audience: string[]; ttlSeconds: number },
 ): Promise<JwtSvid> {
   const spiffeId = await spiffeIdOf(unit, ask.agent);
+  refuseAudienceOfRole(await activeBundle(unit, policies, 'share'), ask.audience);
   const jti = randomUUID();
   const iat = Math.floor(toMs(unit.at) / 1000);
   const exp = iat + ask.ttlSeconds;
@@ -82,6 +85,19 @@ export async function issueJwtSvid(
     private: { spiffe_id: spiffeId, audience: ask.audience },
   });
   return { svid, spiffeId, jti, expiresAt };
+}
+
+/**
+ * Whom a role gives tokens for is reached by that role, with all that policy asks for it: whoever judges tokens there by
+ * our keys, their audience and their subject alone would take this one for one of those.
+ */
+function refuseAudienceOfRole({ roles }: PolicyBundle, audience: readonly string[]): void {
+  for (const [role, definition] of roles)
+    if (definition.issuer === 'jwt' && audience.includes(definition.audience))
+      throw new Refusal(
+        'forbidden',
+        `The audience ${definition.audience} is that of the role ${role}: ask for it under a task with POST /v1/tasks/{id}/credentials.`,
+      );
 }
 
 /** The identity of an agent that is active, and stays so until the unit ends. */

@@ -37,6 +37,8 @@ export interface StatusOf {
   agents: Id<'agent'>[];
   standing: Standing | null;
   task: Id<'task'> | null;
+  /** Where that is not now: who signs in within the second of being resumed does so in the next one. */
+  signedInAt?: string;
   expiresAt: string;
 }
 
@@ -47,7 +49,7 @@ export async function takeStatusPlace(unit: Unit, token: StatusOf): Promise<Stat
     const index = randomInt(STATUS_LIST_LENGTH);
     const [taken] = await unit.sql
       .insert(tokenStatus)
-      .values({ ...rowOf(token), list, index, signedInAt: unit.at })
+      .values({ ...rowOf(token), list, index, signedInAt: token.signedInAt ?? unit.at })
       .onConflictDoNothing()
       .returning({ index: tokenStatus.index });
     if (taken) return { list, index };
@@ -70,7 +72,10 @@ export async function keepStatusPlace(
 /** Takes a place for a token that an agent signs in with. */
 export const placeForSignIn = (
   unit: Unit,
-  { agent, ...token }: Pick<StatusOf, 'jti' | 'standing' | 'expiresAt'> & { agent: Id<'agent'> },
+  {
+    agent,
+    ...token
+  }: Pick<StatusOf, 'jti' | 'standing' | 'signedInAt' | 'expiresAt'> & { agent: Id<'agent'> },
 ): Promise<StatusPlace> =>
   takeStatusPlace(unit, { ...token, credential: null, agents: [agent], task: null });
 

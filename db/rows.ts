@@ -27,3 +27,4 @@ export type LeakRow = typeof schema.leak.$inferSelect;
 export type LeakMatchRow = typeof schema.leakMatch.$inferSelect;
 export type PlacementRow = typeof schema.placement.$inferSelect;
 export type TriggerSourceRow = typeof schema.triggerSource.$inferSelect;
+export type FoundRow = typeof schema.foundIdentity.$inferSelect;

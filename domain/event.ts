@@ -215,6 +215,20 @@ export const EVENTS = {
     private: [],
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
+  'target.discovered': {
+    public: ['target', 'identities', 'found', 'gone', 'by'],
+    private: [],
+  },
+  'identity.found': {
+    public: ['found', 'target', 'kind', 'because', 'risks', 'around'],
+    private: ['name'],
+  },
+  'identity.gone': { public: ['found', 'target'], private: ['name'] },
+  'identity.adopted': { public: ['found', 'target', 'agent', 'by'], private: ['name'] },
+  'identity.ignored': {
+    public: ['found', 'target', 'risks', 'by'],
+    private: ['name', 'reason'],
+  },
   'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
   'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },

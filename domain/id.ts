@@ -24,6 +24,7 @@ const PREFIXES = {
   revocation: 'rvk',
   stop: 'stp',
   run: 'run',
+  foundIdentity: 'fnd',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

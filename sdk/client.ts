@@ -2,6 +2,7 @@
 import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
+import { discoveryCalls } from './discovery.ts';
 import { CountersignError } from './error.ts';
 import { eventCalls } from './events.ts';
 import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
@@ -48,6 +49,7 @@ export interface Client {
   controls: ReturnType<typeof controlCalls>;
   reports: ReturnType<typeof reportCalls>;
   reviews: ReturnType<typeof reviewCalls>;
+  discovery: ReturnType<typeof discoveryCalls>;
   policies: ReturnType<typeof policyCalls>;
   secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
@@ -85,6 +87,7 @@ export function openClient(options: ClientOptions): Client {
     controls: controlCalls(transport),
     reports: reportCalls(transport),
     reviews: reviewCalls(transport),
+    discovery: discoveryCalls(transport),
     policies: policyCalls(transport),
     secrets: secretCalls(transport),
     slack: slackCalls(transport),

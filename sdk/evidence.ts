@@ -1,5 +1,6 @@
 // What auditors read: controls and their verdicts, reports, reviews.
 import type { Verdict } from '../domain/verdict/types.ts';
+import type { PopulationMember } from './discovery.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type { Control, LifecycleReport, Page, Review, ReviewWithLines } from './types.ts';
@@ -26,6 +27,17 @@ export const reportCalls = (transport: Transport) => ({
   /** The same as RFC 4180 CSV. */
   lifecycleCsv: (options?: CallOptions) =>
     transport.getText('/v1/reports/lifecycle', { ...options, query: { format: 'csv' } }),
+
+  /** Every agent, and every identity that discovery found in a target. */
+  population: (options?: CallOptions) =>
+    transport.get<{ generated_at: string; data: PopulationMember[] }>(
+      '/v1/reports/population',
+      options,
+    ),
+
+  /** The same as RFC 4180 CSV. */
+  populationCsv: (options?: CallOptions) =>
+    transport.getText('/v1/reports/population', { ...options, query: { format: 'csv' } }),
 });
 
 export const reviewCalls = (transport: Transport) => ({

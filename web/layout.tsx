@@ -11,6 +11,7 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/people', label: 'People' },
   { href: '/controls', label: 'Controls' },
   { href: '/reviews', label: 'Reviews' },
+  { href: '/discovery', label: 'Discovery' },
   { href: '/leaks', label: 'Leaks' },
   { href: '/stopping', label: 'Stopping' },
   { href: '/log', label: 'Log' },
@@ -18,7 +19,7 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/docs', label: 'API reference' },
 ];
 
-const AUDITED: readonly string[] = ['/people', '/leaks', '/log', '/stopping'];
+const AUDITED: readonly string[] = ['/people', '/discovery', '/leaks', '/log', '/stopping'];
 
 /** Tasks are reached through their agent, so that is where they belong. */
 function isHere(href: string, path: string): boolean {

@@ -21,6 +21,7 @@ import {
   DROP_LOGIN,
   EXTEND_LOGIN,
 } from './postgres-blocks.ts';
+import { discoverLogins, servantsOf } from './postgres-discovery.ts';
 
 /** The target is given this long for one statement of ours. */
 const STATEMENT_TIMEOUT_MS = 5_000;
@@ -80,6 +81,13 @@ export function postgresIssuer(
       return leases.map(({ credential }) => (alive.has(credential) ? 'alive' : 'gone'));
     },
     list: async (target) => listLogins(open(target).sql, mark),
+    discover: async (target, roles) => {
+      try {
+        return await discoverLogins(open(target).sql, mark, servantsOf(target, secrets), roles);
+      } catch (error) {
+        throw new TargetError(errorCode(error), { cause: error });
+      }
+    },
     close: async () => {
       await Promise.all([...pools.values()].map((sql) => sql.end({ timeout: 2 })));
     },

@@ -50,7 +50,7 @@ const mayWrite = (sql: Sql) => sql`(
  * Whether role `r` is role `m` or may become it with SET ROLE, which a member that inherits nothing may as well.
  * From version 16 on a membership can leave that out, as the issuer's own one does.
  */
-const mayBecome = (sql: Sql) => sql`
+export const mayBecome = (sql: Sql) => sql`
   pg_has_role(r.oid, m.oid,
     case when current_setting('server_version_num')::integer < 160000 then 'MEMBER' else 'SET' end)`;
 

@@ -102,7 +102,8 @@ const register: ConsoleRoute = {
   },
 };
 
-function keyFrom(visit: Visit): JsonObject {
+/** The public key in a form. */
+export function keyFrom(visit: Visit): JsonObject {
   const text = field(visit, 'key');
   try {
     const parsed = parseJson(text);

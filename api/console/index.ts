@@ -4,6 +4,7 @@ import { agentPages } from './agents.ts';
 import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
+import { discoveryPages } from './discovery.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
@@ -32,6 +33,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...peoplePages,
   ...controlPages,
   ...reviewPages,
+  ...discoveryPages,
   ...leakPages,
   ...stoppingPages,
   ...logPages,

@@ -81,7 +81,7 @@ async function signIn(
   const signedIn = await transact(deps, call, async (unit) => {
     const at = await recordAgentSignIn(unit, { agent, proof, tokenId, tokenExpiresAt });
     if (at === null) return null;
-    const token = { jti: tokenId, agent: agent.id, standing: proof.standing };
+    const token = { jti: tokenId, agent: agent.id, standing: proof.standing, signedInAt: at };
     return { at, status: await placeForSignIn(unit, { ...token, expiresAt: tokenExpiresAt }) };
   });
   if (signedIn === null)

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
+import { discoveryCommands } from './discovery.ts';
 import { evidenceCommands } from './evidence.ts';
 import { keysCommands } from './keys.ts';
 import { leakCommands } from './leak.ts';
@@ -30,6 +31,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   receiverCommands(program, terminal);
   leakCommands(program, terminal);
   stopCommands(program, terminal);
+  discoveryCommands(program, terminal);
   keysCommands(program, terminal);
   setupCommands(program, terminal);
   workloadCommands(program, terminal);

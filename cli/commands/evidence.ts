@@ -45,6 +45,9 @@ export function evidenceCommands(program: Command, terminal: Terminal): void {
   resultCommand(report, 'lifecycle', 'agents, owners, what they hold, when it was last used')
     .option('--csv', 'print RFC 4180 CSV')
     .action((flags: OutputFlags & { csv?: boolean }) => lifecycle(terminal, flags));
+  resultCommand(report, 'population', 'agents, what discovery found, stored secrets: one list')
+    .option('--csv', 'print RFC 4180 CSV')
+    .action((flags: OutputFlags & { csv?: boolean }) => population(terminal, flags));
   reviewCommands(program, terminal);
 }
 
@@ -144,6 +147,29 @@ async function verdict(
   const { verdictText } = await import('./verdict.ts');
   printResult(terminal, flags, found, () => verdictText(found));
   terminal.endWith(EXIT_OF_VERDICT[found.verdict]);
+}
+
+async function population(
+  terminal: Terminal,
+  flags: OutputFlags & { csv?: boolean },
+): Promise<void> {
+  const client = await asAutomation(terminal);
+  if (flags.csv) return terminal.print((await client.reports.populationCsv()).trimEnd());
+  const report = await client.reports.population();
+  printResult(terminal, flags, report, () =>
+    table(
+      ['SOURCE', 'NAME', 'WHERE', 'STATE', 'OWNER', 'LAST USED', 'RISKS'],
+      report.data.map((line) => [
+        line.source,
+        line.name,
+        line.target,
+        line.state,
+        line.owner_by === 'guess' ? `${line.owner_name ?? '-'}?` : line.owner_name,
+        when(line.last_used_at),
+        line.risks,
+      ]),
+    ),
+  );
 }
 
 async function lifecycle(

@@ -148,6 +148,28 @@ CREATE TABLE "target_sweep" (
 	"vanished" integer NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "found_identity" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"target" text NOT NULL,
+	"name" text NOT NULL,
+	"kind" text NOT NULL,
+	"reference" text NOT NULL,
+	"facts" jsonb NOT NULL,
+	"risks" text[] NOT NULL,
+	"around" text[] NOT NULL,
+	"state" text NOT NULL,
+	"first_seen_at" timestamp(3) with time zone NOT NULL,
+	"last_seen_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone,
+	"guessedOwner" text collate "C",
+	"guessed_because" text,
+	"agent" text collate "C",
+	"decided_by" jsonb,
+	"decided_at" timestamp(3) with time zone,
+	"reason" text,
+	"accepted" text[] NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "leak" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"source" text NOT NULL,
@@ -604,6 +626,7 @@ ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -633,6 +656,8 @@ CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "c
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE UNIQUE INDEX "found_identity_name" ON "found_identity" USING btree ("target","kind","name");--> statement-breakpoint
+CREATE INDEX "found_identity_agent" ON "found_identity" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "placement_credential" ON "placement" USING btree ("credential");--> statement-breakpoint
 CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint

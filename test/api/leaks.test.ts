@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../domain/json.ts';
-import { hold } from '../support/cast.ts';
+import { hold, startTask } from '../support/cast.ts';
 import {
   admin,
   anyone,
@@ -17,6 +17,7 @@ import {
   type Reply,
   type TestPerson,
 } from '../support/client.ts';
+import { delegated, startWith } from '../support/delegation.ts';
 import { startLeakStage, type LeakStage } from '../support/leaked.ts';
 
 let stage: LeakStage;
@@ -81,6 +82,20 @@ describe('a leaked secret of ours', () => {
       body: new URLSearchParams({ token: text(jwt.material['token']) }),
     });
     expect(await asked.json()).toEqual({ active: false });
+  });
+
+  it('that was handed on is the end of what its holder has, and not of whoever handed it on', async () => {
+    const [parent, child] = [await stage.newAgent(), await stage.newAgent()];
+    const { service } = stage.cast;
+    const task = await startTask(parent);
+    const token = await delegated(service, parent, task, child);
+    stage.pasted.push(token);
+    const reply = await stage.report({ secret: token, policy: 'suspend' });
+    expect(reply.body['matches']).toMatchObject([
+      { proof: 'secret', outcome: 'revoked', agent_suspended: true, agent: { id: child.id } },
+    ]);
+    expect((await startWith(service, token)).status).toBe(401);
+    expect((await parent.call('GET', `/v1/tasks/${task}`)).body['state']).toBe('running');
   });
 
   it('was collected with another key, and leads to its lease all the same', async () => {

@@ -37,7 +37,7 @@ const run = (more: JsonObject, headers: Record<string, string> = {}): Promise<Re
   );
 
 const write = (statement: string, more: JsonObject = {}, headers = {}): Promise<Reply> =>
-  run({ role: 'orders-write', statement, ...more }, headers);
+  run({ role: 'orders-write', statement, reason: 'a complaint', ...more }, headers);
 
 const resultOf = async (reply: Reply): Promise<JsonObject> =>
   opened(reply.body['sealed'], cast.seal);
@@ -257,6 +257,42 @@ describe('I2: a statement that people agreed to', () => {
     expect(done.body).toMatchObject({ state: 'failed', code: 'too_many_rows', rows: null });
     expect((await seen(cast.service, request))['state']).toBe('failed');
     expect(await stateOf(6)).toEqual([['placed']]);
+  });
+
+  it('is asked for with a reason where the role is given only with one', async () => {
+    for (const reason of [undefined, '', '  ']) {
+      const reply = await run({
+        role: 'orders-write',
+        statement: "update orders set state = 'x' where id = 11",
+        ...(reason !== undefined && { reason }),
+      });
+      expect([reply.status, reply.body['code']]).toEqual([422, 'reason_required']);
+    }
+  });
+
+  it('that changes rows beside what it returns is shown as what it does, and held to the same limit', async () => {
+    const held = await write(
+      'with gone as (delete from orders where id in (9, 10) returning id) select count(*) from gone',
+      { max_affected_rows: 1 },
+    );
+    const request = requestIn(held);
+    const { preview } = object(object(object(held.body['request'])['action'])['parameters']);
+    expect(preview).toMatchObject({ does: 'delete', tables: ['public.orders'] });
+    await vote(cast.approver, request, 'approve');
+    const done = await carriedOut(request);
+    expect(done.body).toMatchObject({ state: 'failed', code: 'too_many_rows', rows: null });
+    expect(await stateOf(9)).toEqual([['placed']]);
+  });
+
+  it('that can be read no further than its text is held to its limit by what it really changed', async () => {
+    const held = await write('do $$ begin delete from orders where id in (9, 10); end $$', {
+      max_affected_rows: 1,
+    });
+    const request = requestIn(held);
+    await vote(cast.approver, request, 'approve');
+    const done = await carriedOut(request);
+    expect(done.body).toMatchObject({ state: 'failed', code: 'too_many_rows' });
+    expect(await stateOf(9)).toEqual([['placed']]);
   });
 
   it('that the target would not even plan is put before nobody', async () => {

@@ -250,6 +250,17 @@ describe('a JWT-SVID', () => {
     expect(response.status).toBe(401);
   });
 
+  it('is for nobody whom a role gives tokens for: those are asked for by the role', async () => {
+    for (const audience of [['https://reports.example'], ['orders', 'https://reports.example']]) {
+      const reply = await ask({ audience });
+      expect([reply.status, reply.body['code'], reply.body['svid']]).toEqual([
+        403,
+        'forbidden',
+        undefined,
+      ]);
+    }
+  });
+
   it.each([
     ['no audience', { audience: [] }],
     ['an audience without a name', { audience: [''] }],

@@ -80,6 +80,7 @@ async function approvedMark(): Promise<{ request: string; mark: string }> {
   const held = await cast.agent.call('POST', '/v1/run', {
     task,
     role: 'orders-write',
+    reason: 'a new order',
     seal_to: cast.seal.publicJwk,
     statement: `insert into orders (customer, item, cents) values (1, $1, 1) returning item`,
     parameters: [mark],
@@ -174,6 +175,18 @@ describe('REL: a process that dies while it runs an approved statement', () => {
     expect(await running).toMatchObject({ outcome: 'failed', code: 'task_not_running' });
     expect((await seen(cast.service, request))['state']).toBe('failed');
     await cast.service.database.owner.sql`update task set owned_at = now() where id = ${task}`;
+    expect(await marks(mark)).toBe(0);
+  });
+
+  it('I3: does not commit what has expired, even when nobody was there to end it', async () => {
+    const { request, mark } = await approvedMark();
+    const slow = heldBeforeCommit();
+    const running = fulfilRequest(slow.deps, call, request);
+    await slow.reached;
+    await cast.service.database.owner.sql`
+      update credential set expires_at = now() where request = ${request}`;
+    slow.release();
+    expect(await running).toMatchObject({ outcome: 'failed', code: 'task_not_running' });
     expect(await marks(mark)).toBe(0);
   });
 

@@ -1,7 +1,9 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { foundIdentity } from '../../api/discovery.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
+import type { member } from '../../api/population.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
 import type { run } from '../../api/run-schemas.ts';
 import type * as shape from '../../api/schemas.ts';
@@ -11,6 +13,7 @@ import type {
   Agent,
   Credential,
   Delegation,
+  FoundIdentity,
   InvitedPerson,
   Leak,
   LeakLine,
@@ -21,6 +24,7 @@ import type {
   Page,
   Person,
   Placement,
+  PopulationMember,
   Receiver,
   RecordedEvent,
   RegisteredKey,
@@ -56,6 +60,8 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof signalDelivery>>().toEqualTypeOf<SignalDelivery>();
     expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
     expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
+    expectTypeOf<z.infer<typeof foundIdentity>>().toEqualTypeOf<FoundIdentity>();
+    expectTypeOf<z.infer<typeof member>>().toEqualTypeOf<PopulationMember>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
     expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();

@@ -20,6 +20,7 @@ import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
+import { discoveryPages } from './discovery-pages.ts';
 import { leakIn } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
@@ -412,6 +413,7 @@ export const PAGES: Record<string, () => Html> = {
       shell: stranger,
       reference,
     }),
+  ...discoveryPages(shell, HOSTILE, AT, said),
   leaks: () => LeaksPage({ shell, rows: [leakIn(HOSTILE, AT)], said, once: 'once', isAdmin: true }),
   'a leak': () => LeakPage({ shell, leak: leakIn(HOSTILE, AT) }),
   'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),

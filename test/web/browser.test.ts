@@ -225,6 +225,9 @@ describe.skipIf(executable === null)(
       await eventually(
         async () => (await fetch(`${service.url}/log/proof/${event}`)).status === 200,
       );
+      await admin(service).call('POST', '/v1/discovery', {});
+      const found = await admin(service).call('GET', '/v1/discovery');
+      const identity = text(list(found.body['data'])[0]?.['id']);
       return [
         ...[
           '/',
@@ -233,6 +236,7 @@ describe.skipIf(executable === null)(
           '/people',
           '/controls',
           '/reviews',
+          '/discovery',
           '/leaks',
           '/log',
           '/policy',
@@ -243,6 +247,7 @@ describe.skipIf(executable === null)(
           '/agents/' + agent.id,
           '/tasks/' + text(context['task']),
         ],
+        '/discovery/' + identity,
         ...['/requests/' + id, '/controls/orders-write', '/reviews/' + review, '/log/' + event],
       ];
     }
@@ -280,7 +285,7 @@ describe.skipIf(executable === null)(
 
     it('pages for people without the role say so instead of showing anything', async () => {
       const page = await open(approver, DESKTOP);
-      for (const path of ['/people', '/leaks', '/log', '/controls/orders-write']) {
+      for (const path of ['/people', '/discovery', '/leaks', '/log', '/controls/orders-write']) {
         expect((await page.goto(path))?.status()).toBe(403);
         expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Not for you');
       }
