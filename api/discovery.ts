@@ -8,7 +8,7 @@ import {
   readFound,
   type FoundRead,
 } from '../commands/found-identities.ts';
-import { answerOnce } from '../commands/once.ts';
+import { answerOnce, askThenAnswerOnce } from '../commands/once.ts';
 import { FOUND_STATES } from '../db/schema/index.ts';
 import { agentNameFor, FOUND_KINDS, OWNER_CLUES, RISKS } from '../domain/found-identity.ts';
 import type { JsonObject } from '../domain/json.ts';
@@ -116,9 +116,9 @@ const look = defineRoute({
   answers: { 200: { description: 'What each target came to', schema: discoveryShape } },
   refusals: ['not_found'],
   events: ['target.discovered', 'identity.found', 'identity.gone'],
-  handle: async ({ call, once, body }, deps) => {
-    const looks = await lookForIdentities(deps, body.target ?? null);
-    return answerOnce(deps, call, once, async (unit) =>
+  handle: ({ call, once, body }, deps) => {
+    const ask = () => lookForIdentities(deps, body.target ?? null);
+    return askThenAnswerOnce(deps, call, once, ask, async (unit, looks) =>
       ok({ data: (await recordLooks(unit, looks)).map(presentDiscovered) }),
     );
   },

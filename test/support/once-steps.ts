@@ -1,5 +1,6 @@
 // Calls that take an Idempotency-Key, one for each POST of credentials, runs, keys, signals and stopping:
 // with a body that goes through, and another that says something else.
+import { randomUUID } from 'node:crypto';
 import type { JsonObject } from '../../domain/json.ts';
 import { startTask, type Cast } from './cast.ts';
 import {
@@ -16,7 +17,7 @@ import {
   type Caller,
   type TestAgent,
 } from './client.ts';
-import { giveLogin } from './leases.ts';
+import { asSuperuser, giveLogin } from './leases.ts';
 import { startService, type TestDatabase } from './service.ts';
 
 /** One call that is repeated with its key. */
@@ -50,6 +51,7 @@ export const laterSteps = (stage: () => Stage): Steps => ({
   ...stoppingSteps(stage),
   ...signalSteps(stage),
   ...leakSteps(stage),
+  ...discoverySteps(stage),
 });
 
 /** A token under a task of its own; its workflow is known to run by then. */
@@ -158,7 +160,7 @@ const identitySteps = (stage: () => Stage): Steps => ({
   'POST /v1/svid/jwt': () => ({
     by: stage().cast.agent,
     path: '/v1/svid/jwt',
-    body: { audience: ['https://reports.example'] },
+    body: { audience: ['https://stock.example'] },
     otherwise: { audience: ['https://orders.example'] },
   }),
   'POST /v1/trigger-sources': async () => {
@@ -262,6 +264,55 @@ const leakSteps = (stage: () => Stage): Steps => ({
       path: '/v1/leak-scanners',
       body,
       otherwise: { ...body, policy: 'suspend' },
+    };
+  },
+});
+
+/** A login that nobody here made, found in the target. */
+async function findLogin({ cast }: Stage): Promise<{ path: string; end: () => Promise<void> }> {
+  const name = `once_${randomUUID().slice(0, 8)}`;
+  const target = asSuperuser(cast.service);
+  await target.unsafe(`CREATE ROLE ${name} LOGIN`);
+  await admin(cast.service).call('POST', '/v1/discovery', { target: 'sample' });
+  const found = await admin(cast.service).call('GET', '/v1/discovery?limit=500&target=sample');
+  const row = list(found.body['data']).find((each) => each['name'] === name);
+  return {
+    path: `/v1/discovery/${text(row?.['id'])}`,
+    end: async () => {
+      await target.unsafe(`DROP ROLE ${name}`);
+      await target.end();
+    },
+  };
+}
+
+const discoverySteps = (stage: () => Stage): Steps => ({
+  'POST /v1/discovery': () => ({
+    by: admin(stage().cast.service),
+    path: '/v1/discovery',
+    body: { target: 'sample' },
+    otherwise: {},
+  }),
+  'POST /v1/discovery/{id}/adopt': async () => {
+    const { cast } = stage();
+    const { path, end } = await findLogin(stage());
+    const name = `adopted-${randomUUID().slice(0, 8)}`;
+    const body = { name, owner: cast.owner.id, team: 'core', purpose: 'the batch', join: true };
+    return {
+      by: admin(cast.service),
+      path: `${path}/adopt`,
+      body,
+      otherwise: { ...body, team: 'edge' },
+      end,
+    };
+  },
+  'POST /v1/discovery/{id}/ignore': async () => {
+    const { path, end } = await findLogin(stage());
+    return {
+      by: admin(stage().cast.service),
+      path: `${path}/ignore`,
+      body: { reason: 'break glass' },
+      otherwise: { reason: 'another' },
+      end,
     };
   },
 });
