@@ -49,12 +49,16 @@ describe('with a key service', () => {
     requestToken(cast.service, await clientAssertion(cast.service, cast.agent.id, cast.agent.key));
 
   it('I5: tokens are signed there, and no private part is here', async () => {
-    expect(await keys()).toMatchObject([{ driver: 'transit', state: 'active' }]);
+    const all = (await keys()).map(({ use, driver, state }) => ({ use, driver, state }));
+    expect(all.toSorted((a, b) => text(a.use).localeCompare(text(b.use)))).toEqual([
+      { use: 'tokens', driver: 'transit', state: 'active' },
+      { use: 'x509', driver: 'transit', state: 'active' },
+    ]);
     const before = service.calls.length;
     expect((await signIn()).status).toBe(200);
     expect(service.calls.slice(before)).toEqual(['POST /v1/team/transit/sign/ours-tokens']);
     const rows = await cast.service.database.owner.sql`select sealed from signing_key`;
-    expect(rows).toMatchObject([{ sealed: null }]);
+    expect(rows).toMatchObject([{ sealed: null }, { sealed: null }]);
   });
 
   it('that cannot be asked, sign-in is refused with the time to try again; what was signed is good', async () => {
@@ -130,7 +134,8 @@ describe('with a seal key', () => {
 
   it('the key that signs is sealed under it, and no process starts without it', async () => {
     const rows = await service.database.owner.sql`select reference from signing_key`;
-    expect(rows).toMatchObject([{ reference: expect.stringMatching(/^seal-key-/) as unknown }]);
+    const sealed = { reference: expect.stringMatching(/^seal-key-/) as unknown };
+    expect(rows).toMatchObject([sealed, sealed]);
     await expect(serve(await config({ sealKey: null }))).rejects.toThrow('COUNTERSIGN_SEAL_KEY');
     const another = await config({ sealKey: randomBytes(32) });
     await expect(serve(another)).rejects.toThrow('COUNTERSIGN_SEAL_KEY');
