@@ -1,6 +1,6 @@
 // Receivers of signals: who is told when access ends, and what came of telling them.
 import { z } from 'zod';
-import { answerOnce } from '../commands/once.ts';
+import { answerOnce, askThenAnswerOnce } from '../commands/once.ts';
 import {
   addReceiver,
   findReceiver,
@@ -118,9 +118,9 @@ const add = defineRoute({
   answers: { 201: { description: 'The receiver', schema: receiver } },
   refusals: ['callback_refused', 'wrong_state'],
   events: ['receiver.added'],
-  handle: async ({ call, once, body }, deps) => {
-    await deps.checkCallback(body.url);
-    return answerOnce(deps, call, once, async (unit) =>
+  handle: ({ call, once, body }, deps) => {
+    const check = () => deps.checkCallback(body.url);
+    return askThenAnswerOnce(deps, call, once, check, async (unit) =>
       created(
         presentReceiver(
           await addReceiver(unit, {

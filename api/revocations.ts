@@ -50,7 +50,7 @@ async function whenDone(
   { waitSeconds }: Incoming<unknown, unknown>,
   deps: ApiDeps,
   answer: Answer | Refusal,
-  more: (shown: JsonObject) => JsonObject,
+  more: (shown: JsonObject, answered: JsonObject) => JsonObject,
 ): Promise<Answer | Refusal> {
   if (answer instanceof Refusal || waitSeconds === 0) return answer;
   const id = idOf(answer);
@@ -58,8 +58,8 @@ async function whenDone(
   const read = () => findRevocation(deps.db.query, id);
   const row = await waitUntil(deps.changes, id, waitSeconds, read, (seen) => seen?.doneAt !== null);
   if (!row) return answer;
-  const body = more(await presentRevocation(deps.db.query, row));
-  return { status: row.doneAt === null ? 202 : 200, body };
+  const body = more(await presentRevocation(deps.db.query, row), asMembers(answer.body));
+  return { ...answer, status: row.doneAt === null ? 202 : 200, body };
 }
 
 /** The order that an answer is about, or carries. */
@@ -185,17 +185,16 @@ const kill = defineRoute({
     const { scope, reason } = body;
     refuseUnconfirmed(scope, body.confirm);
     const of = scope === 'everything' ? null : body.id;
-    let rest: JsonObject = {};
     const answer = await answerOnce(deps, call, once, async (unit) => {
       const killed = await throwKillSwitch(unit, { scope, of, reason });
-      rest = { stop: killed.stop, agents: killed.agents, tasks: killed.tasks };
       return accepted({
-        ...rest,
+        stop: killed.stop,
+        agents: killed.agents,
+        tasks: killed.tasks,
         revocation: await presentRevocation(unit.sql, killed.revocation),
       });
     });
-    if (!(answer instanceof Refusal) && answer.replayed) return answer;
-    return whenDone(incoming, deps, answer, (shown) => ({ ...rest, revocation: shown }));
+    return whenDone(incoming, deps, answer, (shown, was) => ({ ...was, revocation: shown }));
   },
 });
 

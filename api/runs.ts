@@ -17,7 +17,7 @@ import { presentHeld, presentRan, presentRun } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
 import { ranRun, run as runShape, runBody } from './run-schemas.ts';
 import * as shape from './schemas.ts';
-import { asAgent, visibleTask, waitForOwner } from './tasks.ts';
+import { asAgent, checkNewCallback, visibleTask, waitForOwner } from './tasks.ts';
 
 const ask = defineRoute({
   method: 'post',
@@ -64,7 +64,7 @@ const ask = defineRoute({
   ],
   handle: async ({ principal, call, once, body }, deps) => {
     const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
-    if (body.callback) await deps.checkCallback(body.callback.url);
+    await checkNewCallback(deps, once, body.callback);
     const owner = await visibleTask(deps, principal, body.task);
     await waitForOwner(deps, owner);
     const order = {

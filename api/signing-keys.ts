@@ -1,6 +1,6 @@
 // The keys that sign for us: which there are, and turning them by hand.
 import { z } from 'zod';
-import { answerOnce } from '../commands/once.ts';
+import { askThenAnswerOnce } from '../commands/once.ts';
 import { listSigningKeys, makeKey, rotateKeys } from '../commands/signing-keys.ts';
 import type { SigningKeyRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
@@ -54,8 +54,8 @@ const rotate = defineRoute({
       throw invalid('To revoke drops the key that signs: send now as well, so that another does.');
     if (revoke && reason === null)
       throw new Refusal('reason_required', 'Say in reason why what was signed has to die.');
-    const made = await makeKey(deps.db.query, deps.keyDriver, use);
-    const answer = await answerOnce(deps, call, once, async (unit) => {
+    const make = () => makeKey(deps.db.query, deps.keyDriver, use);
+    const answer = await askThenAnswerOnce(deps, call, once, make, async (unit, made) => {
       await rotateKeys(unit, made, { now, revoke, reason }, deps.signingKeys);
       const rows = (await listSigningKeys(unit.sql)).filter(
         (row) => row.use === use && row.state !== 'retired',

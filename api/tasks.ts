@@ -6,7 +6,7 @@ import { waitUntil } from '../commands/changes.ts';
 import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
 import { delegateTask } from '../commands/delegate.ts';
 import { asCredentialId } from '../commands/leases.ts';
-import { answerOnce, type Answer } from '../commands/once.ts';
+import { answerOnce, isAnswered, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
 import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
@@ -175,7 +175,8 @@ async function finish(
   const row = await waitUntil(deps.changes, id, waitSeconds, read, isOver);
   if (!row) throw new Refusal('not_found', 'There is no such task.');
   // Waiting asks what came of it since, so the answer is of now even when the effect was of an earlier call.
-  return { status: isOver(row) ? 200 : 202, body: await presentTask(deps.db.query, row) };
+  const status = isOver(row) ? 200 : 202;
+  return { ...answer, status, body: await presentTask(deps.db.query, row) };
 }
 
 /** Saying the same again changes nothing; saying the opposite of what an agent said before is refused. */
@@ -303,7 +304,7 @@ const ask = defineRoute({
   events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
   handle: async ({ principal, call, once, params, body, context }, deps) => {
     const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
-    if (body.callback) await deps.checkCallback(body.callback.url);
+    await checkNewCallback(deps, once, body.callback);
     const owner = await visibleTask(deps, principal, params['id']);
     await waitForOwner(deps, owner);
     const order = {
@@ -324,6 +325,15 @@ const ask = defineRoute({
     });
   },
 });
+
+/** Refuses to call where we must not; of a call that was answered already, nothing is asked again. */
+export async function checkNewCallback(
+  deps: ApiDeps,
+  once: OnceKey | null,
+  callback: { url: string } | undefined,
+): Promise<void> {
+  if (callback && !(await isAnswered(deps.db.query, once))) await deps.checkCallback(callback.url);
+}
 
 /** The workflow of a task starts within moments of it; the first credential waits for that. */
 export async function waitForOwner(deps: ApiDeps, owner: TaskRow): Promise<void> {

@@ -258,6 +258,7 @@ describe('what a lease’s unreadable statement wrote beyond the lease', () => {
       target: 'sample',
       options: '{}',
       revocable: true,
+      holder: 'agent',
       state: 'active',
       issue_attempt: 1,
       issue_by: '2026-11-21T10:00:00.000Z',

@@ -2,9 +2,12 @@ import { createPublicKey, verify } from 'node:crypto';
 import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
 import { text as readAll } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hold, startCast, type Cast } from '../support/cast.ts';
-import { anyone, eventually, text, vote } from '../support/client.ts';
+import { tryPort } from '../../cli/embedded/process.ts';
+import { serve } from '../../cli/serve.ts';
+import { hold, startCast, startTask, type Cast } from '../support/cast.ts';
+import { anyone, askCredential, bearer, eventually, text, vote } from '../support/client.ts';
 import { listen } from '../support/network.ts';
+import type { TestService } from '../support/service.ts';
 
 interface Called {
   headers: IncomingHttpHeaders;
@@ -94,4 +97,32 @@ describe('a callback', () => {
     await new Promise((resolve) => setTimeout(resolve, 2_500));
     expect(callsAbout(request)).toHaveLength(1);
   });
+});
+
+it('I8: a repeated call is answered as it was, though its callback would be refused now', async () => {
+  const task = await startTask(cast.agent);
+  const token = await cast.agent.token();
+  const ask = (service: Pick<TestService, 'url'>, key: string) =>
+    askCredential(
+      bearer({ ...cast.service, ...service }, token),
+      task,
+      {
+        ...{ role: 'orders-write', reason: 'to be repeated' },
+        ...{ seal_to: cast.seal.publicJwk, callback: { url } },
+      },
+      { 'idempotency-key': key },
+    );
+  const first = await ask(cast.service, 'callback');
+  expect(first.status).toBe(202);
+  const port = (await tryPort(0, '127.0.0.1')) ?? 0;
+  // To a process that can be reached from outside, its own loopback is nobody's callback.
+  const strict = await serve({ ...cast.service.config, host: '0.0.0.0', port });
+  try {
+    const there = { url: `http://127.0.0.1:${port}` };
+    const again = await ask(there, 'callback');
+    expect([again.status, again.text]).toEqual([202, first.text]);
+    expect((await ask(there, 'another')).body['code']).toBe('callback_refused');
+  } finally {
+    await strict.close();
+  }
 });

@@ -96,9 +96,9 @@ describe('I2: an approval is good for exactly what was approved, once', () => {
     const request = await approved();
     await collect(request);
     const twice = cast.service.database.owner.sql`
-      insert into credential (id, task, agent, chain, role, issuer, target, options, revocable, state, permit, issue_attempt,
+      insert into credential (id, task, agent, chain, role, issuer, target, options, revocable, holder, state, permit, issue_attempt,
         issue_by, created_at, expires_at, dies_at, seal_thumbprint)
-      select 'crd_00000000000000000000000000', task, agent, chain, role, issuer, target, options, revocable, 'pending', permit, 1,
+      select 'crd_00000000000000000000000000', task, agent, chain, role, issuer, target, options, revocable, holder, 'pending', permit, 1,
         issue_by, created_at, expires_at, dies_at, seal_thumbprint from credential where request = ${request}`;
     await expect(twice).rejects.toThrow('credential_permit_once');
   });

@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ROUTES } from '../../api/app.ts';
-import type { JsonObject } from '../../domain/json.ts';
 import { changePolicy, hold, seen, startCast, startTask, type Cast } from '../support/cast.ts';
 import {
   admin,
@@ -12,10 +11,10 @@ import {
   person,
   text,
   vote,
-  type Caller,
   type TestAgent,
 } from '../support/client.ts';
 import { routeFor } from '../support/conformance.ts';
+import { laterSteps, type Steps } from '../support/once-steps.ts';
 
 let cast: Cast;
 let other: TestAgent;
@@ -26,16 +25,8 @@ beforeAll(async () => {
 });
 afterAll(() => cast.close());
 
-interface Step {
-  by: Caller;
-  path: string;
-  body: JsonObject;
-  /** A body that is also allowed there, and says something else. */
-  otherwise: JsonObject;
-}
-
 /** One call for each POST that takes a key; made when it is needed, for each leaves something behind. */
-const STEPS: Record<string, () => Promise<Step> | Step> = {
+const STEPS: Steps = {
   'POST /v1/people': () => ({
     by: admin(cast.service),
     path: '/v1/people',
@@ -168,6 +159,7 @@ const STEPS: Record<string, () => Promise<Step> | Step> = {
       otherwise: { files },
     };
   },
+  ...laterSteps(() => ({ cast, other })),
   ...Object.fromEntries(
     ['suspend', 'resume', 'kill', 'retire'].map((verb) => [
       `POST /v1/agents/{id}/${verb}`,
@@ -188,9 +180,12 @@ const NOT_HERE = [
   'POST /oauth2/introspect',
 ];
 
-const eventCount = async (): Promise<number> => {
+/** What an answer calls a secret that is shown in it alone. */
+const SECRET_MEMBERS = ['sealed', 'secret', 'subject_token', 'svid'];
+
+const eventCount = async (database = cast.service.database): Promise<number> => {
   // What workflows add in their own time is left out.
-  const [row] = await cast.service.database.owner.sql<{ events: number }[]>`
+  const [row] = await database.owner.sql<{ events: number }[]>`
     select count(*)::int as events from event where leaf not like '%"type":"workflow"%'`;
   return row?.events ?? 0;
 };
@@ -208,27 +203,45 @@ describe('I8: one key, one effect, one answer', () => {
   it.each(Object.keys(STEPS))('I8: %s', async (name) => {
     const step = await STEPS[name]?.();
     if (!step) throw new Error(`no step for ${name}`);
+    onTestFinished(() => step.end?.());
+    const { by, path, body, otherwise, database } = step;
     const headers = { 'idempotency-key': randomUUID() };
-    const first = await step.by.call('POST', step.path, step.body, headers);
+    const first = await by.call('POST', path, body, headers);
     expect(first.status).toBeLessThan(300);
-    const before = await eventCount();
-    const again = await step.by.call('POST', step.path, step.body, headers);
+    const before = await eventCount(database);
+    const again = await by.call('POST', path, body, headers);
     expect({ status: again.status, text: again.text }).toEqual({
       status: first.status,
       text: first.text,
     });
     expect(again.headers.get('location')).toBe(first.headers.get('location'));
     expect(again.headers.get('idempotent-replayed')).toBe('true');
-    expect(await eventCount()).toBe(before);
-    const changed = await step.by.call('POST', step.path, step.otherwise, headers);
+    expect(await eventCount(database)).toBe(before);
+    const changed = await by.call('POST', path, otherwise, headers);
     // A body that the route does not take is refused as such, before anybody looks at keys.
-    const takes = routeFor('POST', step.path)?.body?.safeParse(step.otherwise).success === true;
+    const takes = routeFor('POST', path)?.body?.safeParse(otherwise).success === true;
     expect(changed.body['code']).toBe(takes ? 'idempotency_mismatch' : 'invalid_request');
-    expect(await eventCount()).toBe(before);
+    expect(await eventCount(database)).toBe(before);
   });
 });
 
 describe('a key', () => {
+  it.each([
+    'POST /v1/revocations',
+    'POST /v1/kill',
+    'POST /v1/leaks',
+    'POST /v1/tasks/{id}/complete',
+  ])('of a call that waits is answered with the same end: %s', async (name) => {
+    const step = await STEPS[name]?.();
+    if (!step) throw new Error(`no step for ${name}`);
+    const headers = { 'idempotency-key': randomUUID(), prefer: 'wait=20' };
+    const first = await step.by.call('POST', step.path, step.body, headers);
+    expect(first.status).toBeLessThan(202);
+    const again = await step.by.call('POST', step.path, step.body, headers);
+    expect([again.status, again.text]).toEqual([first.status, first.text]);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+  });
+
   it('belongs to one caller: another’s call with it is a call of its own', async () => {
     const third = await admittedAgent(cast.service, cast.owner.id, cast.approver);
     const headers = { 'idempotency-key': 'the-same-for-both' };
@@ -345,7 +358,7 @@ permit (principal is Agent, action == Action::"credential:request", resource == 
       select reply from idempotency where reply is not null`;
     expect(rows.length).toBeGreaterThan(0);
     const all = Buffer.concat(rows.map(({ reply }) => Buffer.from(reply))).toString('latin1');
-    for (const secret of [url.slice(-43), 'Quinn Readable', 'sealed', 'sign_in_url'])
+    for (const secret of [url.slice(-43), 'Quinn Readable', 'sign_in_url', ...SECRET_MEMBERS])
       expect(all).not.toContain(secret);
   });
 });
