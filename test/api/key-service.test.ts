@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Config } from '../../cli/config.ts';
 import { tryPort } from '../../cli/embedded/process.ts';
 import { serve } from '../../cli/serve.ts';
+import { KEY_USES } from '../../domain/signing-key.ts';
 import { startTransit, type FakeTransit } from '../fakes/transit.ts';
 import { startCast, startTask, type Cast } from '../support/cast.ts';
 import {
@@ -49,16 +50,14 @@ describe('with a key service', () => {
     requestToken(cast.service, await clientAssertion(cast.service, cast.agent.id, cast.agent.key));
 
   it('I5: tokens are signed there, and no private part is here', async () => {
-    const all = (await keys()).map(({ use, driver, state }) => ({ use, driver, state }));
-    expect(all.toSorted((a, b) => text(a.use).localeCompare(text(b.use)))).toEqual([
-      { use: 'tokens', driver: 'transit', state: 'active' },
-      { use: 'x509', driver: 'transit', state: 'active' },
-    ]);
+    expect((await keys()).map(({ driver, state }) => ({ driver, state }))).toEqual(
+      KEY_USES.map(() => ({ driver: 'transit', state: 'active' })),
+    );
     const before = service.calls.length;
     expect((await signIn()).status).toBe(200);
     expect(service.calls.slice(before)).toEqual(['POST /v1/team/transit/sign/ours-tokens']);
     const rows = await cast.service.database.owner.sql`select sealed from signing_key`;
-    expect(rows).toMatchObject([{ sealed: null }, { sealed: null }]);
+    expect([...rows]).toEqual(KEY_USES.map(() => ({ sealed: null })));
   });
 
   it('that cannot be asked, sign-in is refused with the time to try again; what was signed is good', async () => {
@@ -107,6 +106,25 @@ describe('with a key service', () => {
     }
   });
 
+  it('I8: is not told to make another version when the call is repeated, nor needed to answer it', async () => {
+    const turn = () =>
+      admin(cast.service).call(
+        'POST',
+        '/v1/keys/rotate',
+        { use: 'tokens' },
+        { 'idempotency-key': 'turn-once' },
+      );
+    service.failNext({ status: 503 }, { status: 503 }, { status: 503 });
+    expect((await turn()).body['code']).toBe('unavailable');
+    const first = await turn();
+    expect(first.status).toBe(200);
+    const [versions, calls] = [service.versions('ours-tokens'), service.calls.length];
+    const again = await turn();
+    expect([again.status, again.text]).toEqual([200, first.text]);
+    expect(again.headers.get('idempotent-replayed')).toBe('true');
+    expect([service.versions('ours-tokens'), service.calls.length]).toEqual([versions, calls]);
+  });
+
   it('that is down, a process starts all the same; without its address, none does', async () => {
     const { transit: _transit, ...rest } = cast.service.config;
     const without: Config = { ...rest, port: await freePort(), transit: null };
@@ -135,7 +153,7 @@ describe('with a seal key', () => {
   it('the key that signs is sealed under it, and no process starts without it', async () => {
     const rows = await service.database.owner.sql`select reference from signing_key`;
     const sealed = { reference: expect.stringMatching(/^seal-key-/) as unknown };
-    expect(rows).toMatchObject([sealed, sealed]);
+    expect(rows).toMatchObject(KEY_USES.map(() => sealed));
     await expect(serve(await config({ sealKey: null }))).rejects.toThrow('COUNTERSIGN_SEAL_KEY');
     const another = await config({ sealKey: randomBytes(32) });
     await expect(serve(another)).rejects.toThrow('COUNTERSIGN_SEAL_KEY');
