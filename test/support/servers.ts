@@ -32,7 +32,7 @@ declare module 'vitest' {
 
 const TEMPLATE = 'countersign_template';
 /** More than there are test files; making them later would wait for the server's cache. */
-const NAMESPACES = 48;
+const NAMESPACES = 120;
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(path.join(tmpdir(), 'countersign-test-'));
