@@ -6,9 +6,10 @@ import { waitUntil } from '../commands/changes.ts';
 import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
 import { delegateTask } from '../commands/delegate.ts';
 import { asCredentialId } from '../commands/leases.ts';
-import { answerOnce, isAnswered, type Answer, type OnceKey } from '../commands/once.ts';
+import { answerOnce, isAnswered, settleKey, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
 import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
+import { transact } from '../commands/unit.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';
@@ -120,7 +121,7 @@ const show = defineRoute({
 
 /** What an Idempotency-Key means where the answer also depends on the time of asking. */
 const WAITING =
-  'Ending has one effect per Idempotency-Key, and a repeat has the same answer. With Prefer: wait the answer says how far the end has come by now, so it is never a replay and carries no Idempotent-Replayed.';
+  'Ending has one effect per Idempotency-Key, and a repeat has the same answer. With Prefer: wait the answer says how far the end has come by now; where that is not what the first call was told, it carries no Idempotent-Replayed.';
 
 const complete = defineRoute({
   method: 'post',
@@ -176,8 +177,15 @@ async function finish(
   if (!row) throw new Refusal('not_found', 'There is no such task.');
   // Waiting asks what came of it since, so the answer is of now even when the effect was of an earlier call.
   const status = isOver(row) ? 200 : 202;
-  return { ...answer, status, body: await presentTask(deps.db.query, row) };
+  const settled: Answer = { ...answer, status, body: await presentTask(deps.db.query, row) };
+  // It is a replay where it says what the first call was told, which is what that call waited for.
+  if (answer.replayed) return { ...settled, replayed: isSameAnswer(answer, settled) };
+  await transact(deps, call, (unit) => settleKey(unit, once, settled));
+  return settled;
 }
+
+const isSameAnswer = (a: Answer, b: Answer): boolean =>
+  a.status === b.status && JSON.stringify(a.body) === JSON.stringify(b.body);
 
 /** Saying the same again changes nothing; saying the opposite of what an agent said before is refused. */
 function wasEndedOtherwise(row: TaskRow, outcome: 'completed' | 'failed'): Refusal | null {
