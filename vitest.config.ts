@@ -22,6 +22,7 @@ export default defineConfig({
           name: 'service',
           include: ['test/{db,commands,activities,api,web,sdk,cli}/**/*.test.{ts,tsx}'],
           globalSetup: ['test/support/servers.ts'],
+          expect: { poll: { timeout: 15_000 } },
           testTimeout: 30_000,
           hookTimeout: 60_000,
         },
