@@ -58,7 +58,10 @@ export interface CheckOptions {
 
 class BundleError extends Error {}
 
-/** Verifies a whole bundle: every byte of it is either signed, hashed, or computed again. */
+/**
+ * Verifies a whole bundle: every byte of it is either signed, hashed, or computed again. Only the period of a verdict
+ * is the asker's own word, and is therefore printed beside what the whole log says.
+ */
 export function verifyBundle(bundle: string, options: CheckOptions = {}): BundleCheck {
   try {
     return check(bundle, options);

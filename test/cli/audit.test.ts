@@ -89,15 +89,33 @@ describe('audit verify', () => {
       for (let bit = 0; bit < 8; bit += 1) expect(await codeOf(flipped(at, 1 << bit))).toBe(1);
   });
 
-  it('I9: ends with 1 after any byte was changed and the digest mended', async () => {
+  it('I9: ends with 1 after any byte was changed and the digest mended, but for the question itself', async () => {
     const body = Buffer.from(lines.join('\n'));
+    // The two times of a period are the auditor's question: another question over the same leaves, with the same
+    // answer, is a true statement, and what is printed names it.
+    const asked = [...body.toString('latin1').matchAll(/"period":\{[^}]*\}/g)].map(
+      (found) => [found.index, found.index + found[0].length] as const,
+    );
+    expect(asked.length).toBeGreaterThan(0);
     for (let tries = 0; tries < 300; tries += 1) {
       const at = randomInt(body.length);
+      if (asked.some(([from, to]) => at >= from && at < to)) continue;
       const mask = randomInt(1, 128);
       const changed = Buffer.from(body);
       changed[at] = (changed[at] ?? 0) ^ mask;
       const mended = sealed(changed.toString('utf8').split('\n'));
       expect([at, mask, await codeOf(mended)]).toEqual([at, mask, 1]);
+    }
+  });
+
+  it('I9: a period moved over a leaf is another question, and its answer is computed again', async () => {
+    const verdicts = lines.filter((line) => line.startsWith('{"verdict"'));
+    expect(verdicts.length).toBeGreaterThan(0);
+    for (const line of verdicts) {
+      const moved = line
+        .replace(/"from":"\d{4}/, '"from":"2999')
+        .replace(/"to":"\d{4}/, '"to":"3000');
+      expect(await codeOf(sealed(lines.map((each) => (each === line ? moved : each))))).toBe(1);
     }
   });
 
