@@ -3,6 +3,7 @@ import { eq } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import type { AgentRow, KeyRow } from '../db/rows.ts';
 import { agent, agentKey } from '../db/schema/index.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { keysOf } from './agent-keys.ts';
 import { findAgent, lockAgent } from './agents.ts';
@@ -12,8 +13,7 @@ import type { Unit } from './unit.ts';
 /** Once a new key is due, somebody is told again this often. */
 const REMIND_DAYS = 7;
 
-const daysAfter = (at: string, days: number): string =>
-  new Date(Date.parse(at) + days * 86_400_000).toISOString();
+const daysAfter = (at: string, days: number): string => addSeconds(at, days * 86_400);
 
 /** When somebody is next told that a new key is due. */
 function rotationNoticeAt({ state, rotationDueAt, rotationNotedAt }: AgentRow): string | null {
@@ -78,7 +78,7 @@ export async function retireKey(
       'wrong_state',
       'This is the last key that stays: add another first, or suspend the agent.',
     );
-  const wanted = new Date(Date.parse(unit.at) + afterSeconds * 1000).toISOString();
+  const wanted = addSeconds(unit.at, afterSeconds);
   // An end that was said is never put off.
   const retireAt = key.retireAt !== null && key.retireAt < wanted ? key.retireAt : wanted;
   await unit.sql.update(agentKey).set({ retireAt }).where(eq(agentKey.id, key.id));

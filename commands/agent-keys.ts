@@ -4,6 +4,7 @@ import type { Query, Transaction } from '../db/client.ts';
 import type { KeyRow } from '../db/rows.ts';
 import { agentKey } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { newId, type Unit } from './unit.ts';
@@ -11,8 +12,7 @@ import { newId, type Unit } from './unit.ts';
 /** How long a key is good before somebody should make another. */
 const ROTATION_DAYS = 90;
 
-export const rotationDueAfter = (at: string): string =>
-  new Date(Date.parse(at) + ROTATION_DAYS * 86_400_000).toISOString();
+export const rotationDueAfter = (at: string): string => addSeconds(at, ROTATION_DAYS * 86_400);
 
 /** Refuses keys that some agent has, or ever had. */
 export async function refuseTakenKeys(unit: Unit, keys: readonly PublicKey[]): Promise<void> {

@@ -13,6 +13,7 @@ import {
 } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { ALIVE, canMove, type AgentState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { agentSpiffeId, parseTrustDomain } from '../domain/spiffe-id.ts';
@@ -54,8 +55,7 @@ export interface Registration {
 /** How long an admission is good before somebody should look again. */
 const REVIEW_DAYS = 180;
 
-const daysAfter = (at: string, days: number): string =>
-  new Date(Date.parse(at) + days * 86_400_000).toISOString();
+const daysAfter = (at: string, days: number): string => addSeconds(at, days * 86_400);
 
 /** Registers an agent. Being let in is a sensitive action like any other, and goes the same way. */
 export async function registerAgent(

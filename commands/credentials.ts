@@ -6,6 +6,7 @@ import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
@@ -135,7 +136,7 @@ async function planCredential(
     control: null,
     request: null,
     permit: null,
-    expiresAt: earliest(secondsAfter(unit.at, wanted.ttlSeconds), owner.deadlineAt),
+    expiresAt: earliest(addSeconds(unit.at, wanted.ttlSeconds), owner.deadlineAt),
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);
@@ -352,11 +353,6 @@ export function askedUnder(
     },
   };
 }
-
-export const secondsAfter = (at: string, seconds: number): string =>
-  new Date(Date.parse(at) + seconds * 1000).toISOString();
-
-export const earliest = (...times: string[]): string => times.toSorted()[0] ?? '';
 
 /** Links a request to the lease that carries it out. */
 export async function linkCredential(

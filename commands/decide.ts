@@ -17,6 +17,7 @@ import {
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
 import {
@@ -246,7 +247,7 @@ async function approve(
   approvers: string[],
 ): Promise<RequestRow> {
   const valid = Math.min(...row.routes.map(({ rule }) => rule.valid_seconds));
-  const approvedUntil = new Date(Date.parse(unit.at) + valid * 1000).toISOString();
+  const approvedUntil = addSeconds(unit.at, valid);
   const moved = await moveRequest(unit, row, 'approved', {
     decidedAt: unit.at,
     decidedBy: deciding.person,

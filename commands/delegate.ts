@@ -4,10 +4,11 @@ import type { AgentRow, TaskRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
 import { areRolesWithin, CHAIN_LENGTH_MAX, whyNoLink } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, earliest } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { useUp, type Proof, type Standing } from './agent-sign-in.ts';
 import { findAgent } from './agents.ts';
-import { earliest, lockRunningTask } from './credentials.ts';
+import { lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { activeBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -83,7 +84,7 @@ export async function delegateTask(unit: Unit, order: Handover): Promise<ChainTo
 }
 
 const until = (unit: Unit, seconds: number, { deadlineAt }: TaskRow): string =>
-  earliest(new Date(Date.parse(unit.at) + seconds * 1000).toISOString(), deadlineAt);
+  earliest(addSeconds(unit.at, seconds), deadlineAt);
 
 const placeFor = (
   unit: Unit,

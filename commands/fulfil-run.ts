@@ -1,9 +1,10 @@
 // Carrying out a statement that people agreed to: once, however often this is tried.
 import type { CredentialRow, RequestRow, RunRow, TaskRow } from '../db/rows.ts';
+import { addSeconds, earliest } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { asAgentId } from './agents.ts';
-import { earliest, linkCredential, lockRunningTask, secondsAfter } from './credentials.ts';
+import { linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import type { Fulfilment } from './fulfil.ts';
 import { intendLease, lockLease, reissueLease, retakeLease } from './leases.ts';
@@ -94,7 +95,7 @@ async function planAttempt(unit: Unit, deps: Deps, seen: RequestRow): Promise<At
     permit: redeemed.id,
     // Nothing that was approved outlives its approval (I3).
     expiresAt: earliest(
-      secondsAfter(unit.at, runLeaseSeconds(timeoutSeconds)),
+      addSeconds(unit.at, runLeaseSeconds(timeoutSeconds)),
       owner.deadlineAt,
       redeemed.expiresAt,
     ),

@@ -4,6 +4,7 @@ import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
+import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
@@ -11,7 +12,7 @@ import { targetOf } from './access/kinds.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
 import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
-import { earliest, linkCredential, lockRunningTask } from './credentials.ts';
+import { linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { fulfilRun } from './fulfil-run.ts';
 import { issueLease } from './issue.ts';
@@ -171,7 +172,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   const definition = bundle.roles.get(row.action.resource.id);
   if (!definition) throw new Error('a redeemed permit names a role that policy no longer has');
   const { ttl_seconds: ttl, options = {} } = row.action.parameters;
-  const wanted = new Date(Date.parse(unit.at) + Number(ttl) * 1000).toISOString();
+  const wanted = addSeconds(unit.at, Number(ttl));
   const key = await readPublicKey(row.sealTo ?? {}, 'seal_key_invalid');
   const lease = await intendLease(unit, {
     task: owner.id,

@@ -8,6 +8,7 @@ import {
   slackInteraction,
   usedAssertion,
 } from '../db/schema/index.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetOldKeys } from './once.ts';
@@ -15,8 +16,7 @@ import { forgetOldResults } from './runs.ts';
 import { forgetStatusLists } from './token-status.ts';
 import type { Unit } from './unit.ts';
 
-const hoursBefore = (at: string, hours: number): string =>
-  new Date(Date.parse(at) - hours * 3_600_000).toISOString();
+const hoursBefore = (at: string, hours: number): string => addSeconds(at, -hours * 3600);
 
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);

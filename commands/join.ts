@@ -6,6 +6,7 @@ import type { AgentRow, JoinTokenRow, KeyRow, RequestRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, request } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { refuseTakenKeys, rotationDueAfter, storeKeys } from './agent-keys.ts';
@@ -70,8 +71,7 @@ export async function registerJoining(
   return { ...(await makeJoinToken(unit, of)), agent: row };
 }
 
-const joinTokenExpiry = (at: string, ttlSeconds: number): string =>
-  new Date(Date.parse(at) + ttlSeconds * 1000).toISOString();
+const joinTokenExpiry = (at: string, ttlSeconds: number): string => addSeconds(at, ttlSeconds);
 
 /** Asks for a join token: whoever comes with it is given a key, so those who agree to keys agree to it. */
 export async function askForJoinToken(

@@ -3,10 +3,11 @@ import { and, asc, eq, inArray, lte, or, sql } from 'drizzle-orm';
 import type { CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, latest } from '../domain/instant.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { closeLeaksOf } from './leak-end.ts';
-import { later, latest, lockLease } from './leases.ts';
+import { lockLease } from './leases.ts';
 import { settleRevocations } from './revocations.ts';
 import { aboutCredential, revokeWhere } from './tasks.ts';
 import type { Unit } from './unit.ts';
@@ -191,7 +192,7 @@ async function failLease(
   tryAt: string | null,
 ): Promise<void> {
   const attempts = row.attempts + 1;
-  const nextTryAt = latest(later(unit.at, retryDelaySeconds(attempts)), tryAt ?? unit.at);
+  const nextTryAt = latest(addSeconds(unit.at, retryDelaySeconds(attempts)), tryAt ?? unit.at);
   await unit.sql
     .update(credential)
     .set({ state: 'revoke_failed', attempts, nextTryAt, lastError: code })

@@ -5,6 +5,7 @@ import { credential } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, latest } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { accessOf, type RoleDefinition, type TargetDefinition } from './access/kinds.ts';
@@ -42,16 +43,11 @@ export interface LeaseInput {
   sealThumbprint: string;
 }
 
-export const latest = (...times: string[]): string => times.toSorted().at(-1) ?? '';
-
-export const later = (at: string, seconds: number): string =>
-  new Date(Date.parse(at) + seconds * 1000).toISOString();
-
 /** Writes a lease that is about to be issued. The caller holds its task in place. */
 export async function intendLease(unit: Unit, input: LeaseInput): Promise<CredentialRow> {
   const access = accessOf(input.definition);
   const leadsTo = input.targetDefinition ?? null;
-  const issueBy = later(unit.at, ISSUE_SECONDS);
+  const issueBy = addSeconds(unit.at, ISSUE_SECONDS);
   const row: CredentialRow = {
     id: newId('credential'),
     task: input.task,
@@ -77,7 +73,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     // Should this process die while it is made, that is how long it could be out there.
     diesAt: latest(
       input.expiresAt,
-      later(issueBy, access.longestSeconds(input.definition, leadsTo)),
+      addSeconds(issueBy, access.longestSeconds(input.definition, leadsTo)),
     ),
     handles: null,
     lastUsedAt: null,
@@ -106,7 +102,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
       expiresAt: row.expiresAt,
     });
   emitIntended(unit, row);
-  if (row.expiresAt < later(unit.at, REAPER_LOOK_SECONDS))
+  if (row.expiresAt < addSeconds(unit.at, REAPER_LOOK_SECONDS))
     unit.wake('target', targetWorkflow(row.target));
   return row;
 }
@@ -146,7 +142,7 @@ export async function retakeLease(unit: Unit, id: Id<'credential'>): Promise<Cre
   if (before.state !== 'pending') return null;
   const change = {
     issueAttempt: before.issueAttempt + 1,
-    issueBy: later(await unit.readClock(), ISSUE_SECONDS),
+    issueBy: addSeconds(await unit.readClock(), ISSUE_SECONDS),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, id));
   const row = { ...before, ...change };
@@ -167,7 +163,7 @@ export async function reissueLease(
     sealed: null,
     sealThumbprint,
     issueAttempt: before.issueAttempt + 1,
-    issueBy: later(unit.at, ISSUE_SECONDS),
+    issueBy: addSeconds(unit.at, ISSUE_SECONDS),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
   const row = { ...before, ...change };

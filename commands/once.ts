@@ -3,6 +3,7 @@ import { and, eq, isNotNull, isNull, lt } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { idempotency } from '../db/schema/index.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { addMs, addSeconds } from '../domain/instant.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { transact, type Call, type Unit, type UnitDeps } from './unit.ts';
@@ -84,7 +85,7 @@ const asKept = (kept: unknown) => kept as Required<Pick<Answer, 'body' | 'header
 /** Notes what a longer call is making, so that a retry after a crash goes on with it. */
 export async function hold(unit: Unit, once: OnceKey | null, resource: string): Promise<void> {
   if (!once) return;
-  const lockedUntil = new Date(Date.parse(unit.at) + TAKEOVER_MS).toISOString();
+  const lockedUntil = addMs(unit.at, TAKEOVER_MS);
   await unit.sql.update(idempotency).set({ resource, lockedUntil }).where(rowOf(once));
 }
 
@@ -181,7 +182,7 @@ async function settled(
 
 /** Forgets keys older than a day. */
 export async function forgetOldKeys(unit: Unit): Promise<void> {
-  const before = new Date(Date.parse(unit.at) - 24 * 3_600_000).toISOString();
+  const before = addSeconds(unit.at, -24 * 3600);
   await unit.sql.delete(idempotency).where(lt(idempotency.createdAt, before));
 }
 

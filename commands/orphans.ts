@@ -1,5 +1,6 @@
 // Agents for which nobody answers any more, and how long they go on.
 import type { AgentRow } from '../db/rows.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 
@@ -8,9 +9,7 @@ export const graceEndsAt = (
   { orphanedAt }: Pick<AgentRow, 'orphanedAt'>,
   { lifecycle }: Pick<PolicyBundle, 'lifecycle'>,
 ): string | null =>
-  orphanedAt === null
-    ? null
-    : new Date(Date.parse(orphanedAt) + lifecycle.orphan_grace_seconds * 1000).toISOString();
+  orphanedAt === null ? null : addSeconds(orphanedAt, lifecycle.orphan_grace_seconds);
 
 /** Refuses new work to an agent for which nobody has answered for too long. */
 export function refuseOrphan(row: AgentRow, bundle: PolicyBundle, now: string): void {

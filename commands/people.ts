@@ -5,6 +5,7 @@ import type { Query } from '../db/client.ts';
 import type { PersonRow, SessionRow } from '../db/rows.ts';
 import { person, session, signInLink, type PersonRole } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { partyOf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
@@ -29,8 +30,7 @@ const SESSION_HOURS = 12;
 export const tokenHash = (token: string): string =>
   createHash('sha256').update(token).digest('hex');
 const newToken = (): string => randomBytes(32).toString('base64url');
-const later = (at: string, hours: number): string =>
-  new Date(Date.parse(at) + hours * 3_600_000).toISOString();
+const later = (at: string, hours: number): string => addSeconds(at, hours * 3600);
 
 export async function invitePerson(unit: Unit, invitation: Invitation): Promise<PersonRow> {
   const row: PersonRow = {

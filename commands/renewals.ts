@@ -3,21 +3,15 @@ import { and, eq, lte } from 'drizzle-orm';
 import type { CredentialRow, TaskRow } from '../db/rows.ts';
 import { credential, permit } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, earliest, latest } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
-import {
-  credentialAction,
-  deniedBy,
-  earliest,
-  lockRunningTask,
-  refuseUnlessReady,
-  secondsAfter,
-} from './credentials.ts';
+import { credentialAction, deniedBy, lockRunningTask, refuseUnlessReady } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { leaseToIssue, makeCredential, whyNotMade, type Made } from './issue.ts';
 import { TargetError } from './issuer.ts';
-import { ISSUE_SECONDS, latest, lockLease } from './leases.ts';
+import { ISSUE_SECONDS, lockLease } from './leases.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { isStillApproved } from './permits.ts';
 import { activeBundle } from './policies.ts';
@@ -192,7 +186,7 @@ async function wantedEnd(unit: Unit, { row, owner, definition, ask, now }: End):
     );
   const role = definition.renew_seconds_max ?? definition.ttl_seconds_max;
   const last = earliest(
-    secondsAfter(row.createdAt, role),
+    addSeconds(row.createdAt, role),
     owner.deadlineAt,
     ...(await boundsOfApproval(unit, row)),
   );
@@ -202,7 +196,7 @@ async function wantedEnd(unit: Unit, { row, owner, definition, ask, now }: End):
       'This credential already lasts as long as its role, its task and its approval let it: ask for a new one.',
       { renewable_until: last },
     );
-  return earliest(secondsAfter(now, ttl), last);
+  return earliest(addSeconds(now, ttl), last);
 }
 
 /** What people agreed to: how long, counted from when it was given, and until when. */
@@ -212,7 +206,7 @@ async function boundsOfApproval(unit: Unit, row: CredentialRow): Promise<string[
   const [held] = await unit.sql.select().from(permit).where(eq(permit.request, row.request));
   if (!approved || !held) throw new Error(`the credential ${row.id} has lost its approval`);
   const { ttl_seconds: ttl, renew_seconds_max: most } = approved.action.parameters;
-  return [held.expiresAt, secondsAfter(row.createdAt, Number(most ?? ttl))];
+  return [held.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
 }
 
 interface Renewing {
@@ -265,11 +259,11 @@ async function intendRenewal(
 ): Promise<CredentialRow> {
   // What was said once is never taken back.
   const expiresAt = latest(before.expiresAt, until);
-  const renewBy = secondsAfter(unit.at, ISSUE_SECONDS);
+  const renewBy = addSeconds(unit.at, ISSUE_SECONDS);
   const change = {
     expiresAt,
     renewBy,
-    diesAt: latest(before.diesAt, expiresAt, secondsAfter(renewBy, longest)),
+    diesAt: latest(before.diesAt, expiresAt, addSeconds(renewBy, longest)),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
   await keepStatusPlace(unit, before.id, expiresAt);

@@ -14,6 +14,7 @@ import {
 } from '../db/schema/index.ts';
 import { digestOf } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -187,7 +188,7 @@ export async function openReview(unit: Unit, opening: ReviewOpening): Promise<Re
     scopeDigest: digestOf('countersign/review-scope/v1', lines.map(asJson)),
     openedBy,
     createdAt: unit.at,
-    dueAt: new Date(Date.parse(unit.at) + opening.due_seconds * 1000).toISOString(),
+    dueAt: addSeconds(unit.at, opening.due_seconds),
     closedAt: null,
   };
   await unit.sql.insert(review).values(row);

@@ -6,6 +6,7 @@ import type { AgentRow, CredentialRow, RequestRow, RunRow, TaskRow } from '../db
 import { request } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
@@ -13,12 +14,10 @@ import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import {
   askedUnder,
   deniedBy,
-  earliest,
   lockRunningTask,
   refuseUndelegated,
   refuseUnlessReady,
   refuseWithoutReason,
-  secondsAfter,
   unknownRole,
 } from './credentials.ts';
 import type { Deps } from './deps.ts';
@@ -249,7 +248,7 @@ const leaseOf = (
   definition,
   holder: 'service' as const,
   options: {},
-  expiresAt: earliest(secondsAfter(unit.at, runLeaseSeconds(seconds)), owner.deadlineAt),
+  expiresAt: earliest(addSeconds(unit.at, runLeaseSeconds(seconds)), owner.deadlineAt),
   sealThumbprint: ask.sealTo.thumbprint,
 });
 

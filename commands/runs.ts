@@ -6,6 +6,7 @@ import type { CredentialRow, RunRow } from '../db/rows.ts';
 import { credential, request, run } from '../db/schema/index.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { canMove, type RunState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { lockLease } from './leases.ts';
@@ -22,9 +23,6 @@ export interface RunInput {
   digest: Digest;
   timeoutSeconds: number;
 }
-
-const later = (at: string, seconds: number): string =>
-  new Date(Date.parse(at) + seconds * 1000).toISOString();
 
 /** How long the login for one run is good at most. */
 export const runLeaseSeconds = (timeoutSeconds: number): number => timeoutSeconds + AROUND_SECONDS;
@@ -46,7 +44,7 @@ export async function intendRun(unit: Unit, input: RunInput): Promise<RunRow> {
     credential: lease.id,
     state: 'running',
     attempt: 1,
-    runBy: later(unit.at, runLeaseSeconds(input.timeoutSeconds)),
+    runBy: addSeconds(unit.at, runLeaseSeconds(input.timeoutSeconds)),
     ...NO_RESULT,
     outcome: null,
     code: null,
@@ -71,7 +69,7 @@ export async function retakeRun(
   const change = {
     attempt: before.attempt + 1,
     credential: lease.id,
-    runBy: later(unit.at, runLeaseSeconds(timeoutSeconds)),
+    runBy: addSeconds(unit.at, runLeaseSeconds(timeoutSeconds)),
     ...NO_RESULT,
   };
   await unit.sql.update(run).set(change).where(eq(run.id, before.id));
@@ -252,5 +250,5 @@ export async function forgetOldResults(unit: Unit): Promise<void> {
   await unit.sql
     .update(run)
     .set({ sealed: null })
-    .where(lt(run.finishedAt, later(unit.at, -RESULT_DAYS * 86_400)));
+    .where(lt(run.finishedAt, addSeconds(unit.at, -RESULT_DAYS * 86_400)));
 }

@@ -5,6 +5,7 @@ import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, person, task, worker, type RevokeCause } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { addSeconds } from '../domain/instant.ts';
 import { ALIVE, type TaskState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
@@ -38,7 +39,7 @@ export async function startTask(
   const bundle = await activeBundle(unit, deps.policies);
   refuseOrphan(holder, bundle, unit.at);
   const trigger = parent ? inherited(parent, start) : await triggerOf(unit, deps, agentId, start);
-  const wanted = new Date(Date.parse(unit.at) + start.ttl_seconds * 1000).toISOString();
+  const wanted = addSeconds(unit.at, start.ttl_seconds);
   const row: TaskRow = {
     id: newId('task'),
     agent: agentId,
@@ -328,7 +329,7 @@ export async function ownTask(unit: Unit, id: Id<'task'>): Promise<TaskRow | nul
 export const WORKER_SILENCE_MAX_SECONDS = 60;
 
 export async function isWorkerAlive(query: Query | Transaction, now: string): Promise<boolean> {
-  const since = new Date(Date.parse(now) - WORKER_SILENCE_MAX_SECONDS * 1000).toISOString();
+  const since = addSeconds(now, -WORKER_SILENCE_MAX_SECONDS);
   const rows = await query.select().from(worker);
   return rows.some((row) => row.seenAt > since);
 }
@@ -338,7 +339,7 @@ export async function recordHeartbeat(unit: Unit, id: string): Promise<void> {
     .insert(worker)
     .values({ id, seenAt: unit.at })
     .onConflictDoUpdate({ target: worker.id, set: { seenAt: unit.at } });
-  const old = new Date(Date.parse(unit.at) - 3_600_000).toISOString();
+  const old = addSeconds(unit.at, -3600);
   await unit.sql.delete(worker).where(lt(worker.seenAt, old));
 }
 

@@ -24,3 +24,8 @@ export const addSeconds = (instant: string, seconds: number): string =>
   addMs(instant, seconds * 1000);
 
 export const secondsBetween = (from: string, to: string): number => (toMs(to) - toMs(from)) / 1000;
+
+/** The first of these, all in the form in which we write instants: it sorts as time does. */
+export const earliest = (...instants: readonly string[]): string => instants.toSorted()[0] ?? '';
+
+export const latest = (...instants: readonly string[]): string => instants.toSorted().at(-1) ?? '';

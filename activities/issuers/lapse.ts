@@ -1,5 +1,6 @@
 // What is said of credentials that nobody can take back: that they die by themselves, and when.
 import type { Death, LeaseToEnd, RevokeOutcome } from '../../commands/issuer.ts';
+import { addMs } from '../../domain/instant.ts';
 
 /** Clocks differ by less than this. */
 const SKEW_MS = 30_000;
@@ -31,11 +32,7 @@ export const failed = (
 export function waitFor(lease: LeaseToEnd, now: number): RevokeOutcome {
   if (hasLapsed(lease, now)) return done(lease);
   const { diesAt } = lease;
-  return failed(
-    lease,
-    'not_revocable',
-    diesAt === null ? null : new Date(Date.parse(diesAt) + SKEW_MS).toISOString(),
-  );
+  return failed(lease, 'not_revocable', diesAt === null ? null : addMs(diesAt, SKEW_MS));
 }
 
 /** What can be said without asking anybody. */
