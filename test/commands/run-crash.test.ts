@@ -2,7 +2,7 @@
 // behind, and is never said to have failed when it was committed.
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
 import type { Deps } from '../../commands/deps.ts';
 import { sweepRuns } from '../../commands/fulfil-run.ts';
@@ -39,6 +39,9 @@ afterAll(async () => {
   await own.close();
   await cast.close();
 });
+
+// Nor does anybody number events, which would soon stop everything else: they are as good as new before each test.
+beforeEach(() => cast.service.database.owner.sql`update log_pending set at = now()`);
 
 /** The service as it is when its process dies at a point: nothing after it happens. */
 const dyingAt = (point: string): Deps => ({
