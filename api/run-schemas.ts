@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { statesOf } from '../domain/lifecycle.ts';
 import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
-import { digest, instant, jwk } from './schemas.ts';
+import { digest, instant, jwk, warnings } from './schemas.ts';
 
 export const runBody = z.strictObject({
   task: z.string().max(100),
@@ -48,4 +48,5 @@ export const ranRun = run.extend({
     .string()
     .nullable()
     .meta({ description: 'JWE compact to seal_to: the rows, or what the target said' }),
+  warnings,
 });

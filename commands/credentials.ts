@@ -36,6 +36,7 @@ import {
   revokeWhere,
 } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
+import { warningsOf, withWarnings } from './warnings.ts';
 
 export interface CredentialAsk {
   task: string;
@@ -61,7 +62,7 @@ export interface CredentialAnswers {
 type Plan =
   | { kind: 'answer'; answer: Answer }
   | { kind: 'refused'; refusal: Refusal }
-  | { kind: 'issue'; lease: CredentialRow };
+  | { kind: 'issue'; lease: CredentialRow; warnings: string[] };
 
 /** Issues at once where policy plainly permits, opens a request where people must agree. */
 export async function requestCredential(
@@ -78,7 +79,7 @@ export async function requestCredential(
     lease: plan.lease,
     sealTo: ask.sealTo.jwk,
     once,
-    answer: answers.issued,
+    answer: (row) => withWarnings(answers.issued(row), plan.warnings),
   });
 }
 
@@ -116,7 +117,10 @@ async function planCredential(
     return settled(
       unit,
       once,
-      await holdFor(unit, { agent, owner, ask, action, evaluation }, answers),
+      withWarnings(
+        await holdFor(unit, { agent, owner, ask, action, evaluation }, answers),
+        warningsOf(evaluation),
+      ),
     );
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny') {
@@ -140,7 +144,7 @@ async function planCredential(
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);
-  return { kind: 'issue', lease };
+  return { kind: 'issue', lease, warnings: warningsOf(evaluation) };
 }
 
 interface Held {
@@ -201,7 +205,7 @@ async function resume(
   answers: CredentialAnswers,
 ): Promise<Plan | null> {
   const lease = await retakeLease(unit, id);
-  if (lease) return { kind: 'issue', lease };
+  if (lease) return { kind: 'issue', lease, warnings: [] };
   const row = await lockLease(unit, id);
   return row.state === 'active' && row.sealed !== null
     ? settled(unit, once, answers.issued(row))

@@ -44,6 +44,10 @@ export const mattersOf = (bundle: PolicyBundle): Matter[] => [
   ...[...bundle.roles.keys()].flatMap(usesOf),
 ];
 
+/** A matter in words. */
+export const nameOfMatter = (matter: Matter): string =>
+  'role' in matter ? `${matter.action} ${matter.role}` : matter.action;
+
 /** The rules of a policy with their scopes. */
 export function scopedRules(bundle: PolicyBundle): ScopedRule[] {
   const groups = actionGroups(bundle);

@@ -39,6 +39,7 @@ import { endRunLease, findRun, intendRun, runLeaseSeconds } from './runs.ts';
 import { effectOf } from './statement.ts';
 import { lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
+import { warningsOf, withWarnings } from './warnings.ts';
 
 export interface RunAsk {
   task: string;
@@ -63,7 +64,7 @@ export interface RunAnswers {
 type Plan =
   | { kind: 'answer'; answer: Answer }
   | { kind: 'refused'; refusal: Refusal }
-  | { kind: 'run'; run: RunRow; lease: CredentialRow }
+  | { kind: 'run'; run: RunRow; lease: CredentialRow; warnings: string[] }
   | { kind: 'resolve'; run: RunRow }
   /** People have to agree: what they are shown is made first. */
   | { kind: 'preview'; lease: CredentialRow };
@@ -87,11 +88,15 @@ export async function requestRun(
     case 'resolve':
       return settleRun(deps, call, once, answers, await finished(deps, call, plan.run));
     case 'run': {
-      const { run, lease } = plan;
+      const { run, lease, warnings } = plan;
+      const warned = {
+        ...answers,
+        ran: (row: RunRow) => withWarnings(answers.ran(row), warnings),
+      };
       const attempt = { run, lease, statement: toRun(ask, run.effect), sealKey: ask.sealTo.jwk };
       const performed = await performRun(deps, call, attempt);
-      if (performed.kind === 'ended') return settleRun(deps, call, once, answers, performed.run);
-      return settleRun(deps, call, once, answers, await finished(deps, call, run));
+      if (performed.kind === 'ended') return settleRun(deps, call, once, warned, performed.run);
+      return settleRun(deps, call, once, warned, await finished(deps, call, run));
     }
   }
 }
@@ -132,7 +137,8 @@ async function planRun(
   if (begun) return { kind: 'resolve', run: begun };
   const judged = await judge(unit, deps, ask, null);
   const { evaluation, action, definition } = judged;
-  if (evaluation.decision === 'hold') return planHeld(unit, once, judged, ask, answers);
+  if (evaluation.decision === 'hold')
+    return planHeld(unit, once, judged, ask, warnedHeld(answers, evaluation));
   const recorded = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny') {
     await releaseKey(unit, once);
@@ -151,8 +157,14 @@ async function planRun(
     timeoutSeconds: ask.timeoutSeconds,
   });
   await hold(unit, once, run.id);
-  return { kind: 'run', run, lease };
+  return { kind: 'run', run, lease, warnings: warningsOf(evaluation) };
 }
+
+/** The same answers, which also say what rules that are being tried out would have done. */
+const warnedHeld = (answers: RunAnswers, evaluation: Evaluation): RunAnswers => ({
+  ...answers,
+  held: async (tx, row) => withWarnings(await answers.held(tx, row), warningsOf(evaluation)),
+});
 
 /** The live request for it; or what people are shown comes first; or there is nothing to show but the text. */
 async function planHeld(
@@ -370,6 +382,7 @@ async function holdWithPreview(
     }
     const judged = await judge(unit, deps, ask, preview);
     const { owner, action, evaluation } = judged;
+    const warned = warnedHeld(answers, evaluation);
     if (evaluation.decision !== 'hold') {
       await releaseKey(unit, once);
       return evaluation.decision === 'deny'
@@ -378,8 +391,8 @@ async function holdWithPreview(
     }
     const live = await liveRequest(unit, owner.id, withoutPreview(action));
     const answer = live
-      ? await againHeld(unit, live, ask, answers)
-      : await answers.held(unit.sql, await openHeld(unit, judged, ask));
+      ? await againHeld(unit, live, ask, warned)
+      : await warned.held(unit.sql, await openHeld(unit, judged, ask));
     await settleKey(unit, once, answer);
     return answer;
   });

@@ -51,5 +51,6 @@ export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts'
 export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
+export type * from './policy-types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
 export type { Adoption, FoundIdentity, PopulationMember, TargetDiscovery } from './discovery.ts';

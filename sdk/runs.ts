@@ -44,6 +44,8 @@ export interface Ran {
   outcome: 'ran';
   run: Run;
   result: RunRows;
+  /** What rules that are being tried out would have done. */
+  warnings: string[];
 }
 
 /** The target refused it, and nothing of it lasts. */
@@ -52,6 +54,7 @@ export interface RunFailed {
   run: Run;
   /** What the target said, where it was the target. */
   error: { code: string | null; message: string | null } | null;
+  warnings: string[];
 }
 
 /** Waiting for people. Once they have agreed it runs by itself; read it with this key. */
@@ -59,6 +62,7 @@ export interface RunHeld {
   outcome: 'held';
   request: AccessRequest;
   reasons: string[];
+  warnings: string[];
   sealKey: PrivateJwk;
 }
 
@@ -66,7 +70,7 @@ export interface RunHeld {
 export type RunOutcome = Ran | RunFailed | RunHeld | Denied;
 
 /** As the server sends it: with the result sealed. */
-type SealedRun = Run & { sealed: string | null };
+type SealedRun = Run & { sealed: string | null; warnings?: string[] };
 type HeldRun = HeldAction & { outcome?: undefined };
 
 export const runCalls = (transport: Transport) => ({
@@ -77,8 +81,10 @@ export const runCalls = (transport: Transport) => ({
       .post<SealedRun | HeldRun>('/v1/run', { ...options, body: bodyOf(task, order, sealKey) })
       .catch(asDenied);
     if (reply.outcome === 'denied') return reply;
-    if ('denial' in reply)
-      return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
+    if ('denial' in reply) {
+      const { request, denial, warnings = [] } = reply;
+      return { outcome: 'held', request, reasons: denial.reasons, warnings, sealKey };
+    }
     return openRun(reply, sealKey);
   },
 
@@ -138,12 +144,13 @@ const bodyOf = (task: string, order: RunOrder, sealKey: PrivateJwk) => ({
 });
 
 async function openRun(
-  { sealed, ...run }: SealedRun,
+  { sealed, warnings = [], ...run }: SealedRun,
   sealKey: PrivateJwk,
 ): Promise<Ran | RunFailed> {
   const said = sealed === null ? null : await unseal(sealed, sealKey);
-  if (run.state === 'done' && said !== null) return { outcome: 'ran', run, result: asRows(said) };
-  return { outcome: 'failed', run, error: said === null ? null : asError(said) };
+  if (run.state === 'done' && said !== null)
+    return { outcome: 'ran', run, result: asRows(said), warnings };
+  return { outcome: 'failed', run, error: said === null ? null : asError(said), warnings };
 }
 
 /** What the server seals for a run that is done. */
