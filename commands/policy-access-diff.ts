@@ -1,10 +1,10 @@
 // Who could do what under one policy and can under another, found by asking both of them everything that either of
 // them tells apart.
 import { evaluate, type Evaluation } from './evaluate.ts';
-import { ANY_OTHER, askersFor, questionBy, type Asker, type Subject } from './policy-askers.ts';
+import { ANY_OTHER, askersFor, questionBy, type Asker } from './policy-askers.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyChange } from './policy-diff.ts';
-import { mattersOf } from './policy-scope.ts';
+import { mattersOf, nameOfMatter, scopedRules, type Matter } from './policy-scope.ts';
 
 /** What is said of the access that a change of policy widens or narrows. */
 export interface AccessDiff {
@@ -15,40 +15,37 @@ export interface AccessDiff {
   cut: string[];
 }
 
+/** Asks two policies everything that either of them tells apart. */
 export function diffAccess(current: PolicyBundle, next: PolicyBundle): AccessDiff {
   const diff: AccessDiff = { changes: [], asked: 0, cut: [] };
-  for (const subject of subjectsOf(current, next)) {
-    const { askers, isCut } = askersFor(subject, [current, next]);
+  const rules = [...scopedRules(current), ...scopedRules(next)];
+  for (const matter of mattersOfBoth(current, next)) {
+    const { askers, isCut } = askersFor(matter, rules);
     diff.asked += askers.length;
-    if (isCut) diff.cut.push(nameOf(subject));
-    diff.changes.push(...changesFor(subject, askers, current, next));
+    if (isCut) diff.cut.push(nameOfMatter(matter));
+    diff.changes.push(...changesFor(matter, askers, current, next));
   }
   return diff;
 }
 
-/** All that can be asked for under either. */
-function subjectsOf(...bundles: PolicyBundle[]): Subject[] {
-  const subjects = bundles.flatMap((bundle) => [
-    ...mattersOf(bundle).map((matter) => ({
-      action: matter.action,
-      role: 'role' in matter ? matter.role : null,
-    })),
-    { action: 'token:exchange', role: null },
-  ]);
-  return [...new Map(subjects.map((subject) => [nameOf(subject), subject])).values()];
+/** All that can be asked for under either, handing work on included. */
+export function mattersOfBoth(current: PolicyBundle, next: PolicyBundle): Matter[] {
+  const matters: Matter[] = [
+    ...mattersOf(current),
+    ...mattersOf(next),
+    { action: 'token:exchange', resource: 'Agent' },
+  ];
+  return [...new Map(matters.map((matter) => [nameOfMatter(matter), matter])).values()];
 }
 
-const nameOf = ({ action, role }: Subject): string =>
-  role === null ? action : `${action} ${role}`;
-
 function changesFor(
-  subject: Subject,
+  matter: Matter,
   askers: readonly Asker[],
   current: PolicyBundle,
   next: PolicyBundle,
 ): PolicyChange[] {
-  const before = askers.map((asker) => outcomeOf(current, subject, asker));
-  const after = askers.map((asker) => outcomeOf(next, subject, asker));
+  const before = askers.map((asker) => outcomeOf(current, matter, asker));
+  const after = askers.map((asker) => outcomeOf(next, matter, asker));
   const groups = new Map<string, { was: Outcome; is: Outcome; who: Asker[] }>();
   const moves = askers.map((asker, at) => {
     const [was, is] = [before[at] ?? GONE, after[at] ?? GONE];
@@ -63,7 +60,7 @@ function changesFor(
   return [...groups].map(([move, { was, is, who }]) => ({
     direction: directionOf(was, is),
     about: 'access',
-    subject: nameOf(subject),
+    subject: nameOfMatter(matter),
     who: whoIs(who, telling),
     says: move,
   }));
@@ -77,8 +74,8 @@ interface Outcome {
 
 const GONE: Outcome = { decision: 'deny', routes: [], says: 'denied' };
 
-function outcomeOf(bundle: PolicyBundle, subject: Subject, asker: Asker): Outcome {
-  const question = questionBy(bundle, subject, asker);
+function outcomeOf(bundle: PolicyBundle, matter: Matter, asker: Asker): Outcome {
+  const question = questionBy(bundle, matter, asker);
   // Who asks for a role that is not there is told so, whatever the rules say about it.
   if (!question) return GONE;
   const { decision, routes } = evaluate(bundle, question);

@@ -1,21 +1,10 @@
 // Who could ask for something, as far as the rules of a policy tell askers apart: every value that a rule compares
 // something with, and one that none of them names. Asked once for each, a policy has said all it can say about most.
-import {
-  policyToJson,
-  type CedarValueJson,
-  type EntityJson,
-  type Expr,
-  type TypeAndId,
-} from '@cedar-policy/cedar-wasm/nodejs';
+import type { CedarValueJson, EntityJson, Expr, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
+import { couldMatch, type Matter, type ScopedRule } from './policy-scope.ts';
 import { roleEntity } from './recorded-questions.ts';
-
-/** Something that can be asked about: an action and, where it is about a role, which. */
-export interface Subject {
-  action: string;
-  role: string | null;
-}
 
 type Value = string | number | boolean;
 
@@ -45,20 +34,24 @@ const ABOUT_PEOPLE = ['groups', 'roles'];
 
 /** Everybody whom two policies could tell apart when they ask for this; `isCut` when there are too many. */
 export function askersFor(
-  subject: Subject,
-  bundles: readonly PolicyBundle[],
+  matter: Matter,
+  rules: readonly ScopedRule[],
 ): { askers: Asker[]; isCut: boolean } {
   const named = new Map<string, Set<Value>>();
-  for (const bundle of bundles)
-    for (const source of Object.values(bundle.cedar)) collect(source, named);
-  const sides = pathsOf(subject).map((path): [string, Value[]] => [
+  for (const rule of rules) if (couldMatch(rule, matter)) collect(rule, named);
+  // What policies are asked by nobody but agents, or by people and by automation.
+  const isAsker = (value: Value): boolean =>
+    /^Agent::./.test(String(value)) === isAskedByAgents(matter);
+  const askerIds = [...(named.get('principal') ?? []), 'Service::automation'].filter(isAsker);
+  named.set('principal', new Set(askerIds));
+  const sides = pathsOf(matter).map((path): [string, Value[]] => [
     path,
     [...(named.get(path) ?? [])],
   ]);
   let askers: Map<string, Value>[] = [new Map<string, Value>()];
   let isCut = false;
   for (const [path, values] of sides.filter(([, found]) => found.length > 0)) {
-    const all = [...new Set([defaultOf(subject, path), ...(ENUMS[path] ?? []), ...values])];
+    const all = [...new Set([defaultOf(matter, path), ...(ENUMS[path] ?? []), ...values])];
     const wider = askers.flatMap((asker) => all.map((value) => new Map(asker).set(path, value)));
     isCut ||= wider.length > ASKERS_MAX;
     askers = wider.slice(0, ASKERS_MAX);
@@ -66,12 +59,12 @@ export function askersFor(
   return { askers, isCut };
 }
 
-const isAskedByAgents = ({ action }: Subject): boolean => action in CONTEXTS;
+const isAskedByAgents = ({ action }: Matter): boolean => action in CONTEXTS;
 
-function pathsOf(subject: Subject): string[] {
-  const context = Object.keys(CONTEXTS[subject.action] ?? {}).map((name) => `context.${name}`);
-  const about = isAskedByAgents(subject) ? ABOUT_AGENTS : ABOUT_PEOPLE;
-  const isAboutAgent = subject.action === 'token:exchange' || subject.action.startsWith('agent:');
+function pathsOf(matter: Matter): string[] {
+  const context = Object.keys(CONTEXTS[matter.action] ?? {}).map((name) => `context.${name}`);
+  const about = isAskedByAgents(matter) ? ABOUT_AGENTS : ABOUT_PEOPLE;
+  const isAboutAgent = matter.action === 'token:exchange' || matter.action.startsWith('agent:');
   return [
     'principal',
     ...about.map((name) => `principal.${name}`),
@@ -80,16 +73,14 @@ function pathsOf(subject: Subject): string[] {
   ];
 }
 
-function defaultOf({ action }: Subject, path: string): Value {
+function defaultOf({ action }: Matter, path: string): Value {
   const [from = '', name = ''] = path.split('.');
   return from === 'context' ? (CONTEXTS[action]?.[name] ?? ANY_OTHER) : ANY_OTHER;
 }
 
 /** Notes what a rule compares with what. */
-function collect(source: string, named: Map<string, Set<Value>>): void {
-  const parsed = policyToJson(source);
-  if (parsed.type === 'failure') return;
-  const { principal, conditions } = parsed.json;
+function collect({ scope }: ScopedRule, named: Map<string, Set<Value>>): void {
+  const { principal, conditions } = scope;
   if ('entity' in principal) note(named, 'principal', [idOf(principal.entity)]);
   for (const { body } of conditions) visit(body, named);
 }
@@ -192,22 +183,22 @@ const asTree = (expression: Expr) => expression as unknown as Record<string, Ope
 const asEntity = (value: object) => value as { __entity: TypeAndId };
 
 /** The question that an asker puts to a policy; null where that policy has no such role to ask for. */
-export function questionBy(bundle: PolicyBundle, subject: Subject, asker: Asker): Question | null {
+export function questionBy(bundle: PolicyBundle, matter: Matter, asker: Asker): Question | null {
   const entities: EntityJson[] = [];
-  const principal = principalOf(subject, asker, entities);
-  const resource = resourceOf(bundle, subject, asker, entities);
+  const principal = principalOf(matter, asker, entities);
+  const resource = resourceOf(bundle, matter, asker, entities);
   if (!resource) return null;
-  const defaults = CONTEXTS[subject.action] ?? {};
+  const defaults = CONTEXTS[matter.action] ?? {};
   const context = Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => [name, asker.get(`context.${name}`) ?? value]),
   );
-  return { principal, action: subject.action, resource, context, entities };
+  return { principal, action: matter.action, resource, context, entities };
 }
 
-function principalOf(subject: Subject, asker: Asker, entities: EntityJson[]): TypeAndId {
+function principalOf(matter: Matter, asker: Asker, entities: EntityJson[]): TypeAndId {
   const named = String(asker.get('principal') ?? '');
   const [type = '', id = ''] = named.split('::');
-  if (isAskedByAgents(subject))
+  if (isAskedByAgents(matter))
     return addAgent(entities, 'principal', type === 'Agent' && id !== '' ? id : 'asker', asker);
   if (type === 'Service') return addTo(entities, { type, id }, {});
   return addPerson(entities, type === 'Person' && id !== '' ? id : 'asker', 'principal', asker);
@@ -215,15 +206,16 @@ function principalOf(subject: Subject, asker: Asker, entities: EntityJson[]): Ty
 
 function resourceOf(
   bundle: PolicyBundle,
-  { action, role }: Subject,
+  matter: Matter,
   asker: Asker,
   entities: EntityJson[],
 ): TypeAndId | null {
-  if (role !== null) {
-    const found = roleEntity(bundle, role);
+  if ('role' in matter) {
+    const found = roleEntity(bundle, matter.role);
     entities.push(...found);
-    return found.length > 0 ? { type: 'Role', id: role } : null;
+    return found.length > 0 ? { type: 'Role', id: matter.role } : null;
   }
+  const { action } = matter;
   if (action === 'policy:activate') return addTo(entities, { type: 'Policy', id: 'any' }, {});
   if (action === 'kill:lift') return addTo(entities, { type: 'Stop', id: 'any' }, {});
   return addAgent(entities, 'resource', 'other', asker);

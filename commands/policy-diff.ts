@@ -2,16 +2,10 @@
 // about routes, roles, targets, modes and ways in. Layout, titles and names of rules are no change.
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
-import { diffAccess } from './policy-access-diff.ts';
+import { diffAccess, mattersOfBoth } from './policy-access-diff.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 import { coversWayIn, type WayIn } from './policy-federation.ts';
-import {
-  couldMatch,
-  mattersOf,
-  nameOfMatter,
-  scopedRules,
-  type ScopedRule,
-} from './policy-scope.ts';
+import { couldMatch, nameOfMatter, scopedRules, type ScopedRule } from './policy-scope.ts';
 import { routeChanges } from './route-change.ts';
 import { silencedBy } from './silenced.ts';
 import { describeWayIn, openedBy } from './ways-in.ts';
@@ -215,7 +209,7 @@ function diffWords(
 ): PolicyChange[] {
   const [before, after] = [scopedRules(current), scopedRules(next)];
   const subjects = new Set(access.map(({ subject }) => subject));
-  const matters = [...mattersOf(current), ...mattersOf(next)];
+  const matters = mattersOfBoth(current, next);
   const isShown = (rule: ScopedRule): boolean =>
     matters.some((matter) => couldMatch(rule, matter) && subjects.has(nameOfMatter(matter)));
   const unlike = (rules: ScopedRule[], others: ScopedRule[], says: string): PolicyChange[] =>

@@ -17,7 +17,8 @@ export type Matter =
   | { action: 'credential:request' | 'statement:run'; resource: 'Role'; role: string }
   | { action: 'agent:admit' | 'agent:add_key' | 'agent:change_owner'; resource: 'Agent' }
   | { action: 'kill:lift'; resource: 'Stop' }
-  | { action: 'policy:activate'; resource: 'Policy' };
+  | { action: 'policy:activate'; resource: 'Policy' }
+  | { action: 'token:exchange'; resource: 'Agent' };
 
 /** A rule with its scope. */
 export interface ScopedRule extends Rule {
