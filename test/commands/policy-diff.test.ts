@@ -284,9 +284,7 @@ describe('a way in', () => {
   });
 
   it('that asks for something else is one that goes and one that comes', () => {
-    expect(direction(federation('{ env: prod }'), federation('{ env: test }')).toSorted()).toEqual([
-      'narrower',
-      'wider',
-    ]);
+    const directions = direction(federation('{ env: prod }'), federation('{ env: test }'));
+    expect(new Set(directions)).toEqual(new Set(['narrower', 'wider']));
   });
 });
