@@ -2,6 +2,7 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import postgres, { type Options, type Sql } from 'postgres';
 import * as schema from './schema/index.ts';
+import { patientSockets } from './sockets.ts';
 
 /** Database roles. The migrating owner is none of them. */
 export type DatabaseRole = 'service' | 'sequencer' | 'reader';
@@ -32,7 +33,10 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 const LOCK_TIMEOUT_MS = 10_000;
 
 export function connect(url: string, options: ConnectOptions): Database {
-  const sql = postgres(url, connectionOptions(options));
+  const sql = postgres(url, {
+    ...connectionOptions(options),
+    ...patientSockets(url, options.connectionsMax),
+  });
   return {
     query: drizzle(sql, { schema }),
     sql,

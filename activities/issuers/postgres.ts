@@ -10,6 +10,7 @@ import {
   type RevokeOutcome,
   type TargetRef,
 } from '../../commands/issuer.ts';
+import { patientSockets } from '../../db/sockets.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { leaseOfLogin, loginName, type Secrets } from './login.ts';
@@ -99,6 +100,7 @@ function connectTarget(url: string, connectionsMax: number): Sql {
     // The client would take what stands in the URL as it stands there.
     database: databaseIn(new URL(url)),
     max: connectionsMax,
+    ...patientSockets(url, connectionsMax),
     idle_timeout: 20,
     connect_timeout: 3,
     onnotice: () => undefined,
