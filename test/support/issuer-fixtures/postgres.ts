@@ -3,28 +3,40 @@ import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
 import { postgresIssuer } from '../../../activities/issuers/postgres.ts';
 import { postgresRole, postgresTarget } from '../../../commands/access/postgres.ts';
+import { answering } from '../answering.ts';
 import { text } from '../client.ts';
 import { freshSample } from '../sample.ts';
-import { anyRole, type IssuerKind } from './fixture.ts';
+import { anyRole, REAL_CLOCK, type IssuerKind } from './fixture.ts';
 
 export const postgresKind: IssuerKind = {
   name: 'postgres',
-  endedBy: 'target',
-  replaces: true,
-  refusesLate: true,
   start: async () => {
     const sample = await freshSample();
-    const ours = postgresIssuer(() => sample.target, `countersign ${randomUUID()} attempt `);
-    const theirs = postgresIssuer(() => sample.target, `countersign ${randomUUID()} attempt `);
+    const odd = await answering('SSH-2.0-OpenSSH_9.2p1\r\n');
     const ownPassword = new URL(sample.target).password;
-    const down = postgresIssuer(() => `postgres://a:${ownPassword}@127.0.0.1:1/none`, 'mark ');
+    const target = {
+      name: 'sample',
+      definition: postgresTarget.parse({ issuer: 'postgres', url_from: 'TARGET' }),
+    };
+    const mark = `countersign ${randomUUID()} attempt `;
+    const at = (url: string) => postgresIssuer(() => url, mark);
+    const ours = at(sample.target);
+    const theirs = postgresIssuer(() => sample.target, `countersign ${randomUUID()} attempt `);
+    const wrong = new URL(sample.target);
+    wrong.password = 'another-password';
+    const broken = {
+      down: at(`postgres://a:${ownPassword}@127.0.0.1:1/none`),
+      denied: at(wrong.href),
+      garbled: at(`postgres://a:${ownPassword}@127.0.0.1:${odd.port}/none`),
+    };
     return {
-      ours,
+      issuer: ours,
+      target,
       theirs,
-      down,
-      target: {
-        name: 'sample',
-        definition: postgresTarget.parse({ issuer: 'postgres', url_from: 'TARGET' }),
+      broken: {
+        down: { issuer: broken.down, target },
+        denied: { issuer: broken.denied, target },
+        garbled: { issuer: broken.garbled, target },
       },
       role: postgresRole.parse({
         ...anyRole,
@@ -40,8 +52,11 @@ export const postgresKind: IssuerKind = {
       },
       secretsOf: (material) => [text(material['password'])],
       ownSecrets: [ownPassword],
+      clock: REAL_CLOCK,
       close: async () => {
-        await Promise.all([ours, theirs, down].map((issuer) => issuer.close()));
+        const all = [ours, theirs, ...Object.values(broken)];
+        await Promise.all(all.map((issuer) => issuer.close()));
+        odd.close();
         await sample.close();
       },
     };
