@@ -39,5 +39,6 @@ export const mysqlAccess: AccessKind<MysqlRole> = {
   witness: () => 'target',
   attempts: () => 'replace',
   listed: true,
+  renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

@@ -83,5 +83,6 @@ export const redisAccess: AccessKind<RedisRole> = {
   witness: () => 'target',
   attempts: () => 'replace',
   listed: true,
+  renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

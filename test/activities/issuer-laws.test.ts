@@ -8,7 +8,7 @@ import { TargetError, type Issued } from '../../commands/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import { addSeconds, latest } from '../../domain/instant.ts';
 import { eventually } from '../support/client.ts';
-import { ISSUER_KINDS } from '../support/issuer-fixtures/all.ts';
+import { EXTENDED_KINDS, ISSUER_KINDS } from '../support/issuer-fixtures/all.ts';
 import {
   ended,
   inSeconds,
@@ -50,6 +50,8 @@ describe('the kinds of access', () => {
     for (const issuer of ['redis', 'static', 'x509'])
       expect(isIssuerName(issuer) && names.has(issuer)).toBe(true);
     expect(names.size).toBe(10);
+    const extended = KINDS.filter(({ facts }) => facts.renewal === 'extended');
+    expect(extended.map(({ name }) => name)).toEqual(EXTENDED_KINDS.map(({ name }) => name));
   });
 
   it.each(KINDS)('$name says nothing of itself that contradicts the rest', ({ facts, fixture }) => {

@@ -233,6 +233,20 @@ describe('I5: the secrets of issuers are nowhere in clear while they are out', (
   });
 });
 
+describe('renewing what only the other side could let live longer', () => {
+  it.each(ROLES)(
+    'is refused for %s, with what to do instead, and changes nothing',
+    async (role) => {
+      const path = `/v1/credentials/${leases[role] ?? ''}`;
+      const before = await cast.agent.call('GET', path);
+      const refused = await cast.agent.call('POST', `${path}/renew`, { ttl_seconds: 3600 });
+      expect([refused.status, refused.body['code']]).toEqual([409, 'not_renewable']);
+      expect(refused.body['detail']).toContain('ask for a new credential');
+      expect((await cast.agent.call('GET', path)).text).toBe(before.text);
+    },
+  );
+});
+
 describe('I3: the end of a task ends what was got from others', () => {
   it('I3: each is dead where it came from, its handle forgotten, and what cannot be seen is not claimed', async () => {
     const { agent, service } = cast;

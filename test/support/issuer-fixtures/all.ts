@@ -11,6 +11,9 @@ import { redisKind } from './redis.ts';
 import { staticKind } from './static.ts';
 import { x509Kinds } from './x509.ts';
 
+/** Those whose end is moved where they are. */
+export const EXTENDED_KINDS: readonly IssuerKind[] = [postgresKind, mysqlKind, redisKind];
+
 export const ISSUER_KINDS: readonly IssuerKind[] = [
   jwtKind,
   ...x509Kinds,

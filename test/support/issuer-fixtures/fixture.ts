@@ -58,6 +58,8 @@ export interface IssuerFixture extends Way {
   /** What nobody but the issuer may see. */
   ownSecrets: string[];
   clock: Clock;
+  /** When its target ends a lease by itself, as the target says; null where it does not. */
+  endsAt?(credential: Id<'credential'>): Promise<string | null>;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 // Logins of a MariaDB.
-import { createConnection } from 'mysql2/promise';
+import { createConnection, type RowDataPacket } from 'mysql2/promise';
+import { loginName } from '../../../activities/issuers/login.ts';
 import { mysqlIssuer } from '../../../activities/issuers/mysql.ts';
 import { mysqlRole, mysqlTarget } from '../../../commands/access/mysql.ts';
 import type { TargetRef } from '../../../commands/issuer.ts';
@@ -87,6 +88,14 @@ export const mysqlKind: IssuerKind = {
       secretsOf: (material) => [text(material['password'])],
       ownSecrets: ['issuer-password'],
       clock: REAL_CLOCK,
+      endsAt: async (credential) => {
+        const [rows] = await server.root.query<RowDataPacket[]>(
+          `SELECT DATE_FORMAT(EXECUTE_AT, '%Y-%m-%dT%H:%i:%s.000Z') AS at
+           FROM information_schema.EVENTS WHERE EVENT_NAME = ?`,
+          [loginName(credential)],
+        );
+        return rows[0] ? String(rows[0]['at']) : null;
+      },
       close: async () => {
         odd.close();
         await bench.close();

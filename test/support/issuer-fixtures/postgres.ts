@@ -1,6 +1,7 @@
 // Logins of the sample PostgreSQL.
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
+import { loginName } from '../../../activities/issuers/login.ts';
 import { postgresIssuer } from '../../../activities/issuers/postgres.ts';
 import { postgresRole, postgresTarget } from '../../../commands/access/postgres.ts';
 import { answering } from '../answering.ts';
@@ -53,6 +54,13 @@ export const postgresKind: IssuerKind = {
       secretsOf: (material) => [text(material['password'])],
       ownSecrets: [ownPassword],
       clock: REAL_CLOCK,
+      endsAt: async (credential) => {
+        const sql = postgres(sample.target, { max: 1 });
+        const [row] = await sql<{ at: Date }[]>`
+          select rolvaliduntil as at from pg_roles where rolname = ${loginName(credential)}`;
+        await sql.end({ timeout: 1 });
+        return row?.at.toISOString() ?? null;
+      },
       close: async () => {
         const all = [ours, theirs, ...Object.values(broken)];
         await Promise.all(all.map((issuer) => issuer.close()));
