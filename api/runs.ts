@@ -4,7 +4,8 @@ import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
 import type { Principal } from '../commands/principal.ts';
 import { asRequestId } from '../commands/requests.ts';
-import { requestRun } from '../commands/run-statement.ts';
+import { requestRun } from '../commands/run-door.ts';
+import { statementDoor } from '../commands/run-statement.ts';
 import { asRunId, findRun } from '../commands/runs.ts';
 import { asTaskId } from '../commands/tasks.ts';
 import type { RunRow } from '../db/rows.ts';
@@ -80,7 +81,7 @@ const ask = defineRoute({
       reason: body.reason ?? null,
       callbackUrl: body.callback?.url ?? null,
     };
-    return requestRun(deps, call, once, order, {
+    return requestRun(deps, call, once, statementDoor(deps, call, order), {
       ran: (row) => created(presentRan(row)),
       held: (tx, row) => presentHeld(tx, row, deps.publicUrl),
     });

@@ -6,7 +6,7 @@ import type { Transaction } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
-import type { JsonObject, JsonValue } from '../domain/json.ts';
+import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { targetOf } from './access/kinds.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -88,7 +88,9 @@ export function callContext({
 /** Sound to compare with: no name has a "=" in it. */
 const pairsOf = (values: JsonValue | undefined): string[] =>
   typeof values === 'object' && values !== null
-    ? Object.entries(values).map(([name, value]) => `${name}=${String(value)}`)
+    ? Object.entries(values).map(
+        ([name, value]) => `${name}=${typeof value === 'string' ? value : canonicalJson(value)}`,
+      )
     : [];
 
 function exchangeContext({ parameters, context }: Action): Question['context'] {
