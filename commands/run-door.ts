@@ -2,7 +2,7 @@
 // before people where policy says so with what our side found out before, done once, and answered once.
 import { and, eq, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { AgentRow, CredentialRow, RequestRow, RunRow, TaskRow } from '../db/rows.ts';
+import type { AgentRow, RequestRow, RunRow, TaskRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
@@ -52,8 +52,8 @@ export interface Judged extends Standing {
 /** What is written down before anything is done. */
 export interface Begun {
   run: RunRow;
-  /** Null where we have what it takes ourselves. */
-  lease: CredentialRow | null;
+  /** Does it, once that is committed, and says what it came to. */
+  perform: () => Promise<RunRow>;
 }
 
 /** What people are shown besides the action itself; finding it out takes something that was written down, too. */
@@ -71,9 +71,7 @@ export interface Door<J extends Judged> {
   /** Null where nothing can be found out, or nobody may. */
   preview: (unit: Unit, judged: J) => Promise<Preview | null>;
   begin: (unit: Unit, judged: J) => Promise<Begun>;
-  /** Does it, and says what it came to. */
-  perform: (begun: Begun) => Promise<RunRow>;
-  /** The same for what a call began that was not heard of again. */
+  /** What came of a run that was begun by somebody who was not heard of again. */
   resume: (run: RunRow) => Promise<RunRow>;
 }
 
@@ -104,7 +102,7 @@ export async function requestRun<J extends Judged>(
     case 'resume':
       return settleRun(deps, call, once, answers, await door.resume(plan.run));
     case 'run':
-      return settleRun(deps, call, once, answers, await door.perform(plan.begun));
+      return settleRun(deps, call, once, answers, await plan.begun.perform());
   }
 }
 

@@ -9,11 +9,12 @@ import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import { askedUnder, refuseWithoutReason, unknownRole } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { intendLease } from './leases.ts';
-import { giveUpRun, openLogin, performRun, resolveRun } from './perform-run.ts';
+import { openLogin } from './own-login.ts';
+import { giveUpRun, performRun, resolveRun } from './perform-run.ts';
 import { evaluateAction } from './questions.ts';
 import { standingFor, type Ask, type Door, type Judged, type Preview } from './run-door.ts';
 import { StatementError, type Parameter, type StatementToRun } from './runner.ts';
-import { endRunLease, intendRun, runLeaseSeconds } from './runs.ts';
+import { endRunLease, intendRun, ofLease, runLeaseSeconds } from './runs.ts';
 import { effectOf } from './statement.ts';
 import type { Call, Unit } from './unit.ts';
 
@@ -44,16 +45,17 @@ export const statementDoor = (
     const { statement, action } = judged;
     const { timeoutSeconds } = statement;
     const lease = await intendLogin(unit, judged, ask, timeoutSeconds);
-    const { effect } = statement;
     const digest = actionDigest(action);
-    return { lease, run: await intendRun(unit, { lease, effect, digest, timeoutSeconds }) };
-  },
-  perform: async ({ run, lease }) => {
-    if (!lease) throw new Error('a statement runs under a login');
-    const statement = toRun(ask, run.effect);
+    const about = ofLease(lease, statement.effect);
+    const run = await intendRun(unit, { ...about, digest, timeoutSeconds });
     const attempt = { run, lease, statement, sealKey: ask.sealTo.jwk };
-    const performed = await performRun(deps, call, attempt);
-    return performed.kind === 'ended' ? performed.run : finished(deps, call, run);
+    return {
+      run,
+      perform: async () => {
+        const performed = await performRun(deps, call, attempt);
+        return performed.kind === 'ended' ? performed.run : finished(deps, call, run);
+      },
+    };
   },
   resume: (run) => finished(deps, call, run),
 });
