@@ -5,7 +5,7 @@ import { isIP, connect as connectPlain, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { EgressError, judgeDestination, type EgressPolicy, type Resolved } from './egress.ts';
 
-export interface ExchangeMessage {
+interface ExchangeMessage {
   method: string;
   headers: Record<string, string>;
   body: string | null;

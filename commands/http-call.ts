@@ -63,13 +63,7 @@ export function prepareCall(bundle: PolicyBundle, wish: CallWish): PreparedCall 
 }
 
 /** Everything about a call that people agree to, and its permit is bound to. */
-export const callParameters = ({
-  wish,
-  upstream,
-  shape,
-  retry,
-  built,
-}: PreparedCall): JsonObject => ({
+const callParameters = ({ wish, upstream, shape, retry, built }: PreparedCall): JsonObject => ({
   call: wish.call,
   method: shape.method,
   url: built.url,

@@ -50,7 +50,7 @@ export interface Judged extends Standing {
 }
 
 /** What is written down before anything is done. */
-export interface Begun {
+interface Begun {
   run: RunRow;
   /** Does it, once that is committed, and says what it came to. */
   perform: () => Promise<RunRow>;
@@ -194,7 +194,7 @@ async function liveRequest(
 }
 
 /** What was asked for, without what we found out about it. */
-export function withoutPreview(action: Action): Action {
+function withoutPreview(action: Action): Action {
   const { preview: _preview, ...parameters } = action.parameters;
   return { ...action, parameters };
 }

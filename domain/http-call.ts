@@ -3,11 +3,10 @@
 import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
 
 export const CALL_METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
-export type CallMethod = (typeof CALL_METHODS)[number];
+type CallMethod = (typeof CALL_METHODS)[number];
 
 /** What a call does, as the policy says: for policies to judge and for people to read. */
 export const CALL_EFFECTS = ['read', 'write', 'delete', 'access'] as const;
-export type CallEffect = (typeof CALL_EFFECTS)[number];
 
 /** Whether a call of which no answer came may be sent again. */
 export const CALL_RETRIES = ['safe', 'idempotency-key', 'never'] as const;
@@ -41,10 +40,10 @@ export interface BuiltCall {
 export class CallError extends Error {}
 
 /** Longer values are no names of things. */
-export const VALUE_LENGTH_MAX = 500;
+const VALUE_LENGTH_MAX = 500;
 /** Of a body as it is sent. */
-export const BODY_LENGTH_MAX = 60_000;
-export const URL_LENGTH_MAX = 8_000;
+const BODY_LENGTH_MAX = 60_000;
+const URL_LENGTH_MAX = 8_000;
 
 /** A part of a path: text of the policy, with at most one value in it. */
 const SEGMENT =

@@ -108,7 +108,7 @@ type HeldRun = HeldAction & { outcome?: undefined };
 export const runCalls = (transport: Transport) => ({
   /** Has a statement run: at once, once people agree, or not at all. */
   ask: async (task: string, order: RunOrder, options?: CallOptions): Promise<RunOutcome> =>
-    asked<RunRows>(transport, bodyOf(task, order), order, options),
+    asked(transport, bodyOf(task, order), order, asRows, options),
 
   /** Has a call made: at once, once people agree, or not at all. */
   call: async (
@@ -116,7 +116,7 @@ export const runCalls = (transport: Transport) => ({
     order: CallOrder,
     options?: CallOptions,
   ): Promise<RunOutcome<CallAnswer>> =>
-    asked<CallAnswer>(transport, callOf(task, order), order, options),
+    asked(transport, callOf(task, order), order, asAnswer, options),
 
   /** One run, without its result. */
   get: async (id: string, options?: CallOptions): Promise<Run> =>
@@ -133,7 +133,8 @@ export const runCalls = (transport: Transport) => ({
       ...options,
       waitSeconds: WAIT_SECONDS_MAX,
     });
-    return openRun<RunRows | CallAnswer>(run, sealKey);
+    const isCall = run.upstream !== null;
+    return isCall ? openRun(run, sealKey, asAnswer) : openRun(run, sealKey, asRows);
   },
 });
 
@@ -141,6 +142,7 @@ async function asked<R>(
   transport: Transport,
   body: Record<string, unknown>,
   { sealKey: own }: Pick<RunOrder, 'sealKey'>,
+  read: (said: unknown) => R,
   options: CallOptions | undefined,
 ): Promise<RunOutcome<R>> {
   const sealKey = own ?? (await generateKey());
@@ -153,7 +155,7 @@ async function asked<R>(
   if (reply.outcome === 'denied') return reply;
   if ('denial' in reply)
     return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
-  return openRun<R>(reply, sealKey);
+  return openRun(reply, sealKey, read);
 }
 
 /** Carrying out begins within moments of the approval. */
@@ -209,15 +211,17 @@ const aboutAsking = ({ reason, callbackUrl }: Pick<RunOrder, 'reason' | 'callbac
 async function openRun<R>(
   { sealed, ...run }: SealedRun,
   sealKey: PrivateJwk,
+  read: (said: unknown) => R,
 ): Promise<Ran<R> | RunFailed> {
   const said = sealed === null ? null : await unseal(sealed, sealKey);
-  if (run.state === 'done' && said !== null)
-    return { outcome: 'ran', run, result: asResult<R>(said) };
+  if (run.state === 'done' && said !== null) return { outcome: 'ran', run, result: read(said) };
   return { outcome: 'failed', run, error: said === null ? null : asError(said) };
 }
 
-/** What the server seals for a run of its kind that is done. */
-const asResult = <R>(said: unknown): R => said as R;
+/** What the server seals for a statement that ran. */
+const asRows = (said: unknown): RunRows => said as RunRows;
+/** What the server seals for a call that was answered. */
+const asAnswer = (said: unknown): CallAnswer => said as CallAnswer;
 /** What the server seals for a run that the target refused. */
 const asError = (said: unknown): NonNullable<RunFailed['error']> =>
   said as NonNullable<RunFailed['error']>;

@@ -19,10 +19,10 @@ beforeAll(async () => {
     return true;
   });
   github = await startFakeGithub();
-  const { set } = github.tokens;
+  const made = github.tokens.set.bind(github.tokens);
   github.tokens.set = (token, given) => {
     tokens[`token ${Object.keys(tokens).length}`] = token;
-    return set.call(github.tokens, token, given);
+    return made(token, given);
   };
   cast = await startCast({ env: { COUNTERSIGN_LOG: 'on', GITHUB_KEY: github.privateKey } });
   await changePolicy(cast.service, cast.approver, (files) => withCode(files));

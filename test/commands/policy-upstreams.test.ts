@@ -1,3 +1,4 @@
+import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
@@ -134,6 +135,31 @@ describe('upstreams.yaml', () => {
     ['no calls', /calls:[^]*$/, 'calls: {}', /at least one call/],
   ])('%s is a mistake, told with its place and what is allowed', (_what, from, to, says) => {
     expect(problemsOf(replacing(from, to))).toMatch(says);
+  });
+});
+
+describe('the example of the documentation', () => {
+  it('is a good policy', async () => {
+    const page = await readFile(path.join(PACKAGE_ROOT, 'docs/run.md'), 'utf8');
+    const blocks = (language: string): string[] =>
+      [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([^]*?)^\`\`\``, 'gm'))].map(
+        ([, text = '']) => text,
+      );
+    const [upstreams = ''] = blocks('yaml');
+    const about = blocks('cedar').filter((text) => text.includes('http:call'));
+    expect(about).toHaveLength(1);
+    const { 'upstreams.yaml': _ours, ...rest } = files;
+    const bundle = {
+      ...rest,
+      'upstreams.yaml': upstreams,
+      'main.cedar': about.join(''),
+      'routes.yaml': `${rest['routes.yaml'] ?? ''}\nsupport-leads: { title: Support, groups: [support] }\n`,
+      'tests.yaml': '[]',
+    };
+    expect(problemsOf(bundle)).toBe('');
+    expect(parsePolicyBundle(bundle).upstreams.get('tickets')?.calls).toHaveProperty(
+      'close-ticket',
+    );
   });
 });
 

@@ -76,3 +76,12 @@ export const withTickets = (
   'main.cedar': `${files['main.cedar'] ?? ''}\n${TICKET_RULES}`,
   'upstreams.yaml': ticketsYaml(wish),
 });
+
+/** The API of tickets as the page of the policy shows it. */
+export const ticketsIn = (hostile: string) => ({
+  name: 'tickets',
+  title: hostile,
+  base: 'https://tickets.example',
+  dataClass: hostile,
+  calls: ['get-ticket (read)'],
+});
