@@ -193,9 +193,8 @@ describe('one look at a time', () => {
       Array.from({ length: 4 }, () => look().then(({ code }) => code)),
     );
     expect(asked).toBe(1);
-    expect(codes.toSorted()).toEqual(
-      [null, ...Array.from({ length: 3 }, () => 'look_under_way')].toSorted(),
-    );
+    expect(codes.filter((code) => code === null)).toHaveLength(1);
+    expect(codes.filter((code) => code === 'look_under_way')).toHaveLength(3);
     expect((await look()).code).toBeNull();
   });
 
