@@ -136,10 +136,32 @@ const MEMBERS_MAX = 10_000;
 export function censusOf(found: readonly Found[], gaps: readonly Gap[] = []): Census {
   const all = found.toSorted((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
   return {
-    found: all.slice(0, MEMBERS_MAX),
+    found: namedApart(all.slice(0, MEMBERS_MAX).map(asKept)),
     leftOut: Math.max(0, all.length - MEMBERS_MAX),
     gaps: [...gaps],
   };
+}
+
+const asKept = ({ name, reference, kind, facts }: Found): Found => ({
+  name: keptWord(name),
+  reference: keptWord(reference),
+  kind,
+  facts: {
+    ...facts,
+    groups: keptWords(facts.groups),
+    permissions: keptWords(facts.permissions),
+    usableBy: keptWords(facts.usableBy),
+  },
+});
+
+/** Names that were cut, or were no text, can have become one. */
+function namedApart(found: readonly Found[]): Found[] {
+  const times = new Map<string, number>();
+  return found.map((each) => {
+    const count = (times.get(keyOf(each)) ?? 0) + 1;
+    times.set(keyOf(each), count);
+    return count === 1 ? each : { ...each, name: `${each.name} (${count})` };
+  });
 }
 
 /** What tells an identity from every other of its target. */
@@ -148,16 +170,18 @@ export const keyOf = ({ kind, name }: Pick<Found, 'kind' | 'name'>): string => `
 const WORDS_MAX = 50;
 const WORD_LENGTH_MAX = 200;
 
-/** Words of others as they are kept: sorted, each once, none endless, and not without end. */
-export function keptWords(words: Iterable<string>): string[] {
-  const all = [...new Set(words)].toSorted();
-  const kept = all.slice(0, WORDS_MAX).map((word) =>
-    word.length > WORD_LENGTH_MAX
-      ? `${Array.from(word)
-          .slice(0, WORD_LENGTH_MAX - 1)
-          .join('')}…`
-      : word,
-  );
+/** A word of others as it is kept: not endless, and nothing that a database or JSON could not hold. */
+function keptWord(word: string): string {
+  const text = word.replaceAll(/[\p{Cs}\0]/gu, '\ufffd');
+  if (text.length <= WORD_LENGTH_MAX) return text;
+  const letters = Array.from(text).slice(0, WORD_LENGTH_MAX - 1);
+  return `${letters.join('')}…`;
+}
+
+/** Words of others: sorted, each once, and not without end. */
+function keptWords(words: readonly string[]): string[] {
+  const all = [...new Set(words.map(keptWord))].toSorted();
+  const kept = all.slice(0, WORDS_MAX);
   return all.length > WORDS_MAX ? [...kept, `… and ${all.length - WORDS_MAX} more`] : kept;
 }
 
@@ -261,7 +285,7 @@ const HIDDEN = '[hidden]';
 export function safeComment(comment: string | null): string | null {
   if (comment === null) return null;
   const text = comment
-    .replaceAll(/\p{Cc}+/gu, ' ')
+    .replaceAll(/[\p{Cc}\p{Cs}]+/gu, ' ')
     .replaceAll(/(\w+:\/\/[^\s:@/]*):[^\s@]+@/g, `$1:${HIDDEN}@`)
     .replaceAll(
       /\b(pass(?:word|wd|phrase)?|pwd?|secret|token|(?:api|access)?[ _-]?key)\b(\s*(?:[:=]|\bis\b)\s*|\s+)\S+/giu,

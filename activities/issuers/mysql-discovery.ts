@@ -4,7 +4,6 @@ import type { PoolConnection } from 'mysql2/promise';
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
 import {
   censusOf,
-  keptWords,
   PLAIN_FACTS,
   type Census,
   type Found,
@@ -193,8 +192,8 @@ function powersOf(
 ): Pick<FoundFacts, 'groups' | 'permissions' | 'isSuperuser' | 'makesRoles' | 'reaches'> {
   const isSuperuser = privileges.mayEverything(account);
   return {
-    groups: keptWords(privileges.groups(account)),
-    permissions: keptWords(privileges.words(account)),
+    groups: privileges.groups(account),
+    permissions: privileges.words(account),
     isSuperuser,
     makesRoles: isSuperuser || privileges.mayMakeAccounts(account),
     reaches: [...opened].flatMap(([role, groups]) =>

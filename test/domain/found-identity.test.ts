@@ -4,7 +4,6 @@ import {
   censusOf,
   changesOf,
   guessOwner,
-  keptWords,
   PLAIN_FACTS,
   RISKS,
   risksOf,
@@ -105,12 +104,28 @@ describe('one look', () => {
     expect(census.found.at(-1)?.name).toBe('login 009999');
   });
 
+  const one = (name: string, facts: Partial<FoundFacts> = {}): Found => ({
+    ...identity(facts),
+    name,
+    reference: name,
+  });
+
   it('keeps words of others short, few, and each once', () => {
-    const long = keptWords(['x'.repeat(500)])[0] ?? '';
-    expect([long.length, long.endsWith('…')]).toEqual([200, true]);
-    expect(keptWords(['b', 'a', 'b'])).toEqual(['a', 'b']);
-    const many = keptWords(Array.from({ length: 60 }, (_, at) => String(at)));
-    expect([many.length, many.at(-1)]).toEqual([51, '… and 10 more']);
+    const many = Array.from({ length: 60 }, (_, at) => String(at));
+    const { found } = censusOf([
+      one('x'.repeat(500), { groups: ['b', 'a', 'b'], permissions: many }),
+    ]);
+    expect(found[0]?.name).toBe(`${'x'.repeat(199)}…`);
+    expect(found[0]?.facts.groups).toEqual(['a', 'b']);
+    expect([found[0]?.facts.permissions.length, found[0]?.facts.permissions.at(-1)]).toEqual([
+      51,
+      '… and 10 more',
+    ]);
+  });
+
+  it('keeps nothing that a database could not hold, and no two under one name', () => {
+    const { found } = censusOf([one('a\u0000'), one('a\ud800'), one('a\ufffd'), one('b')]);
+    expect(found.map(({ name }) => name)).toEqual(['a\ufffd', 'a\ufffd (2)', 'a\ufffd (3)', 'b']);
   });
 });
 
