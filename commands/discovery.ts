@@ -16,7 +16,7 @@ import { readActiveBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { controlsOver } from './policy-scope.ts';
 import { recordLooks, type Look } from './record-look.ts';
-import { databaseTime, transact, type Call } from './unit.ts';
+import { databaseTime, transact, type Call, type Unit } from './unit.ts';
 
 /** Whoever asks a target has it for themselves this long; no issuer takes longer to ask. */
 const ASKING_SECONDS = 300;
@@ -204,3 +204,8 @@ export async function readTargetLooks(deps: Deps): Promise<TargetLooked[]> {
 
 /** The workflow that has a target asked again and again is called after it. */
 export const discoveryWorkflow = (target: string): string => `discovery:${target}`;
+
+/** Has every target of a policy asked from now on, as often as that says. */
+export function wakeDiscovery(unit: Unit, bundle: PolicyBundle): void {
+  for (const target of bundle.targets.keys()) unit.wake('discovery', discoveryWorkflow(target));
+}

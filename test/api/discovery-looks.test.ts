@@ -2,9 +2,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
+import { changePolicy } from '../../commands/change-policy.ts';
 import type { Deps } from '../../commands/deps.ts';
 import { lookForIdentities, lookWhenDue } from '../../commands/discovery.ts';
 import { TargetError } from '../../commands/issuer.ts';
+import { readActiveBundle, storePolicy } from '../../commands/policies.ts';
+import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
 import { recordLooks, type Discovered } from '../../commands/record-look.ts';
 import { transact } from '../../commands/unit.ts';
 import {
@@ -16,7 +19,7 @@ import {
   type Gap,
 } from '../../domain/found-identity.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { admin, list, newKey, object, person, text } from '../support/client.ts';
+import { admin, eventually, list, newKey, object, person, text } from '../support/client.ts';
 import { eventsAbout } from '../support/leases.ts';
 import { startService, type TestService } from '../support/service.ts';
 
@@ -248,6 +251,44 @@ describe('a look that comes by itself', () => {
 
   it('is none for a target that policy does not have', async () => {
     expect(await lookWhenDue(deps, call, 'nowhere')).toEqual({ nextAt: null });
+  });
+});
+
+describe('a running worker', () => {
+  it('looks by itself, when it is time, as the discovery of the target', async () => {
+    const wake = () =>
+      transact(deps, call, (unit) => {
+        unit.wake('discovery', 'discovery:sample');
+        return Promise.resolve();
+      });
+    await wake();
+    await eventually(async () => (await targetRow())['next_at'] !== null);
+    expect((await targetRow())['asked_at']).toBeNull();
+    await age(601);
+    await wake();
+    await eventually(async () => (await targetRow())['answered_at'] !== null);
+    expect((await foundAs('legacy_batch'))['state']).toBe('unmanaged');
+    const told = await eventsAbout(service, 'sample', 'target.discovered');
+    expect(told.at(-1)?.['by']).toEqual({ type: 'workflow', id: 'discovery:sample' });
+  });
+
+  it('begins with a target as soon as a policy has it', async () => {
+    const { files } = await readActiveBundle(opened.db.query, opened.deps.policies);
+    const roles = (files['roles.yaml'] ?? '').replace(
+      'targets:',
+      'targets:\n  cache:\n    issuer: redis\n    url_from: NOT_SET\n    discover_every_seconds: 300',
+    );
+    const bundle = parsePolicyBundle({ ...files, 'roles.yaml': roles });
+    await transact(deps, call, async (unit) => {
+      await storePolicy(unit, bundle);
+      return changePolicy(unit, opened.deps, bundle.version);
+    });
+    const cache = async () =>
+      (await get('/v1/discovery/targets')).find(({ target }) => target === 'cache') ?? {};
+    await eventually(async () => (await cache())['next_at'] !== null);
+    const next = Date.parse(text((await cache())['next_at'])) - Date.now();
+    // As often as the policy says, where that is sooner than a first look otherwise is.
+    expect(next).toBeLessThanOrEqual(300_000);
   });
 });
 
