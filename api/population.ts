@@ -53,7 +53,7 @@ const report = defineRoute({
   events: [],
   handle: async ({ principal, call, query }, deps) => {
     const now = await databaseTime(deps.db.query);
-    const members = await readPopulation(deps.db.query);
+    const members = await readPopulation(deps.db.query, now);
     await recordReading(deps, call, principal, 'population');
     if (query.format === 'json')
       return ok({ generated_at: now, data: members.map((each) => ({ ...each })) });

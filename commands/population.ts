@@ -11,12 +11,18 @@ import {
   secretCustody,
   staticSecret,
 } from '../db/schema/index.ts';
+import { UNSEEN_MS } from '../domain/found-identity.ts';
+import { toMs } from '../domain/instant.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import type { PopulationMember } from '../domain/population.ts';
 
 /** All of them, agents first; what is gone, retired or was rejected is no part of it. */
-export async function readPopulation(query: Query): Promise<PopulationMember[]> {
-  return [...(await registered(query)), ...(await discovered(query)), ...(await stored(query))];
+export async function readPopulation(query: Query, now: string): Promise<PopulationMember[]> {
+  return [
+    ...(await registered(query)),
+    ...(await discovered(query)),
+    ...(await stored(query, now)),
+  ];
 }
 
 async function registered(query: Query): Promise<PopulationMember[]> {
@@ -100,7 +106,7 @@ async function discovered(query: Query): Promise<PopulationMember[]> {
   });
 }
 
-async function stored(query: Query): Promise<PopulationMember[]> {
+async function stored(query: Query, now: string): Promise<PopulationMember[]> {
   const rows = await query
     .select({
       name: staticSecret.name,
@@ -127,7 +133,7 @@ async function stored(query: Query): Promise<PopulationMember[]> {
     owner_name: null,
     owner_by: null,
     agent: null,
-    risks: 'no_expiry',
+    risks: toMs(now) - toMs(putAt) < UNSEEN_MS ? 'no_expiry' : 'no_expiry old_secret',
     around: '',
     keys: 0,
     credentials: heldOf.get(name) ?? 0,

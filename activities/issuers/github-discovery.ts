@@ -99,7 +99,9 @@ async function listInstallations(app: GithubApp, check: () => void): Promise<Fou
     const login = account['login'] ?? account['slug'];
     const permissions = isObject(item['permissions']) ? item['permissions'] : {};
     const isAll = item['repository_selection'] !== 'selected';
-    const levels = Object.entries(permissions).map(([name, level]) => `${name}: ${String(level)}`);
+    const levels = Object.entries(permissions).map(
+      ([name, level]) => `${name}: ${typeof level === 'string' ? level : 'unknown'}`,
+    );
     return {
       name: `${typeof login === 'string' ? login : 'unknown'}/installation ${id}`,
       reference: String(id),

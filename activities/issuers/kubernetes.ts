@@ -83,11 +83,11 @@ function openCluster(world: World, { definition }: TargetRef, deployment: string
   return { target: definition, deployment, call };
 }
 
-const clusterApi = (world: World, { target, call }: Cluster): ClusterApi => ({
-  namespace: target.namespace,
-  token: world.secrets(target.token_from) ?? '',
+const clusterApi = (world: World, cluster: Cluster): ClusterApi => ({
+  namespace: cluster.target.namespace,
+  token: world.secrets(cluster.target.token_from) ?? '',
   now: world.now,
-  get: (path, accept) => call('GET', path, undefined, accept),
+  get: (path, accept) => cluster.call('GET', path, undefined, accept),
   refusal: (answer) => refusedWith(reasonOf(answer), answer),
 });
 
