@@ -13,6 +13,7 @@ import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
 import { relayOnce } from '../activities/relay.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
+import { wakeDiscovery } from '../commands/discovery.ts';
 import { sweepRuns } from '../commands/fulfil-run.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
@@ -312,12 +313,13 @@ async function readKept(file: string): Promise<string | null> {
   }
 }
 
-/** Every target of the policy gets its reaper, whether anything is due or not. */
+/** Every target of the policy gets its reaper and is asked who it has, whether anything is due or not. */
 async function wakeTargets(service: Service): Promise<void> {
   const bundle = await readActiveBundle(service.db.query, service.deps.policies);
   await transact(service.deps, asLoop('start'), (unit) => {
     for (const target of [...OWN_TARGETS.keys(), ...bundle.targets.keys()])
       unit.wake('target', targetWorkflow(target));
+    wakeDiscovery(unit, bundle);
     return Promise.resolve();
   });
 }

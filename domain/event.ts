@@ -242,11 +242,16 @@ export const EVENTS = {
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
   'target.discovered': {
-    public: ['target', 'identities', 'found', 'gone', 'by'],
+    public: ['target', 'identities', 'found', 'changed', 'gone', 'left_out', 'gaps', 'by'],
     private: [],
   },
+  'target.discovery_failed': { public: ['target', 'code', 'answered_at', 'by'], private: [] },
   'identity.found': {
     public: ['found', 'target', 'kind', 'because', 'risks', 'around'],
+    private: ['name'],
+  },
+  'identity.changed': {
+    public: ['found', 'target', 'kind', 'changes', 'risks', 'around'],
     private: ['name'],
   },
   'identity.gone': { public: ['found', 'target'], private: ['name'] },

@@ -62,4 +62,5 @@ export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
-export type { Adoption, FoundIdentity, PopulationMember, TargetDiscovery } from './discovery.ts';
+export type { PopulationMember } from '../domain/population.ts';
+export type { Adoption, FoundIdentity, TargetDiscovery, TargetLook } from './discovery.ts';

@@ -161,6 +161,9 @@ CREATE TABLE "found_identity" (
 	"first_seen_at" timestamp(3) with time zone NOT NULL,
 	"last_seen_at" timestamp(3) with time zone NOT NULL,
 	"used_at" timestamp(3) with time zone,
+	"difference" text NOT NULL,
+	"different_at" timestamp(3) with time zone NOT NULL,
+	"changes" text[] NOT NULL,
 	"guessedOwner" text collate "C",
 	"guessed_because" text,
 	"agent" text collate "C",
@@ -168,6 +171,21 @@ CREATE TABLE "found_identity" (
 	"decided_at" timestamp(3) with time zone,
 	"reason" text,
 	"accepted" text[] NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "target_look" (
+	"target" text PRIMARY KEY NOT NULL,
+	"since" timestamp(3) with time zone NOT NULL,
+	"asking_until" timestamp(3) with time zone,
+	"asked_at" timestamp(3) with time zone,
+	"code" text,
+	"answered_at" timestamp(3) with time zone,
+	"identities" integer NOT NULL,
+	"found" integer NOT NULL,
+	"changed" integer NOT NULL,
+	"gone" integer NOT NULL,
+	"left_out" integer NOT NULL,
+	"gaps" jsonb NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "leak" (
