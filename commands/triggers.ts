@@ -72,7 +72,7 @@ async function readEvent(
     .select()
     .from(triggerSource)
     .where(eq(triggerSource.id, asSourceId(named)));
-  const event = source && (await readTriggerEvent(proof, source.id, source.jwk, agent));
+  const event = source && readTriggerEvent(proof, source.id, source.jwk, agent);
   if (!event)
     throw new Refusal(
       'trigger_unproven',
