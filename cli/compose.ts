@@ -164,7 +164,8 @@ export const callbackCheck =
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
   const { host } = config;
-  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
+  const secure = [config.tls?.port, config.spiffePort].filter((port) => typeof port === 'number');
+  const ports = [config.port, ...secure];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
     names.flatMap((name) =>
@@ -172,7 +173,7 @@ export async function allowedHosts(config: Config): Promise<ReadonlySet<string>>
     ),
   );
   const url = new URL(config.publicUrl);
-  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
+  for (const port of secure) hosts.add(new URL(`https://${url.hostname}:${port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

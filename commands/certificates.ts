@@ -28,7 +28,7 @@ export interface SignedCertificate {
 }
 
 /** How much slower than ours a clock may be that reads a certificate. */
-const SKEW_SECONDS = 30;
+export const BACKDATED_SECONDS = 30;
 
 /** Signs a certificate. It exists for nobody before the unit commits, for only then is it written down. */
 export async function signCertificate(
@@ -51,7 +51,7 @@ export async function signCertificate(
     }),
     spiffeId: ask.spiffeId,
     crlUrl: crlUrl(unit.installation.issuer, authority.kid),
-    notBefore: new Date(toMs(addSeconds(unit.at, -SKEW_SECONDS))),
+    notBefore: new Date(toMs(addSeconds(unit.at, -BACKDATED_SECONDS))),
     notAfter: new Date(toMs(expiresAt)),
   });
   const row: CertificateRow = {
@@ -87,7 +87,7 @@ const wholeSeconds = (at: string): string =>
   new Date(Math.floor(toMs(at) / 1000) * 1000).toISOString();
 
 /** Where an authority publishes what it revoked. */
-const crlUrl = (issuer: string, kid: string): string =>
+export const crlUrl = (issuer: string, kid: string): string =>
   `${issuer.replace(/\/$/, '')}/spiffe/crl/${kid}`;
 
 /** Revokes what an agent holds for itself and under its tasks; from this commit on the lists say so. */
@@ -201,7 +201,7 @@ export async function crlOf(
   const nextUpdate = addSeconds(at, CRL_SECONDS);
   const der = await revocationList(authority, {
     number: toMs(at),
-    thisUpdate: new Date(toMs(addSeconds(at, -SKEW_SECONDS))),
+    thisUpdate: new Date(toMs(addSeconds(at, -BACKDATED_SECONDS))),
     nextUpdate: new Date(toMs(nextUpdate)),
     revoked: rows.map((row) => ({ serial: row.serial, at: new Date(row.at ?? at) })),
   });

@@ -232,6 +232,10 @@ export const EVENTS = {
   'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
   'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
+  'authority.server_certified': {
+    public: ['serial', 'authority', 'key_thumbprint', 'expires_at'],
+    private: ['spiffe_id'],
+  },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
     private: ['spiffe_id', 'audience'],
