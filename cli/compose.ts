@@ -22,6 +22,7 @@ import { x509Issuer } from '../activities/issuers/x509.ts';
 import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import { openBundleStore } from '../commands/foreign-bundles.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -110,7 +111,12 @@ export async function openService(
     await signing.close();
     await db.close();
   };
-  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  const trust = openForeignTrust({
+    egress,
+    bundles: openBundleStore(unit),
+    secret: config.secret,
+    now: Date.now,
+  });
   return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 

@@ -236,6 +236,10 @@ export const EVENTS = {
     public: ['serial', 'authority', 'key_thumbprint', 'expires_at'],
     private: ['spiffe_id'],
   },
+  'trust.bundle_changed': {
+    public: ['source', 'bundle', 'sequence', 'authorities', 'keys'],
+    private: ['trust_domain'],
+  },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
     private: ['spiffe_id', 'audience'],
