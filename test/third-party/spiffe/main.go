@@ -25,6 +25,7 @@ import (
 var checks = map[string]func(ctx context.Context, args []string) error{
 	"mtls": mtls, "jwt": jwt, "bundles": bundles, "rotate": rotate, "unmarked": unmarked, "denied": denied,
 	"serial": serial, "ask": ask, "fetch-bundle": fetchBundle, "serve-bundle": serveBundle,
+	"revoked": revoked, "quiet": quiet,
 }
 
 func main() {
