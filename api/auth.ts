@@ -39,13 +39,14 @@ async function fromToken(
   if (!isDpop && isAdminToken(token, deps.adminTokenHash))
     return { kind: 'service', id: 'admin-token' };
   const own = await readOwnToken(token, deps);
-  if (!own) throw unauthenticated('This token is not one of ours, or is over: sign in again.');
+  const refused = isDpop ? challenge : bearerChallenge;
+  if (!own) throw refused('This token is not one of ours, or is over: sign in again.');
   await refuseUnbound(context, deps, { token, isDpop, confirmation: own.confirmation });
   const { agent } = own;
   if (agent.state !== 'active')
     throw new Refusal('agent_not_active', `This agent is ${agent.state}.`, { state: agent.state });
   if (own.mayAct !== null)
-    throw unauthenticated(
+    throw refused(
       `This token is for ${own.mayAct} to exchange at the token endpoint, and for nothing else.`,
     );
   return { kind: 'agent', id: agent.id, ...delegationOf(own), token: own };
@@ -72,9 +73,9 @@ async function refuseUnbound(
   if (confirmation === null || jkt !== null) return;
   const certificate = context.get('clientCertificate')?.thumbprint;
   if (certificate === undefined)
-    throw challenge('This token is bound to a certificate: come over TLS with it.');
+    throw bearerChallenge('This token is bound to a certificate: come over TLS with it.');
   if (!('x5t#S256' in confirmation) || confirmation['x5t#S256'] !== certificate)
-    throw challenge('This token is bound to another certificate than the one you came with.');
+    throw bearerChallenge('This token is bound to another certificate than the one you came with.');
 }
 
 async function provenKey(context: AppContext, deps: ApiDeps, token: string): Promise<string> {
@@ -89,6 +90,10 @@ async function provenKey(context: AppContext, deps: ApiDeps, token: string): Pro
 /** RFC 9449 §7.1: which scheme a token wants, and what was wrong with the proof. */
 const challenge = (detail: string, code = 'invalid_token'): ChallengeRefusal =>
   new ChallengeRefusal(detail, `DPoP error="${code}", algs="${PROOF_ALGORITHMS.join(' ')}"`);
+
+/** RFC 8705 §3: a token that is bound to a certificate is a bearer token, and refused as one (RFC 6750 §3.1). */
+const bearerChallenge = (detail: string): ChallengeRefusal =>
+  new ChallengeRefusal(detail, 'Bearer error="invalid_token"');
 
 /** Compared as hashes of equal length, so that neither length nor content leaks through time. */
 function isAdminToken(token: string, expected: Buffer | null): boolean {

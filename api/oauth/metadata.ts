@@ -6,7 +6,13 @@ import { tokenEndpoint } from './client-auth.ts';
 import { grantTypes } from './token.ts';
 
 /** RFC 7523 and 8705, and draft-ietf-oauth-spiffe-client-auth for the two of SPIFFE. */
-const AUTH_METHODS = ['private_key_jwt', 'tls_client_auth', 'spiffe_jwt', 'spiffe_x509'];
+const AUTH_METHODS = [
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'spiffe_jwt',
+  'spiffe_x509',
+];
 const AUTH_ALGORITHMS = ['ES256'];
 const SCOPES = ['agent', 'task'];
 
@@ -29,7 +35,11 @@ export const serverMetadata = (deps: ApiDeps): JsonObject => ({
   dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
   tls_client_certificate_bound_access_tokens: true,
   ...(deps.mutualTlsUrl !== null && {
-    mtls_endpoint_aliases: { token_endpoint: tokenEndpoint(deps.mutualTlsUrl) },
+    mtls_endpoint_aliases: {
+      token_endpoint: tokenEndpoint(deps.mutualTlsUrl),
+      introspection_endpoint: `${deps.mutualTlsUrl}/oauth2/introspect`,
+      revocation_endpoint: `${deps.mutualTlsUrl}/oauth2/revoke`,
+    },
   }),
   protected_resources: [deps.installation.issuer],
   service_documentation: `${deps.publicUrl}/docs`,
