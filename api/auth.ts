@@ -52,8 +52,12 @@ async function fromToken(
   return { kind: 'agent', id: agent.id, ...delegationOf(own), token: own };
 }
 
-function delegationOf({ task, chain, scope }: OwnToken): Pick<AgentPrincipal, 'delegation'> {
-  return task === null ? {} : { delegation: { task, chain, roles: rolesOfScope(scope) } };
+/** What a token narrows its agent to, if it is not one that the agent signed in with. */
+function delegationOf(own: OwnToken): Pick<AgentPrincipal, 'delegation' | 'onBehalf'> {
+  const { task, chain, person, jti: tokenId, expiresAt } = own;
+  const roles = rolesOfScope(own.scope);
+  if (person !== null) return { onBehalf: { person, tokenId, expiresAt, roles } };
+  return task === null ? {} : { delegation: { task, chain, roles } };
 }
 
 /** A bound token is good only together with what it is bound to, and never as if it were not (RFC 9449 §7.2). */

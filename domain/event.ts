@@ -63,6 +63,10 @@ export const EVENTS = {
     public: ['token_id', 'subject_token_id', 'roles', 'expires_at'],
     private: [],
   },
+  'token.exchanged_for_person': {
+    public: ['token_id', 'word', 'roles', 'expires_at'],
+    private: ['issuer', 'subject'],
+  },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
