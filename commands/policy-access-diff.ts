@@ -20,7 +20,7 @@ export function diffAccess(current: PolicyBundle, next: PolicyBundle): AccessDif
   const diff: AccessDiff = { changes: [], asked: 0, cut: [] };
   const rules = [...scopedRules(current), ...scopedRules(next)];
   for (const matter of mattersOfBoth(current, next)) {
-    const { askers, isCut } = askersFor(matter, rules);
+    const { askers, isCut } = askersFor(matter, rules, callsOf(matter, current, next));
     diff.asked += askers.length;
     if (isCut) diff.cut.push(nameOfMatter(matter));
     diff.changes.push(...changesFor(matter, askers, current, next));
@@ -37,6 +37,12 @@ export function mattersOfBoth(current: PolicyBundle, next: PolicyBundle): Matter
   ];
   return [...new Map(matters.map((matter) => [nameOfMatter(matter), matter])).values()];
 }
+
+/** What can be called under either, for an upstream. */
+const callsOf = (matter: Matter, ...bundles: PolicyBundle[]): string[] =>
+  'upstream' in matter
+    ? bundles.flatMap(({ upstreams }) => Object.keys(upstreams.get(matter.upstream)?.calls ?? {}))
+    : [];
 
 function changesFor(
   matter: Matter,

@@ -4,7 +4,7 @@ import type { CedarValueJson, EntityJson, Expr, TypeAndId } from '@cedar-policy/
 import type { Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { couldMatch, type Matter, type ScopedRule } from './policy-scope.ts';
-import { roleEntity } from './recorded-questions.ts';
+import { resourceEntity } from './recorded-questions.ts';
 
 type Value = string | number | boolean;
 
@@ -21,6 +21,7 @@ const YET_ANOTHER = '(yet another)';
 const CONTEXTS: Record<string, Record<string, Value>> = {
   'credential:request': { purpose: ANY_OTHER, triggered_by_proof: 'none', ttl_seconds: 60 },
   'statement:run': { purpose: ANY_OTHER, triggered_by_proof: 'none', effect: 'read' },
+  'http:call': { purpose: ANY_OTHER, triggered_by_proof: 'none', call: '', params: '', query: '' },
   'token:exchange': { gate: 'subject', depth: 1, is_sub_agent: false, purpose: ANY_OTHER },
 };
 const ENUMS: Record<string, readonly Value[]> = {
@@ -36,6 +37,7 @@ const ABOUT_PEOPLE = ['groups', 'roles'];
 export function askersFor(
   matter: Matter,
   rules: readonly ScopedRule[],
+  calls: readonly string[],
 ): { askers: Asker[]; isCut: boolean } {
   const named = new Map<string, Set<Value>>();
   for (const rule of rules) if (couldMatch(rule, matter)) collect(rule, named);
@@ -44,6 +46,7 @@ export function askersFor(
     /^Agent::./.test(String(value)) === isAskedByAgents(matter);
   const askerIds = [...(named.get('principal') ?? []), 'Service::automation'].filter(isAsker);
   named.set('principal', new Set(askerIds));
+  if ('upstream' in matter) named.set('context.call', new Set(calls));
   const sides = pathsOf(matter).map((path): [string, Value[]] => [
     path,
     [...(named.get(path) ?? [])],
@@ -51,7 +54,8 @@ export function askersFor(
   let askers: Map<string, Value>[] = [new Map<string, Value>()];
   let isCut = false;
   for (const [path, values] of sides.filter(([, found]) => found.length > 0)) {
-    const all = [...new Set([defaultOf(matter, path), ...(ENUMS[path] ?? []), ...values])];
+    const most = path === 'context.call' ? [] : [defaultOf(matter, path)];
+    const all = [...new Set([...most, ...(ENUMS[path] ?? []), ...values])];
     const wider = askers.flatMap((asker) => all.map((value) => new Map(asker).set(path, value)));
     isCut ||= wider.length > ASKERS_MAX;
     askers = wider.slice(0, ASKERS_MAX);
@@ -189,10 +193,31 @@ export function questionBy(bundle: PolicyBundle, matter: Matter, asker: Asker): 
   const resource = resourceOf(bundle, matter, asker, entities);
   if (!resource) return null;
   const defaults = CONTEXTS[matter.action] ?? {};
-  const context = Object.fromEntries(
+  const said = Object.fromEntries(
     Object.entries(defaults).map(([name, value]) => [name, asker.get(`context.${name}`) ?? value]),
   );
-  return { principal, action: matter.action, resource, context, entities };
+  const context = 'upstream' in matter ? callOf(bundle, matter.upstream, said) : said;
+  return context && { principal, action: matter.action, resource, context, entities };
+}
+
+/** A call as its upstream defines it; null where it has none of this name. */
+function callOf(
+  bundle: PolicyBundle,
+  upstream: string,
+  { params, query, ...said }: Record<string, Value>,
+): Question['context'] | null {
+  const call = bundle.upstreams.get(upstream)?.calls[String(said['call'])];
+  const some = (value: Value | undefined): string[] =>
+    typeof value === 'string' && value !== '' ? [value] : [];
+  return call
+    ? {
+        ...said,
+        method: call.method,
+        effect: call.effect,
+        params: some(params),
+        query: some(query),
+      }
+    : null;
 }
 
 function principalOf(matter: Matter, asker: Asker, entities: EntityJson[]): TypeAndId {
@@ -210,10 +235,14 @@ function resourceOf(
   asker: Asker,
   entities: EntityJson[],
 ): TypeAndId | null {
-  if ('role' in matter) {
-    const found = roleEntity(bundle, matter.role);
+  if ('role' in matter || 'upstream' in matter) {
+    const uid =
+      'role' in matter
+        ? { type: 'Role', id: matter.role }
+        : { type: 'Upstream', id: matter.upstream };
+    const found = resourceEntity(bundle, uid);
     entities.push(...found);
-    return found.length > 0 ? { type: 'Role', id: matter.role } : null;
+    return found.length > 0 ? uid : null;
   }
   const { action } = matter;
   if (action === 'policy:activate') return addTo(entities, { type: 'Policy', id: 'any' }, {});

@@ -16,6 +16,10 @@ export const testsFile = z.array(
     other: attributes,
     /** Of a statement to run. */
     effect: z.enum(STATEMENT_EFFECTS).default('read'),
+    /** Of an upstream, whose effect upstreams.yaml says. */
+    call: z.string().default(''),
+    params: attributes,
+    query: attributes,
     /** What the engine is told besides, over what a case is told by default. */
     context: z.record(z.string(), z.union([z.string(), z.number().int(), z.boolean()])).default({}),
     expect: z.enum(['permit', 'hold', 'deny']),

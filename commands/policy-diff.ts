@@ -14,7 +14,7 @@ import { describeWayIn, openedBy } from './ways-in.ts';
 export interface PolicyChange {
   /** For those who ask; `changed` where it is neither, or nobody can tell. */
   direction: 'wider' | 'narrower' | 'changed';
-  about: 'access' | 'route' | 'role' | 'target' | 'rule' | 'federation' | 'lifecycle';
+  about: 'access' | 'route' | 'role' | 'target' | 'upstream' | 'rule' | 'federation' | 'lifecycle';
   subject: string;
   /** Of access: for whom. */
   who?: string[];
@@ -45,6 +45,7 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
       ...diffRoutes(current, next),
       ...diffRoles(current, next),
       ...diffRecords('target', current.targets, next.targets),
+      ...diffRecords('upstream', current.upstreams, next.upstreams),
       ...diffRules(current, next),
       ...diffWords(current, next, access.changes),
       ...diffFederation(current, next),

@@ -1,10 +1,13 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import type { JsonObject } from '../domain/json.ts';
 import { evaluate, matchingRules, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyTest } from './policy-cases.ts';
+import type { UpstreamDefinition } from './policy-upstreams.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
-import { roleEntity } from './recorded-questions.ts';
+import { callContext } from './questions.ts';
+import { resourceEntity } from './recorded-questions.ts';
 
 /** What one case came to. */
 export interface CaseOutcome {
@@ -60,6 +63,9 @@ const ANY_CASE: PolicyTest = {
   agent: {},
   other: {},
   effect: 'read',
+  call: '',
+  params: {},
+  query: {},
   context: {},
   expect: 'permit',
   routes: [],
@@ -139,12 +145,31 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
     const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
-  entities.push(...roleEntity(bundle, test.resource));
   const common = { purpose: 'test', triggered_by_proof: 'none', ...test.context };
+  if (test.action === 'http:call') {
+    const resource = { type: 'Upstream', id: test.resource };
+    entities.push(...resourceEntity(bundle, resource));
+    const call = calledIn(bundle.upstreams.get(test.resource), test);
+    const context = { ...common, ...callContext(call) };
+    return { principal: agent, action: test.action, resource, context, entities };
+  }
+  const resource = { type: 'Role', id: test.resource };
+  entities.push(...resourceEntity(bundle, resource));
   const context =
     test.action === 'statement:run'
       ? { effect: test.effect, ...common }
       : { ttl_seconds: 60, ...common };
-  const resource = { type: 'Role', id: test.resource };
   return { principal: agent, action: test.action, resource, context, entities };
+}
+
+/** The call of a case: what upstreams.yaml says of it counts, and not what the case does. */
+function calledIn(upstream: UpstreamDefinition | undefined, test: PolicyTest): JsonObject {
+  const call = upstream?.calls[test.call];
+  return {
+    call: test.call,
+    method: call?.method ?? 'none',
+    effect: call?.effect ?? 'none',
+    params: test.params,
+    query: test.query,
+  };
 }

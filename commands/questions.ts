@@ -6,9 +6,10 @@ import type { Query } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
-import { roleEntity } from './recorded-questions.ts';
+import { resourceEntity } from './recorded-questions.ts';
 
 /** Whatever can read: the database, or a transaction. */
 type Reader = Pick<Query, 'select'>;
@@ -60,10 +61,39 @@ function contextOf(action: Action): Question['context'] {
       return { ...common, ttl_seconds: typeof ttl === 'number' ? ttl : 0 };
     case 'statement:run':
       return { ...common, effect: typeof effect === 'string' ? effect : 'opaque' };
+    case 'http:call':
+      return { ...common, ...callContext(action.parameters) };
     default:
       return {};
   }
 }
+
+/** What a policy sees of a call: which one it is, and what was filled in. */
+export function callContext({
+  call,
+  method,
+  effect,
+  params,
+  query,
+}: JsonObject): Question['context'] {
+  const said = (member: JsonValue | undefined): string =>
+    typeof member === 'string' ? member : '';
+  return {
+    call: said(call),
+    method: said(method),
+    effect: said(effect),
+    params: pairsOf(params),
+    query: pairsOf(query),
+  };
+}
+
+/** Sound to compare with: no name has a "=" in it. */
+const pairsOf = (values: JsonValue | undefined): string[] =>
+  typeof values === 'object' && values !== null
+    ? Object.entries(values).map(
+        ([name, value]) => `${name}=${typeof value === 'string' ? value : canonicalJson(value)}`,
+      )
+    : [];
 
 function exchangeContext({ parameters, context }: Action): Question['context'] {
   const { gate, depth, is_sub_agent: isSubAgent } = parameters;
@@ -95,8 +125,9 @@ async function addResource(
   if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
   if (resource.type === 'stop') return add(entities, { type: 'Stop', id: resource.id }, {});
   if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
-  const [role] = roleEntity(bundle, resource.id);
-  return add(entities, { type: 'Role', id: resource.id }, role?.attrs);
+  const uid = { type: resource.type === 'upstream' ? 'Upstream' : 'Role', id: resource.id };
+  const [found] = resourceEntity(bundle, uid);
+  return add(entities, uid, found?.attrs);
 }
 
 async function addAgent(

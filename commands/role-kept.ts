@@ -16,12 +16,33 @@ const NOT_IDENTITY: readonly string[] = [
 
 /** Whether an action that was judged under one policy is about the same access under another, and within its limits. */
 export function isRoleKept(action: Action, before: PolicyBundle, after: PolicyBundle): boolean {
+  if (action.resource.type === 'upstream') return isUpstreamKept(action, before, after);
   if (action.resource.type !== 'role') return true;
   const was = before.roles.get(action.resource.id);
   const is = after.roles.get(action.resource.id);
   if (!was || !is || identityOf(was) !== identityOf(is)) return false;
   const [from, to] = [before.targets.get(targetOf(was)), after.targets.get(targetOf(is))];
   return placeOrOwn(from) === placeOrOwn(to) && isWithin(action, is);
+}
+
+/** Whether a call still goes where it went, as whom it went, in the same form. */
+function isUpstreamKept(action: Action, before: PolicyBundle, after: PolicyBundle): boolean {
+  const was = callIn(action, before);
+  return was !== null && was === callIn(action, after);
+}
+
+function callIn({ resource, parameters }: Action, bundle: PolicyBundle): string | null {
+  const upstream = bundle.upstreams.get(resource.id);
+  const call = upstream?.calls[String(parameters['call'])];
+  if (!upstream || !call) return null;
+  const role = bundle.roles.get(upstream.authentication.role ?? '');
+  const target = role && bundle.targets.get(targetOf(role));
+  return canonicalJson([
+    without(upstream, ['title', 'reason', 'calls', 'timeout_seconds']),
+    asJson(call),
+    role ? identityOf(role) : '',
+    placeOrOwn(target),
+  ]);
 }
 
 const placeOrOwn = (target: TargetDefinition | undefined): string =>

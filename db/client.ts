@@ -3,6 +3,7 @@ import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import postgres, { type Options, type Sql } from 'postgres';
 import * as schema from './schema/index.ts';
 import { Sessions } from './sessions.ts';
+import { patientSockets } from './sockets.ts';
 
 /** Database roles. The migrating owner is none of them. */
 export type DatabaseRole = 'service' | 'sequencer' | 'reader';
@@ -34,8 +35,9 @@ const LOCK_TIMEOUT_MS = 10_000;
 
 export function connect(url: string, options: ConnectOptions): Database {
   const settings = connectionOptions(options);
-  const sessions = new Sessions(url, options.connectionsMax, settings);
-  const sql = postgres(url, { ...settings, max: options.connectionsMax, idle_timeout: 10 });
+  const { connectionsMax: max } = options;
+  const sessions = new Sessions(url, max, settings);
+  const sql = postgres(url, { ...settings, ...patientSockets(url, max), max, idle_timeout: 10 });
   return {
     query: drizzle(asSql(sessions), { schema }),
     sql,

@@ -4,6 +4,7 @@
 // nothing once anything is wrong with it, and is thrown away then.
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres, { type Options, type Row, type RowList, type Sql } from 'postgres';
+import { patientSockets } from './sockets.ts';
 
 type Rows = RowList<Row[]>;
 
@@ -134,6 +135,7 @@ export class Sessions implements Client {
     this.#open = (onclose) => {
       const client = postgres(url, {
         ...settings,
+        ...patientSockets(url, 1),
         max: 1,
         onclose,
         idle_timeout: 0,

@@ -13,8 +13,9 @@ import {
   type TargetRef,
 } from '../../commands/issuer.ts';
 import type { Sent } from '../egress.ts';
+import { discoverApp, type GithubApp } from './github-discovery.ts';
 import { callTarget, forEach, isObject, membersOf, refusedWith, retryAt, textOf } from './http.ts';
-import { done, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
+import { done, doneUnlessUnheard, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
 import type { World } from './world.ts';
 
 /** The version of the API that this was written for; GitHub keeps old ones for years. */
@@ -30,6 +31,18 @@ export function githubIssuer(world: World): Issuer {
     verifyDead: (ref, leases) => forEach(leases, (lease) => look(world, ref, lease)),
     // GitHub lists the installations of an app, and not their tokens.
     list: () => Promise.resolve(null),
+    discover: (ref, roles) => discoverApp(appOf(world, ref), roles),
+  };
+}
+
+function appOf(world: World, ref: TargetRef): GithubApp {
+  const target = githubTargetOf(ref);
+  return {
+    installation: target.installation,
+    now: world.now,
+    call: (method, path, bearer, body = '') => call(world, target, { method, path, bearer, body }),
+    word: () => wordOf(world, target),
+    refusal: (answer) => refusedWith(reasonOf(answer), answer),
   };
 }
 
@@ -173,7 +186,7 @@ async function revokeTokens(
       if (answer.status !== 204 && answer.status !== 401)
         return failed(lease, reasonOf(answer), limitEnds(answer, world.now()));
     }
-    return done(lease);
+    return doneUnlessUnheard(lease, world.now());
   } catch (error) {
     if (hasLapsed(lease, world.now())) return done(lease);
     if (error instanceof TargetError) return failed(lease, error.code);
@@ -193,7 +206,7 @@ async function look(world: World, ref: TargetRef, lease: LeaseToEnd): Promise<De
       const answer = await call(world, target, { method: 'GET', path, bearer: token });
       if (answer.status !== 401) return 'alive';
     }
-    return 'gone';
+    return lease.unheard ? lapsed(lease, now) : 'gone';
   } catch (error) {
     if (error instanceof TargetError) return 'alive';
     throw error;

@@ -11,6 +11,7 @@ import {
   type TargetRef,
 } from '../../commands/issuer.ts';
 import { Sessions } from '../../db/sessions.ts';
+import { patientSockets } from '../../db/sockets.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { leaseOfLogin, loginName, type Secrets } from './login.ts';
@@ -114,7 +115,12 @@ function connectTarget(url: string, connectionsMax: number): Connection {
     },
   };
   return {
-    sql: postgres(url, { ...settings, max: connectionsMax, idle_timeout: 20 }),
+    sql: postgres(url, {
+      ...settings,
+      ...patientSockets(url, connectionsMax),
+      max: connectionsMax,
+      idle_timeout: 20,
+    }),
     sessions: new Sessions(url, connectionsMax, settings),
   };
 }

@@ -21,6 +21,7 @@ import {
   type RedisServer,
   type Reply,
 } from './redis-connection.ts';
+import { discoverUsers } from './redis-discovery.ts';
 
 /** How often a killed session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
@@ -37,6 +38,15 @@ export function redisIssuer(secrets: Secrets, mark: string): Issuer {
       try {
         const server = redisServer(lease.target, secrets);
         return { material: await issueUser(server, said, lease), handle: null, diesAt: null };
+      } catch (error) {
+        throw new TargetError(redisErrorCode(error));
+      }
+    },
+    renew: async (lease) => {
+      try {
+        await using(redisServer(lease.target, secrets), (connection) =>
+          keepUser(connection, said, lease),
+        );
       } catch (error) {
         throw new TargetError(redisErrorCode(error));
       }
@@ -64,6 +74,11 @@ export function redisIssuer(secrets: Secrets, mark: string): Issuer {
       }),
     list: async (target) =>
       using(redisServer(target, secrets), (connection) => listUsers(connection, said)),
+    discover: async (target, roles) => {
+      const server = redisServer(target, secrets);
+      const self = decodeURIComponent(server.url.username || 'default');
+      return using(server, (connection) => discoverUsers(connection, said, self, roles));
+    },
   };
 }
 
@@ -96,6 +111,24 @@ async function issueUser(
     if (!Array.isArray(done) || done[0] !== 'OK') throw errorIn(done);
   });
   return material(server, username, password);
+}
+
+/**
+ * Redis ends no user by itself, so there is no end to move: only whether it is there, ours, open, and no later attempt's,
+ * in time by the server's clock. One that is being ended is not kept.
+ */
+async function keepUser(
+  connection: RedisConnection,
+  said: string,
+  lease: LeaseToIssue,
+): Promise<void> {
+  const username = loginName(lease.credential);
+  if (lease.definition.issuer !== 'redis') throw new TypeError('this role is not a Redis one');
+  const rules = await rulesOfUser(connection, username);
+  if (rules === null || rules.includes('off')) throw new TargetError('gone');
+  await openFence(connection, said, lease);
+  if ((await connection.call('GET', fenceOf(username))) !== String(lease.attempt))
+    throw new TargetError('too_late');
 }
 
 function material(

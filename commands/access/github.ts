@@ -1,11 +1,12 @@
 // Installation tokens of a GitHub App, for some of its repositories and some of its permissions.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { readOptions, refusedOption } from './options.ts';
 
 export const githubTarget = z.strictObject({
   issuer: z.literal('github'),
+  ...targetCommon,
   /** Where the API is; another for an Enterprise Server of one's own. */
   api: z.url().default('https://api.github.com'),
   /** The app's client id, or its number. */
@@ -103,6 +104,10 @@ export const githubAccess: AccessKind<GithubRole> = {
   revocable: () => true,
   // GitHub lets each live an hour, whatever the lease says; ending it is up to us.
   longestSeconds: () => TOKEN_SECONDS,
+  backstop: () => true,
+  witness: () => 'target',
+  attempts: () => 'add',
+  listed: false,
   readOptions: (role, options) => {
     if (Object.keys(options).length === 0) return Promise.resolve({});
     const { repositories: names, permissions: levels } = githubScope(role, options);

@@ -1,6 +1,6 @@
 // Tokens of a Kubernetes service account, each bound to an object of ours whose deletion ends it.
 import { z } from 'zod';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { noOptions } from './options.ts';
 
 /** RFC 1123 labels, as Kubernetes names namespaces. */
@@ -14,6 +14,7 @@ const subdomain = z
 
 export const kubernetesTarget = z.strictObject({
   issuer: z.literal('kubernetes'),
+  ...targetCommon,
   api: z.url(),
   /** Where our objects are made, and where the service accounts of the roles are. */
   namespace: label,
@@ -46,5 +47,9 @@ export const kubernetesAccess: AccessKind<KubernetesRole> = {
   // For whoever asks the API server. Who checks such a token alone takes it until it expires.
   revocable: () => true,
   longestSeconds: () => TOKEN_SECONDS_MIN,
+  backstop: () => true,
+  witness: () => 'target',
+  attempts: () => 'replace',
+  listed: true,
   readOptions: (_role, options) => noOptions(options),
 };

@@ -163,6 +163,32 @@ describe('access', () => {
     expect(said(open)).toHaveLength(1);
   });
 
+  it('to a call of an upstream is told of that call alone, with what is filled in', () => {
+    const upstream: Change = (files) => ({
+      ...files,
+      'upstreams.yaml': `payments:
+  title: Payments
+  base: https://payments.example
+  authentication: { secret_from: PAYMENTS_KEY }
+  calls:
+    read: { method: GET, path: "/payments/{id}", effect: read }
+    refund: { method: POST, path: "/payments/{id}/refund", effect: write }
+`,
+    });
+    const allowed = (when: string): Change =>
+      adding(
+        'main.cedar',
+        `@id("call-payments")\npermit (principal is Agent, action == Action::"http:call", resource == Upstream::"payments") when { ${when} };`,
+      );
+    const before = upstream(sample);
+    expect(said(allowed('context.effect == "read"'), before)).toEqual([
+      'wider | access | http:call payments | context.call "read" | denied → permitted',
+    ]);
+    expect(said(allowed('context.params.contains("id=7")'), before)).toEqual([
+      'wider | access | http:call payments | context.params "id=7" | denied → permitted',
+    ]);
+  });
+
   it('of automation is told apart from that of people', () => {
     const people = replacing(
       'main.cedar',

@@ -1,4 +1,5 @@
 // Sessions that the server ends at any moment: nothing half done is kept, and whoever comes next is served.
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -98,6 +99,23 @@ describe('sessions that are ended', () => {
     for (let times = 0; times < 6; times += 1)
       await expect(db.query.execute(sql`select 1 as one`)).resolves.toMatchObject([{ one: 1 }]);
   });
+});
+
+it('a server that hangs up on every connection is told, and not tried without end', async () => {
+  let connections = 0;
+  const balancer = createServer((socket) => {
+    connections += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => balancer.listen(0, '127.0.0.1', resolve));
+  const { port } = balancer.address() as AddressInfo;
+  const url = `postgres://nobody:nothing@127.0.0.1:${port}/none`;
+  const nothing = connect(url, { role: null, application: NAME, connectionsMax: 3 });
+  const asked = nothing.query.execute(sql`select 1`).then(() => 'served', codeOf);
+  expect(['hung_up', 'ECONNRESET', 'CONNECTION_CLOSED']).toContain(await asked);
+  await nothing.close();
+  balancer.close();
+  expect(connections).toBeLessThan(10);
 });
 
 describe('transactions', () => {
