@@ -32,7 +32,7 @@ export interface Evaluation {
 }
 
 /** A rule that only observes or warns, and would have changed the answer. */
-export interface Observed {
+interface Observed {
   rule: string;
   mode: 'observe' | 'warn';
   would: 'hold' | 'deny';

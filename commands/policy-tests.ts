@@ -10,7 +10,7 @@ import { callContext } from './questions.ts';
 import { resourceEntity } from './recorded-questions.ts';
 
 /** What one case came to. */
-export interface CaseOutcome {
+interface CaseOutcome {
   name: string;
   line: number | null;
   passed: boolean;

@@ -33,7 +33,8 @@ function isUpstreamKept(action: Action, before: PolicyBundle, after: PolicyBundl
 
 function callIn({ resource, parameters }: Action, bundle: PolicyBundle): string | null {
   const upstream = bundle.upstreams.get(resource.id);
-  const call = upstream?.calls[String(parameters['call'])];
+  const { call: name } = parameters;
+  const call = typeof name === 'string' ? upstream?.calls[name] : undefined;
   if (!upstream || !call) return null;
   const role = bundle.roles.get(upstream.authentication.role ?? '');
   const target = role && bundle.targets.get(targetOf(role));

@@ -35,7 +35,7 @@ const KINDS = [
 ] as const;
 
 /** What would come out otherwise; the loudest first. */
-export type SimulatedKind = (typeof KINDS)[number];
+type SimulatedKind = (typeof KINDS)[number];
 
 interface Side {
   decision: Evaluation['decision'];
