@@ -91,9 +91,14 @@ async function reapOnce(deps: Deps, call: Call, target: string): Promise<boolean
 
 const leaseToEnd = (deps: Deps, row: CredentialRow): LeaseToEnd => ({
   credential: row.id,
-  handles: openHandles(deps.vault, row),
+  ...handlesOf(deps, row),
   diesAt: row.diesAt,
 });
+
+function handlesOf(deps: Deps, row: CredentialRow): Pick<LeaseToEnd, 'handles' | 'unheard'> {
+  const handles = openHandles(deps.vault, row);
+  return { handles, unheard: handles.length < row.issueAttempt };
+}
 
 interface Sweeping {
   deps: Deps;
@@ -145,7 +150,12 @@ async function endOrphans(
   const ended = await endCredentials(
     issuer,
     ref,
-    orphans.map((credential) => ({ credential, handles: [], diesAt: null })),
+    orphans.map((credential) => ({
+      credential,
+      handles: [],
+      unheard: true,
+      diesAt: null,
+    })),
   );
   await transact(deps, call, (unit) => {
     for (const { outcome, isOver } of ended)

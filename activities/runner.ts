@@ -9,6 +9,7 @@ import {
   type StatementRunner,
   type StatementToRun,
 } from '../commands/runner.ts';
+import { patientSockets } from '../db/sockets.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Secrets } from './issuers/login.ts';
 
@@ -59,6 +60,7 @@ async function withLogin<T>(
 const connectOnce = (url: string, timeoutMs: number): Sql =>
   postgres(url, {
     max: 1,
+    ...patientSockets(url, 1),
     connect_timeout: 5,
     fetch_types: false,
     onnotice: () => undefined,

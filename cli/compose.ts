@@ -1,6 +1,7 @@
 // Puts the service together. The only place that constructs things.
 import { lookup } from 'node:dns/promises';
 import path from 'node:path';
+import { upstreamCaller } from '../activities/caller.ts';
 import {
   checkDestination,
   EgressError,
@@ -8,6 +9,7 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openExchange } from '../activities/exchange.ts';
 import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
@@ -104,6 +106,7 @@ export async function openService(
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
     runner: postgresRunner(config.secret),
+    caller: upstreamCaller(openExchange(egressPolicy(config)), config.secret),
   };
   const close = async (): Promise<void> => {
     await Promise.all([mysql.close(), postgres.close()]);

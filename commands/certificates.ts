@@ -1,6 +1,6 @@
 // Certificates that our authorities signed: written down when they are made, and revoked when their holder stops.
 import { createPublicKey } from 'node:crypto';
-import { and, asc, eq, gt, isNotNull, isNull, lt, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { CertificateRow } from '../db/rows.ts';
 import { agent, certificate, credential } from '../db/schema/index.ts';
@@ -149,6 +149,24 @@ export async function hasLiveCertificates(
     )
     .limit(1);
   return row !== undefined;
+}
+
+/**
+ * Until when what was signed for a lease is believed by those who ask for no revocations; null where everybody asks, or
+ * nothing was signed.
+ */
+export async function believedUntil(
+  query: Query | Transaction,
+  lease: Id<'credential'>,
+): Promise<string | null> {
+  const [row] = await query
+    .select({ expiresAt: certificate.expiresAt })
+    .from(certificate)
+    .innerJoin(credential, eq(credential.id, certificate.credential))
+    .where(and(eq(certificate.credential, lease), eq(credential.revocable, false)))
+    .orderBy(desc(certificate.expiresAt))
+    .limit(1);
+  return row?.expiresAt ?? null;
 }
 
 type CertificateState = 'good' | 'revoked' | 'expired';

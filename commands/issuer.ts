@@ -54,6 +54,8 @@ export interface LeaseToEnd {
   credential: Id<'credential'>;
   /** Of everything that was made for it, oldest first; attempts that a crash cut short left none. */
   handles: readonly string[];
+  /** Whether an attempt at it was never heard of again: what that made, if anything, has no handle here. */
+  unheard: boolean;
   /** By then the other side has let all of it die, whatever we do; null where nobody knows, as for an orphan. */
   diesAt: string | null;
 }

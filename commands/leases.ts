@@ -5,7 +5,7 @@ import { credential } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds, latest } from '../domain/instant.ts';
+import { addSeconds, latest, secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { accessOf, type RoleDefinition, type TargetDefinition } from './access/kinds.ts';
@@ -142,13 +142,22 @@ export async function retakeLease(unit: Unit, id: Id<'credential'>): Promise<Cre
   if (before.state !== 'pending') return null;
   const change = {
     issueAttempt: before.issueAttempt + 1,
-    issueBy: addSeconds(await unit.readClock(), ISSUE_SECONDS),
+    ...bounds(before, addSeconds(await unit.readClock(), ISSUE_SECONDS)),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, id));
   const row = { ...before, ...change };
   emitIntended(unit, row);
   return row;
 }
+
+/** Made so much later, what a lost attempt made can live on for so much longer. */
+const bounds = (
+  before: CredentialRow,
+  issueBy: string,
+): Pick<CredentialRow, 'issueBy' | 'diesAt'> => ({
+  issueBy,
+  diesAt: latest(before.diesAt, addSeconds(before.diesAt, secondsBetween(before.issueBy, issueBy))),
+});
 
 /**
  * Takes the material of an active lease away, so that it can be made anew for another key. Until that is done
@@ -163,7 +172,7 @@ export async function reissueLease(
     sealed: null,
     sealThumbprint,
     issueAttempt: before.issueAttempt + 1,
-    issueBy: addSeconds(unit.at, ISSUE_SECONDS),
+    ...bounds(before, addSeconds(unit.at, ISSUE_SECONDS)),
   };
   await unit.sql.update(credential).set(change).where(eq(credential.id, before.id));
   const row = { ...before, ...change };

@@ -2,6 +2,7 @@
 export { openClient, type Client, type ClientOptions } from './client.ts';
 export {
   withTask,
+  type CallWish,
   type CredentialWish,
   type RunningTask,
   type StatementWish,
@@ -43,7 +44,16 @@ export type {
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { WaitOptions } from './requests.ts';
-export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
+export type {
+  CallAnswer,
+  CallOrder,
+  Ran,
+  RunFailed,
+  RunHeld,
+  RunOrder,
+  RunOutcome,
+  RunRows,
+} from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';

@@ -1,6 +1,7 @@
 // Verifies a callback: Standard Webhooks, asymmetric form (`v1a`, Ed25519), so there is no secret to share.
 import type { CryptoKey } from 'jose';
 import { fromBase64 } from '../domain/bytes.ts';
+import { statesOf } from '../domain/lifecycle.ts';
 import { SIGNALS, VERIFICATION, type SignalName } from '../domain/signal.ts';
 import { CountersignError } from './error.ts';
 import type { AccessRequest } from './types.ts';
@@ -40,24 +41,22 @@ const TOLERANCE_SECONDS = 300;
 
 /** Verifies the signature and the time of a callback, and only then reads it. */
 export async function verifyWebhook(received: ReceivedWebhook): Promise<WebhookEvent> {
-  const message = await verified(received);
-  if (message.type !== 'request.decided') throw unknownType(message.type);
-  return asDecision(message);
+  const { id, type, timestamp, data } = await verified(received);
+  if (type !== 'request.decided') throw unknownType(type);
+  const { request, state } = data;
+  const known = statesOf('request').find((each) => each === state);
+  if (typeof request !== 'string' || known === undefined) throw unreadable();
+  return { id, type, timestamp, data: { request, state: known } };
 }
 
 /** Verifies the signature and the time of a signal, and only then reads it. */
 export async function verifySignal(received: ReceivedWebhook): Promise<SignalMessage> {
   const message = await verified(received);
-  const type = [VERIFICATION, ...SIGNALS].find((each) => each === message.type);
+  const known: readonly SignalMessage['type'][] = [VERIFICATION, ...SIGNALS];
+  const type = known.find((each) => each === message.type);
   if (type === undefined) throw unknownType(message.type);
-  return { ...message, type: asSignalType(type) };
+  return { ...message, type };
 }
-
-/** Found among the names of signals just before. */
-const asSignalType = (type: string): SignalMessage['type'] => type as SignalMessage['type'];
-
-/** The server signs no decision without both members. */
-const asDecision = (message: Verified): WebhookEvent => message as unknown as WebhookEvent;
 
 interface Verified {
   id: string;
@@ -82,7 +81,7 @@ async function verified(received: ReceivedWebhook): Promise<Verified> {
   const key = await importKey(received.key);
   for (const signature of signaturesOf(headerOf(received, 'webhook-signature')))
     if (await crypto.subtle.verify('Ed25519', key, signature, message))
-      return { ...asSigned(JSON.parse(new TextDecoder().decode(body))), id };
+      return { ...readMessage(body), id };
   throw new CountersignError(
     'bad_signature',
     'No signature of this callback fits its body and the key: do not act on it.',
@@ -141,8 +140,28 @@ function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> 
   return all;
 }
 
-/** The signature says that a server of ours wrote it; what type it has, the caller looks at. */
-function asSigned(parsed: unknown): Omit<Verified, 'id'> {
-  const { type, timestamp, data } = parsed as Omit<Verified, 'id'>;
-  return { type, timestamp, data };
+/** What the signature covers has still to be a message: each member is looked at before anybody relies on it. */
+function readMessage(body: Uint8Array): Omit<Verified, 'id'> {
+  const { type, timestamp, data } = membersOf(parsed(new TextDecoder().decode(body)));
+  if (typeof type !== 'string' || typeof timestamp !== 'string') throw unreadable();
+  return { type, timestamp, data: membersOf(data) };
 }
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw unreadable();
+  }
+}
+
+function membersOf(value: unknown): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw unreadable();
+  return { ...value };
+}
+
+const unreadable = (): CountersignError =>
+  new CountersignError(
+    'bad_answer',
+    'This was signed and is no message that is read here: update the SDK, and do not act on it.',
+  );

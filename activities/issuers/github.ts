@@ -15,7 +15,7 @@ import {
 import type { Sent } from '../egress.ts';
 import { discoverApp, type GithubApp } from './github-discovery.ts';
 import { callTarget, forEach, isObject, membersOf, refusedWith, retryAt, textOf } from './http.ts';
-import { done, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
+import { done, doneUnlessUnheard, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
 import type { World } from './world.ts';
 
 /** The version of the API that this was written for; GitHub keeps old ones for years. */
@@ -186,7 +186,7 @@ async function revokeTokens(
       if (answer.status !== 204 && answer.status !== 401)
         return failed(lease, reasonOf(answer), limitEnds(answer, world.now()));
     }
-    return done(lease);
+    return doneUnlessUnheard(lease, world.now());
   } catch (error) {
     if (hasLapsed(lease, world.now())) return done(lease);
     if (error instanceof TargetError) return failed(lease, error.code);
@@ -206,7 +206,7 @@ async function look(world: World, ref: TargetRef, lease: LeaseToEnd): Promise<De
       const answer = await call(world, target, { method: 'GET', path, bearer: token });
       if (answer.status !== 401) return 'alive';
     }
-    return 'gone';
+    return lease.unheard ? lapsed(lease, now) : 'gone';
   } catch (error) {
     if (error instanceof TargetError) return 'alive';
     throw error;

@@ -1,16 +1,18 @@
 // Issues JWTs for an audience of someone else's. There is no target to touch: our own lease is what
 // introspection and the status list answer from, so revoking is done when the lease says so. Whoever checks such a
 // token offline, against the JWKS alone, accepts it until it expires.
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import { TargetError, type Issuer, type LeaseToIssue } from '../../commands/issuer.ts';
 import { statusClaim } from '../../commands/token-status.ts';
 import { actClaim } from '../../domain/delegation.ts';
 import { ACCESS_TOKEN, WORKLOAD_IDENTITY, type TokenKeys } from '../../keys/tokens.ts';
 
-export function jwtIssuer(tokens: TokenKeys, issuer: string): Issuer {
+export function jwtIssuer(tokens: TokenKeys, issuer: string, now: () => number = Date.now): Issuer {
   return {
     issue: async (lease) => {
       const { definition } = lease;
       if (definition.issuer !== 'jwt') throw new TypeError('this role is not a JWT');
+      if (!(now() <= Date.parse(lease.issueBy)))
+        throw new TargetError('too_late', { nothingMade: true });
       const isAccessToken = definition.profile === 'access_token';
       const token = await tokens.sign(isAccessToken ? ACCESS_TOKEN : WORKLOAD_IDENTITY, {
         iss: issuer,

@@ -189,6 +189,7 @@ async function findSecret(cluster: Cluster, credential: Id<'credential'>): Promi
   if (answer.status === 404) return null;
   if (answer.status !== 200) throw refusedWith(reasonOf(answer), answer);
   const metadata = metadataOf(membersOf(answer));
+  if (metadata['name'] !== secretName(credential)) throw new TargetError('bad_answer');
   const labels = isObject(metadata['labels']) ? metadata['labels'] : {};
   const annotations = isObject(metadata['annotations']) ? metadata['annotations'] : {};
   if (labels[DEPLOYMENT] !== cluster.deployment) throw new TargetError('name_not_ours');
@@ -278,7 +279,9 @@ async function listSecrets(cluster: Cluster): Promise<Id<'credential'>[]> {
     );
     if (answer.status !== 200) throw refusedWith(reasonOf(answer), answer);
     const { items, metadata } = membersOf(answer);
-    for (const item of Array.isArray(items) ? items : [])
+    // No list is not an empty one: a sweep would take every lease for vanished.
+    if (!Array.isArray(items)) throw new TargetError('bad_answer');
+    for (const item of items)
       found.push(...leaseOfSecret(isObject(item) ? metadataOf(item)['name'] : null));
     next =
       isObject(metadata) && typeof metadata['continue'] === 'string' ? metadata['continue'] : '';

@@ -35,6 +35,10 @@ export function waitFor(lease: LeaseToEnd, now: number): RevokeOutcome {
   return failed(lease, 'not_revocable', diesAt === null ? null : addMs(diesAt, SKEW_MS));
 }
 
+/** What is known of was ended. What was made and never heard of has to be waited for. */
+export const doneUnlessUnheard = (lease: LeaseToEnd, now: number): RevokeOutcome =>
+  lease.unheard ? waitFor(lease, now) : done(lease);
+
 /** What can be said without asking anybody. */
 export const lapsed = (lease: LeaseToEnd, now: number): Death =>
   hasLapsed(lease, now) ? 'gone' : 'alive';

@@ -1,6 +1,6 @@
 // Issues accounts in a MySQL or MariaDB of somebody else's. Neither can make an account and its grants in one transaction,
 // so an account is made locked and opened last, by a statement that the server itself only carries out in time.
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PoolConnection } from 'mysql2/promise';
 import {
@@ -12,6 +12,22 @@ import {
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { leaseOfLogin, loginName, type Secrets } from './login.ts';
+import {
+  account,
+  attemptOf,
+  extendAccount,
+  factsOf,
+  IN_TIME,
+  isLate,
+  locked,
+  look,
+  markStatements,
+  moment,
+  ownRole,
+  ownWord,
+  SCHEMA,
+  type Facts,
+} from './mysql-account.ts';
 import {
   ask,
   mysqlErrorCode,
@@ -25,12 +41,6 @@ import {
 import { discoverAccounts } from './mysql-discovery.ts';
 import { storedHash, type MysqlPlugin } from './mysql-hashes.ts';
 
-/**
- * The schema of ours in the target, made by its administrator. It holds one event for each account: that is its mark,
- * in a comment that only we can write, and its backstop.
- */
-const SCHEMA = 'countersign';
-const LOCK_WAIT_SECONDS = 3;
 /** How often a killed session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
 
@@ -45,6 +55,15 @@ export function mysqlIssuer(secrets: Secrets, mark: string): Issuer & { close():
         return { material: await issueLogin(server, said, lease), handle: null, diesAt: null };
       } catch (error) {
         // Without its cause: that quotes statements.
+        throw new TargetError(mysqlErrorCode(error));
+      }
+    },
+    renew: async (lease) => {
+      try {
+        const server = servers.open(lease.target);
+        const mark = { said, username: loginName(lease.credential) };
+        await using(server, (connection) => extendAccount(connection, server, mark, lease));
+      } catch (error) {
         throw new TargetError(mysqlErrorCode(error));
       }
     },
@@ -136,119 +155,6 @@ function material(
     tls: definition.tls === 'required',
     url: `mysql://${username}:${password}@${url.hostname}:${portOf(url)}/${encodeURIComponent(database)}`,
   };
-}
-
-/** Names that we make ourselves can stand in a statement: they hold nothing that would have to be quoted. */
-function ownWord(word: string): string {
-  if (!/^[a-z0-9_]+$/.test(word)) throw new TypeError('this is no name of ours');
-  return word;
-}
-const account = (username: string): string => `'${ownWord(username)}'@'%'`;
-/** In MariaDB an account has one role by default, so it gets one of its own, which holds the others. */
-const ownRole = (username: string): string => `${ownWord(username)}_groups`;
-
-/** A moment as the server reads it, in the session's zone (UTC). */
-const moment = (iso: string): string =>
-  new Date(iso).toISOString().replace('T', ' ').replace('Z', '');
-
-interface Facts {
-  isMariaDb: boolean;
-  usualPlugin: MysqlPlugin;
-  runsEvents: boolean;
-}
-
-async function factsOf(connection: PoolConnection): Promise<Facts> {
-  const [row] = await ask(
-    connection,
-    `SELECT VERSION() AS version, @@global.event_scheduler = 'ON' AS events,
-       (SELECT COUNT(*) FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE = 'PROCESS'
-        AND GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')) AS sees`,
-  );
-  // Who may not see the sessions of others would find that there are none.
-  if (Number(row?.['sees']) !== 1) throw new TargetError('process_privilege_missing');
-  const isMariaDb = String(row?.['version']).includes('MariaDB');
-  return {
-    isMariaDb,
-    usualPlugin: isMariaDb ? 'mysql_native_password' : 'caching_sha2_password',
-    runsEvents: Number(row?.['events']) === 1,
-  };
-}
-
-/**
- * Nobody else works on this account meanwhile: the next attempt, or the reaper. The server releases the lock with the
- * session, so what holds it is still at work there. Its name follows from the issuer's own password, so that no login of
- * the target can take it first.
- */
-async function locked<T>(
-  connection: PoolConnection,
-  { url }: MysqlServer,
-  username: string,
-  work: (isLocked: boolean) => Promise<T>,
-): Promise<T> {
-  const key = createHmac('sha256', `countersign mysql lock ${url.password}`);
-  const name = key.update(username).digest('hex').slice(0, 48);
-  const [row] = await ask(connection, `SELECT GET_LOCK(?, ${LOCK_WAIT_SECONDS}) AS taken`, [name]);
-  const result = await work(Number(row?.['taken']) === 1);
-  await ask(connection, 'SELECT RELEASE_LOCK(?) AS released', [name]);
-  return result;
-}
-
-async function isLate(connection: PoolConnection): Promise<boolean> {
-  const [row] = await ask(connection, `SELECT ${IN_TIME} AS in_time`);
-  return Number(row?.['in_time']) !== 1;
-}
-/** By the target's own clock; not in time either where the moment cannot be read. */
-const IN_TIME = 'COALESCE(UTC_TIMESTAMP(6) <= CAST(@cs_issue_by AS DATETIME(6)), 0)';
-
-interface Found {
-  isThere: boolean;
-  /** The comment of its event; null where it has none. */
-  comment: string | null;
-}
-
-async function look(connection: PoolConnection, username: string): Promise<Found> {
-  const [row] = await ask(
-    connection,
-    `SELECT (SELECT COUNT(*) FROM mysql.user WHERE User = ?) AS accounts,
-       (SELECT EVENT_COMMENT FROM information_schema.EVENTS
-        WHERE EVENT_SCHEMA = '${SCHEMA}' AND EVENT_NAME = ?) AS comment`,
-    [username, username],
-  );
-  const comment = row?.['comment'];
-  return {
-    isThere: Number(row?.['accounts']) > 0,
-    comment: typeof comment === 'string' ? comment : null,
-  };
-}
-
-/** The attempt that was here last; null where none was. Somebody else's account is refused, not taken over. */
-function attemptOf({ isThere, comment }: Found, said: string): number | null {
-  if (comment === null && !isThere) return null;
-  if (comment === null || !comment.startsWith(said)) throw new TargetError('name_not_ours');
-  return Number(comment.slice(said.length));
-}
-
-/** Locks the account by the target's clock, and ends its sessions. */
-function markStatements(
-  said: string,
-  username: string,
-  backstop: 'event' | 'none',
-  lease: LeaseToIssue,
-): string {
-  const event = `${SCHEMA}.${ownWord(username)}`;
-  const schedule = `ON SCHEDULE AT '${moment(lease.expiresAt)}' ON COMPLETION PRESERVE
-    ${backstop === 'event' ? 'ENABLE' : 'DISABLE'} COMMENT '${said}${lease.attempt}'`;
-  return `CREATE EVENT IF NOT EXISTS ${event} ${schedule} DO BEGIN
-      DECLARE session_id BIGINT DEFAULT 0;
-      DECLARE CONTINUE HANDLER FOR 1094 BEGIN END;
-      ALTER USER ${account(username)} ACCOUNT LOCK;
-      REPEAT
-        SELECT MIN(ID) INTO session_id FROM information_schema.PROCESSLIST
-          WHERE USER = '${ownWord(username)}' AND ID > session_id;
-        IF session_id IS NOT NULL THEN KILL CONNECTION session_id; END IF;
-      UNTIL session_id IS NULL END REPEAT;
-    END;
-    ALTER EVENT ${event} ${schedule}`;
 }
 
 /** Hashes hold letters, digits and a few marks; the salt is chosen to. */

@@ -14,7 +14,7 @@ import {
 import type { TokenKeys } from '../../keys/tokens.ts';
 import type { Sent } from '../egress.ts';
 import { callTarget, codeOf, forEach, membersOf, refusedWith, retryAt, textOf } from './http.ts';
-import { done, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
+import { done, doneUnlessUnheard, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
 import type { World } from './world.ts';
 
 /** The type of our assertions as a client, so that no other word of ours can stand in for one. */
@@ -161,7 +161,7 @@ async function revoke(world: World, open: () => Server, lease: LeaseToEnd): Prom
       if (answer.status !== 200)
         return failed(lease, reasonOf(answer), retryAt(answer, world.now()));
     }
-    return done(lease);
+    return doneUnlessUnheard(lease, world.now());
   } catch (error) {
     if (error instanceof TargetError) return failed(lease, error.code);
     throw error;
@@ -175,12 +175,13 @@ async function look(world: World, open: () => Server, lease: LeaseToEnd): Promis
   try {
     const server = open();
     const { introspection_endpoint: url, revocation_endpoint: revocation } = server.target;
-    if (url === undefined) return revocation === undefined ? 'alive' : 'unknowable';
+    if (url === undefined)
+      return revocation === undefined || lease.unheard ? 'alive' : 'unknowable';
     for (const token of lease.handles) {
       const answer = await server.post(url, tokenForm(token));
       if (answer.status !== 200 || membersOf(answer)['active'] !== false) return 'alive';
     }
-    return 'gone';
+    return lease.unheard ? lapsed(lease, now) : 'gone';
   } catch (error) {
     if (error instanceof TargetError) return 'alive';
     throw error;

@@ -42,6 +42,15 @@ export function redisIssuer(secrets: Secrets, mark: string): Issuer {
         throw new TargetError(redisErrorCode(error));
       }
     },
+    renew: async (lease) => {
+      try {
+        await using(redisServer(lease.target, secrets), (connection) =>
+          keepUser(connection, said, lease),
+        );
+      } catch (error) {
+        throw new TargetError(redisErrorCode(error));
+      }
+    },
     revoke: async (target, leases) => {
       try {
         return await using(redisServer(target, secrets), (connection) =>
@@ -102,6 +111,24 @@ async function issueUser(
     if (!Array.isArray(done) || done[0] !== 'OK') throw errorIn(done);
   });
   return material(server, username, password);
+}
+
+/**
+ * Redis ends no user by itself, so there is no end to move: only whether it is there, ours, open, and no later attempt's,
+ * in time by the server's clock. One that is being ended is not kept.
+ */
+async function keepUser(
+  connection: RedisConnection,
+  said: string,
+  lease: LeaseToIssue,
+): Promise<void> {
+  const username = loginName(lease.credential);
+  if (lease.definition.issuer !== 'redis') throw new TypeError('this role is not a Redis one');
+  const rules = await rulesOfUser(connection, username);
+  if (rules === null || rules.includes('off')) throw new TargetError('gone');
+  await openFence(connection, said, lease);
+  if ((await connection.call('GET', fenceOf(username))) !== String(lease.attempt))
+    throw new TargetError('too_late');
 }
 
 function material(

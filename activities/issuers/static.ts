@@ -1,6 +1,11 @@
 // Lends out secrets that people put in. There is no target to call and nothing to end there: a loan is over when its
 // lease is, and what was learnt stays known until somebody replaces the secret.
-import type { Issuer, LeaseToEnd, LeaseToIssue } from '../../commands/issuer.ts';
+import {
+  TargetError,
+  type Issuer,
+  type LeaseToEnd,
+  type LeaseToIssue,
+} from '../../commands/issuer.ts';
 import { endLoans, lendSecret, lentUnder } from '../../commands/static-secrets.ts';
 import { transact, type Call, type UnitDeps } from '../../commands/unit.ts';
 import { done } from './lapse.ts';
@@ -13,13 +18,15 @@ export function staticIssuer(deps: UnitDeps): Issuer {
     issue: async (lease: LeaseToIssue) => {
       const { definition: role } = lease;
       if (role.issuer !== 'static') throw new TypeError('this role is not a stored secret');
-      const { version, value } = await transact(deps, CALL, (unit) =>
-        lendSecret(unit, role, {
+      const { version, value } = await transact(deps, CALL, async (unit) => {
+        if (!(unit.at <= new Date(lease.issueBy).toISOString()))
+          throw new TargetError('too_late', { nothingMade: true });
+        return lendSecret(unit, role, {
           credential: lease.credential,
           agent: lease.agent,
           task: lease.task,
-        }),
-      );
+        });
+      });
       return {
         material: { kind: 'static', name: role.secret, version, value },
         handle: null,

@@ -3,6 +3,7 @@
 import { eq } from 'drizzle-orm';
 import type { Authorities } from '../../commands/authorities.ts';
 import {
+  believedUntil,
   hasLiveCertificates,
   revokeCertificatesFor,
   signCertificate,
@@ -19,17 +20,16 @@ import {
 import { certificateMaterial, makeLeafKey } from '../../commands/svids.ts';
 import { transact, type Call, type Unit, type UnitDeps } from '../../commands/unit.ts';
 import { credential } from '../../db/schema/index.ts';
+import { addMs, toMs } from '../../domain/instant.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { roleSpiffeId } from '../../domain/spiffe-id.ts';
 import { readPublicKey, type PublicKey } from '../../keys/public-key.ts';
+import { done, failed } from './lapse.ts';
 
 const AS_ISSUER: Call = { principal: { kind: 'workflow', id: 'x509' }, traceId: null };
 
 /** How far the clocks of those who read a certificate may be behind. */
 const SKEW_MS = 30_000;
-
-/** The handle of a lease whose relying parties do not ask for revocations. */
-const WAITS_FOR_EXPIRY = 'wait_for_expiry';
 
 export interface X509IssuerDeps {
   unit: UnitDeps;
@@ -81,7 +81,7 @@ async function issue(deps: X509IssuerDeps, lease: LeaseToIssue): Promise<Issued>
       ...certificateMaterial(signed, await deps.authorities.all()),
       ...(made && { private_key: made.privatePem }),
     },
-    handle: definition.relying_parties === 'check_revocation' ? null : WAITS_FOR_EXPIRY,
+    handle: null,
     diesAt: null,
   };
 }
@@ -104,8 +104,8 @@ async function refuseOvertaken(unit: Unit, lease: LeaseToIssue): Promise<void> {
   const now = await unit.readClock();
   // An active one is renewed, or made anew for another key.
   const isOpen = row?.state === 'pending' || row?.state === 'active';
-  if (row?.attempt !== lease.attempt || !isOpen) throw new TargetError('overtaken');
-  if (!(now < lease.issueBy)) throw new TargetError('issue_by_passed');
+  if (row?.attempt !== lease.attempt || !isOpen) throw new TargetError('superseded');
+  if (!(now < lease.issueBy)) throw new TargetError('too_late');
 }
 
 async function revoke(deps: X509IssuerDeps, lease: LeaseToEnd): Promise<RevokeOutcome> {
@@ -113,20 +113,19 @@ async function revoke(deps: X509IssuerDeps, lease: LeaseToEnd): Promise<RevokeOu
   await transact(deps.unit, AS_ISSUER, (unit) =>
     revokeCertificatesFor(unit, credential, 'lease_ended'),
   );
-  const until = believedUntil(lease);
-  if (until === null || deps.now() >= until) return { credential, code: null, sessionsEnded: 0 };
-  const tryAt = new Date(until).toISOString();
-  return { credential, code: 'not_revocable', sessionsEnded: 0, tryAt };
+  const until = await overAt(deps, lease);
+  if (until === null || deps.now() >= toMs(until)) return done(lease);
+  return failed(lease, 'not_revocable', until);
 }
 
 async function deathOf(deps: X509IssuerDeps, lease: LeaseToEnd): Promise<Death> {
-  const until = believedUntil(lease);
-  if (until !== null && deps.now() < until) return 'alive';
+  const until = await overAt(deps, lease);
+  if (until !== null && deps.now() < toMs(until)) return 'alive';
   return (await hasLiveCertificates(deps.unit.db.query, lease.credential)) ? 'alive' : 'gone';
 }
 
-/** When those who look at no list stop believing; null where everybody looks. */
-function believedUntil({ handles, diesAt }: LeaseToEnd): number | null {
-  if (!handles.includes(WAITS_FOR_EXPIRY) || diesAt === null) return null;
-  return Date.parse(diesAt) + SKEW_MS;
+/** When those who look at no list stop believing, whatever their clocks say; null where everybody looks. */
+async function overAt(deps: X509IssuerDeps, { credential }: LeaseToEnd): Promise<string | null> {
+  const until = await believedUntil(deps.unit.db.query, credential);
+  return until === null ? null : addMs(until, SKEW_MS);
 }

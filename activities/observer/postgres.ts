@@ -1,6 +1,7 @@
 // Reads a PostgreSQL target's own log and catalog, through a login that can read those and do nothing else.
 // It is how a bypass is seen: a raw login leaves its lines there whether or not anybody asked us.
 import postgres, { type Sql } from 'postgres';
+import { patientSockets } from '../../db/sockets.ts';
 import { fromMs, toMs } from '../../domain/instant.ts';
 import { parseJson, type JsonObject } from '../../domain/json.ts';
 import {
@@ -61,6 +62,7 @@ export interface TargetObserver {
 export function observePostgres(url: string): TargetObserver {
   const sql = postgres(url, {
     max: 1,
+    ...patientSockets(url, 1),
     idle_timeout: 20,
     connect_timeout: 3,
     onnotice: () => undefined,

@@ -124,6 +124,10 @@ export const awsAccess: AccessKind<AwsRole> = {
   revocable: canDeny,
   // What STS makes lasts a quarter of an hour at least.
   longestSeconds: () => SESSION_SECONDS_MIN,
+  backstop: () => true,
+  witness: (role) => (canDeny(role) ? 'target' : 'clock'),
+  attempts: () => 'add',
+  listed: false,
   readOptions: (role, options) => {
     const read = readOptions<AwsOptions>(awsOptions, options);
     const policy = sessionPolicyOf(role, options);

@@ -104,6 +104,10 @@ export const githubAccess: AccessKind<GithubRole> = {
   revocable: () => true,
   // GitHub lets each live an hour, whatever the lease says; ending it is up to us.
   longestSeconds: () => TOKEN_SECONDS,
+  backstop: () => true,
+  witness: () => 'target',
+  attempts: () => 'add',
+  listed: false,
   readOptions: (role, options) => {
     if (Object.keys(options).length === 0) return Promise.resolve({});
     const { repositories: names, permissions: levels } = githubScope(role, options);

@@ -34,6 +34,10 @@ export const jwtAccess: AccessKind<JwtRole> = {
   // Introspection says no at once. Whoever checks offline alone accepts it until it expires.
   revocable: () => true,
   longestSeconds: () => 0,
+  backstop: () => true,
+  witness: () => 'lease',
+  attempts: () => 'share',
+  listed: false,
   renewal: 'fresh',
   readOptions: (_role, options) => noOptions(options),
 };

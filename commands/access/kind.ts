@@ -4,6 +4,18 @@ import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
 import type { TargetDefinition } from './kinds.ts';
 
+/**
+ * Who can say that a credential is dead: its target, when it is asked; our own lease, from which whoever checks it is
+ * answered; nothing but the clock; or nobody at all.
+ */
+export type Witness = 'target' | 'lease' | 'clock' | 'nobody';
+
+/**
+ * What a second attempt at one lease does to the first: takes its place; stands beside it, and both end with the lease;
+ * or makes one more that lives by itself, so that one whose answer was lost cannot be ended and is waited for.
+ */
+export type Attempts = 'replace' | 'share' | 'add';
+
 /** One kind of access: how policies describe it, and what is true of it wherever it leads. */
 export interface AccessKind<R> {
   /** Where it is issued: a target of the policy, or a name of our own. */
@@ -21,6 +33,12 @@ export interface AccessKind<R> {
    * Counted from the last moment it could have been made, it bounds the life of what a crash left behind.
    */
   longestSeconds: (role: R, target: TargetDefinition | null) => number;
+  /** Whether the other side ends it by its own clock, should nobody come to end it. */
+  backstop: (role: R) => boolean;
+  witness: (role: R, target: TargetDefinition | null) => Witness;
+  attempts: (role: R) => Attempts;
+  /** Whether its target can be asked for all that is ours there. */
+  listed: boolean;
   /**
    * Whether it can be renewed: its end moved where it is, or one made anew for the same key. Not at all where this is
    * not said.

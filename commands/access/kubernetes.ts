@@ -47,5 +47,9 @@ export const kubernetesAccess: AccessKind<KubernetesRole> = {
   // For whoever asks the API server. Who checks such a token alone takes it until it expires.
   revocable: () => true,
   longestSeconds: () => TOKEN_SECONDS_MIN,
+  backstop: () => true,
+  witness: () => 'target',
+  attempts: () => 'replace',
+  listed: true,
   readOptions: (_role, options) => noOptions(options),
 };

@@ -36,5 +36,10 @@ export const mysqlAccess: AccessKind<MysqlRole> = {
   reaches: (role) => role.member_of.map((group) => `group ${group}`),
   revocable: () => true,
   longestSeconds: () => 0,
+  backstop: (role) => role.backstop === 'event',
+  witness: () => 'target',
+  attempts: () => 'replace',
+  listed: true,
+  renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

@@ -1,7 +1,15 @@
 // Access tokens of somebody else's authorization server, which we ask as one of its clients (RFC 6749 §4.4).
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
-import { policyName, roleCommon, seconds, variable, type AccessKind } from './kind.ts';
+import {
+  policyName,
+  roleCommon,
+  seconds,
+  variable,
+  type AccessKind,
+  type Witness,
+} from './kind.ts';
+import type { TargetDefinition } from './kinds.ts';
 import { readOptions, refusedOption } from './options.ts';
 
 export const oauthTarget = z
@@ -71,6 +79,12 @@ export function oauthScope(role: OauthRole, options: JsonObject): OauthScope {
   };
 }
 
+/** A server that revokes and cannot be asked leaves its word alone; one that does not revoke, the clock. */
+function witnessAt(target: TargetDefinition | null): Witness {
+  if (target?.issuer !== 'oauth' || target.revocation_endpoint === undefined) return 'clock';
+  return target.introspection_endpoint === undefined ? 'nobody' : 'target';
+}
+
 export const oauthAccess: AccessKind<OauthRole> = {
   target: (role) => role.target,
   destination: (role) => role.resources[0] ?? role.audience ?? `oauth:${role.target}`,
@@ -79,6 +93,10 @@ export const oauthAccess: AccessKind<OauthRole> = {
   revocable: (_role, target) =>
     target?.issuer === 'oauth' && target.revocation_endpoint !== undefined,
   longestSeconds: (_role, target) => (target?.issuer === 'oauth' ? target.token_seconds : 86_400),
+  backstop: () => true,
+  witness: (_role, target) => witnessAt(target),
+  attempts: () => 'add',
+  listed: false,
   readOptions: (role, options) => {
     if (Object.keys(options).length === 0) return Promise.resolve({});
     return Promise.resolve({ ...oauthScope(role, options) });

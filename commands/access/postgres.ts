@@ -35,6 +35,10 @@ export const postgresAccess: AccessKind<PostgresRole> = {
   reaches: (role) => role.member_of.map((group) => `group ${group}`),
   revocable: () => true,
   longestSeconds: () => 0,
+  backstop: () => true,
+  witness: () => 'target',
+  attempts: () => 'replace',
+  listed: true,
   renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

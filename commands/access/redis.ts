@@ -87,5 +87,10 @@ export const redisAccess: AccessKind<RedisRole> = {
   reaches: scopeOf,
   revocable: () => true,
   longestSeconds: () => 0,
+  backstop: () => false,
+  witness: () => 'target',
+  attempts: () => 'replace',
+  listed: true,
+  renewal: 'extended',
   readOptions: (_role, options) => noOptions(options),
 };

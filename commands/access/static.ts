@@ -27,5 +27,9 @@ export const staticAccess: AccessKind<StaticRole> = {
   reaches: (role) => [`secret ${role.secret}`],
   revocable: () => false,
   longestSeconds: () => 0,
+  backstop: () => false,
+  witness: () => 'nobody',
+  attempts: () => 'share',
+  listed: false,
   readOptions: (_role, options) => noOptions(options),
 };

@@ -22,13 +22,19 @@ type X509Role = z.infer<typeof x509Role>;
 
 const optionsSchema = z.strictObject({ csr: z.string().max(16_384).optional() });
 
+const isChecked = (role: X509Role): boolean => role.relying_parties === 'check_revocation';
+
 export const x509Access: AccessKind<X509Role> = {
   target: () => OWN_CERTIFICATES,
   destination: (role) => role.accepted_by,
   gives: (role) => `a certificate accepted by ${role.accepted_by}`,
   reaches: (role) => [`accepted by ${role.accepted_by}`],
-  revocable: (role) => role.relying_parties === 'check_revocation',
+  revocable: isChecked,
   longestSeconds: () => 0,
+  backstop: () => true,
+  witness: (role) => (isChecked(role) ? 'target' : 'clock'),
+  attempts: (role) => (isChecked(role) ? 'replace' : 'share'),
+  listed: false,
   renewal: 'fresh',
   // The request is read down to its key: what people approve names the key, and nothing else of it counts.
   readOptions: async (_role, options) => {

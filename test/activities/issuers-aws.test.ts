@@ -115,13 +115,6 @@ describe('a session of an AWS role', () => {
       expect(await refusalOf(other.issue(lease()))).toBe('invalid_identity_token, nothing made');
   });
 
-  it('is not made once the time to make it is over', async () => {
-    const asked = lease();
-    world.pass(31);
-    expect(await refusalOf(issuer.issue(asked))).toBe('too_late, nothing made');
-    expect(aws.sessions).toHaveLength(0);
-  });
-
   it('may exist where no answer came: nothing else is said of it', async () => {
     const asked = lease();
     await aws.close();
@@ -205,36 +198,6 @@ describe('the policy of a session', () => {
 });
 
 describe('the end of a session', () => {
-  it('cannot be brought about where policy does not say how, and that is said until it ended by itself', async () => {
-    const asked = lease();
-    const issued = await issuer.issue(asked);
-    const ending = [toEnd(asked, issued)];
-    expect(awsAccess.revocable(role(), target())).toBe(false);
-    expect(await endings(issuer, asked, ending)).toEqual(['not_revocable alive open']);
-    const [outcome] = await issuer.revoke(asked.target, ending);
-    expect(Date.parse(outcome?.tryAt ?? '')).toBe(Date.parse(issued.diesAt ?? '') + 30_000);
-    world.pass(900);
-    expect(await endings(issuer, asked, ending)).toEqual(['not_revocable alive open']);
-    world.pass(31);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-  });
-
-  it('is a denial of that one session where policy says so', async () => {
-    const roleMore = { revoke: { deny_policy: true } };
-    const [first, second] = [lease(roleMore), lease(roleMore)];
-    const made = [await issuer.issue(first), await issuer.issue(second)] as const;
-    const sessionTokens = made.map(({ material }) => text(material['session_token']));
-    const calls = () =>
-      sessionTokens.map((each) => aws.call(each, 's3:GetObject', 'arn:aws:s3:::orders/1'));
-    expect(calls()).toEqual(['ok', 'ok']);
-    expect(await issuer.verifyDead(first.target, [toEnd(first, made[0])])).toEqual(['alive']);
-    expect(await endings(issuer, first, [toEnd(first, made[0])])).toEqual(['done gone over']);
-    expect(calls()).toEqual(['AccessDenied', 'ok']);
-    expect(await endings(issuer, second, [toEnd(second, made[1])])).toEqual(['done gone over']);
-    expect(calls()).toEqual(['AccessDenied', 'AccessDenied']);
-    expect(await endings(issuer, first, [toEnd(first, made[0])])).toEqual(['done gone over']);
-  });
-
   it('is forgotten once it came by itself, and no sooner', async () => {
     const roleMore = { revoke: { deny_policy: true } };
     const first = lease(roleMore);

@@ -156,25 +156,6 @@ describe('a token of a GitHub App', () => {
 });
 
 describe('the end of a token', () => {
-  it('is brought about by the token itself, seen by it, and repeated without harm', async () => {
-    const asked = lease();
-    const issued = await issuer.issue(asked);
-    const other = await issuer.issue(lease());
-    const ending = [toEnd(asked, issued)];
-    expect(await issuer.verifyDead(asked.target, ending)).toEqual(['alive']);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-    expect([...github.tokens.keys()]).toEqual([other.material['token']]);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-  });
-
-  it('reaches the tokens of every attempt', async () => {
-    const asked = lease();
-    const [first, second] = [await issuer.issue(asked), await issuer.issue(asked)];
-    const ending = { ...toEnd(asked, second), handles: [first.handle ?? '', second.handle ?? ''] };
-    expect(await endings(issuer, asked, [ending])).toEqual(['done gone over']);
-    expect(github.tokens.size).toBe(0);
-  });
-
   it('is not claimed while GitHub is limiting, failing or gone, and holds up no other', async () => {
     const leases = [lease(), lease()];
     const ending = [];
@@ -198,18 +179,6 @@ describe('the end of a token', () => {
     expect(await endings(issuer, asked, ending.slice(0, 1))).toEqual(['unreachable alive open']);
     world.pass(3_700);
     expect(await endings(issuer, asked, ending.slice(0, 1))).toEqual(['done gone over']);
-  });
-
-  it('of a token that a crash lost comes by itself within the hour, and that is said', async () => {
-    const asked = lease();
-    await issuer.issue(asked);
-    const lost = toEnd(asked, null, world.at(3630));
-    expect(await endings(issuer, asked, [lost])).toEqual(['not_revocable alive open']);
-    expect((await issuer.revoke(asked.target, [lost]))[0]?.tryAt).toBe(
-      new Date(Date.parse(lost.diesAt ?? '') + 30_000).toISOString(),
-    );
-    world.pass(3661);
-    expect(await endings(issuer, asked, [lost])).toEqual(['done gone over']);
   });
 });
 

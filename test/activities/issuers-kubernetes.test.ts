@@ -84,16 +84,6 @@ describe('a token of a service account', () => {
     expect(await cluster.takes(text(material['token']))).toBe(false);
   });
 
-  it('of a later attempt replaces that of an earlier one, and never the other way round', async () => {
-    const asked = lease();
-    const first = await issuer.issue(asked);
-    const second = await issuer.issue({ ...asked, attempt: 2 });
-    const works = ({ material }: typeof first) => cluster.takes(text(material['token']));
-    expect([await works(first), await works(second)]).toEqual([false, true]);
-    expect(await refusalOf(issuer.issue(asked))).toBe('superseded');
-    expect(await works(second)).toBe(true);
-  });
-
   it.each<[string, Partial<LeaseToIssue>, object, object, string]>([
     [
       'for an account that is not',
@@ -152,38 +142,9 @@ describe('a token of a service account', () => {
     };
     expect(await refusalOf(issuer.issue(asked))).toBe('token_not_bound');
   });
-
-  it('never takes over a Secret that is not ours', async () => {
-    const asked = lease();
-    await theirs.issue(asked);
-    expect(await refusalOf(issuer.issue(asked))).toBe('name_not_ours');
-    expect(await endings(issuer, asked, [toEnd(asked, null)])).toEqual([
-      'name_not_ours alive open',
-    ]);
-    expect(cluster.secrets.size).toBe(1);
-  });
 });
 
 describe('the end of a token', () => {
-  it('comes with its Secret, is seen by the API server itself, and is repeated without harm', async () => {
-    const [asked, other] = [lease(), lease()];
-    const issued = await issuer.issue(asked);
-    const kept = await issuer.issue(other);
-    const ending = [toEnd(asked, issued)];
-    expect(await issuer.verifyDead(asked.target, ending)).toEqual(['alive']);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-    expect(await cluster.takes(text(issued.material['token']))).toBe(false);
-    expect(await cluster.takes(text(kept.material['token']))).toBe(true);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-  });
-
-  it('needs no token: a crash lost it, and its Secret is found by the lease', async () => {
-    const asked = lease();
-    const issued = await issuer.issue(asked);
-    expect(await endings(issuer, asked, [toEnd(asked, null)])).toEqual(['done gone over']);
-    expect(await cluster.takes(text(issued.material['token']))).toBe(false);
-  });
-
   it('is not claimed for a token that the API server still takes, whatever its audience', async () => {
     const asked = lease({}, { audiences: ['vault'] });
     const issued = await issuer.issue(asked);

@@ -154,35 +154,6 @@ describe('a token of another authorization server (oidc-provider)', () => {
   });
 });
 
-describe('the end of a token', () => {
-  it('is only waited for where the server cannot revoke, and that is said beforehand', async () => {
-    const bare = target({ revocation_endpoint: undefined, introspection_endpoint: undefined });
-    expect(oauthAccess.revocable(role(), bare)).toBe(false);
-    expect(oauthAccess.revocable(role(), target())).toBe(true);
-    const asked = lease({}, {}, bare);
-    const ending = [toEnd(asked, await issuer.issue(asked))];
-    expect(await endings(issuer, asked, ending)).toEqual(['not_revocable alive open']);
-    world.pass(1200);
-    expect(await endings(issuer, asked, ending)).toEqual(['not_revocable alive open']);
-    world.pass(31);
-    expect(await endings(issuer, asked, ending)).toEqual(['done gone over']);
-  });
-
-  it('rests on the word of a server that revokes and cannot be asked: closed, and not as seen', async () => {
-    const asked = lease({}, {}, target({ introspection_endpoint: undefined }));
-    const ending = [toEnd(asked, await issuer.issue(asked))];
-    expect(await endings(issuer, asked, ending)).toEqual(['done unknowable over']);
-  });
-
-  it('of what a crash lost comes when the server lets no token live on', async () => {
-    const asked = lease();
-    const lost = toEnd(asked, null, world.at(1230));
-    expect(await endings(issuer, asked, [lost])).toEqual(['not_revocable alive open']);
-    world.pass(1261);
-    expect(await endings(issuer, asked, [lost])).toEqual(['done gone over']);
-  });
-});
-
 describe('a server that does otherwise than asked', () => {
   const seen: string[] = [];
   /** Issues through a server that answers like this; what became of it, and which tokens it was told to revoke. */

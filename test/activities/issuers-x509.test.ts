@@ -5,14 +5,12 @@ import {
   createPrivateKey,
   createPublicKey,
 } from 'node:crypto';
-import { eq } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { endCredentials } from '../../activities/ending.ts';
 import { x509Issuer } from '../../activities/issuers/x509.ts';
 import { openService, type Service } from '../../cli/compose.ts';
-import type { LeaseToEnd, LeaseToIssue } from '../../commands/issuer.ts';
+import type { LeaseToEnd } from '../../commands/issuer.ts';
 import { asCredentialId } from '../../commands/leases.ts';
-import { credential } from '../../db/schema/index.ts';
 import type { JsonValue } from '../../domain/json.ts';
 import { readCertificate } from '../../keys/x509/certificate.ts';
 import { fromPem } from '../../keys/x509/pem.ts';
@@ -173,62 +171,15 @@ describe('I3: when its task ends', () => {
       now: () => until,
     });
     const ended = await endCredentials(issuer, { name: 'certificates', definition: null }, [
-      leaseToEnd(id, text(reply.body['expires_at']), ['wait_for_expiry']),
+      leaseToEnd(id, text(reply.body['expires_at'])),
     ]);
     expect(ended[0]).toMatchObject({ isOver: true, death: 'gone' });
   });
 });
 
-const leaseToEnd = (id: string, diesAt: string, handles: string[]): LeaseToEnd => ({
+const leaseToEnd = (id: string, diesAt: string): LeaseToEnd => ({
   credential: asCredentialId(id),
-  handles,
+  handles: [],
+  unheard: false,
   diesAt,
-});
-
-describe('an attempt that was overtaken', () => {
-  async function lease(id: string, over: Partial<LeaseToIssue>): Promise<LeaseToIssue> {
-    const [row] = await inside.db.query
-      .select()
-      .from(credential)
-      .where(eq(credential.id, asCredentialId(id)));
-    if (!row) throw new Error('no such lease');
-    return {
-      credential: row.id,
-      agent: row.agent,
-      agentName: 'x',
-      spiffeId: 'spiffe://countersign.local/agent/x',
-      onBehalfOf: [],
-      confirmation: null,
-      status: null,
-      task: row.task,
-      purpose: '',
-      role: row.role,
-      definition: {
-        issuer: 'x509',
-        accepted_by: 'x',
-        relying_parties: 'check_revocation',
-        title: '',
-        data_class: '',
-        reason: 'optional',
-        ttl_seconds_default: 1,
-        ttl_seconds_max: 1,
-      },
-      options: {},
-      target: { name: 'certificates', definition: null },
-      expiresAt: row.expiresAt,
-      issueBy: row.issueBy,
-      attempt: row.issueAttempt,
-      ...over,
-    };
-  }
-
-  it('makes nothing and takes nothing from what a later one made', async () => {
-    const { id, material } = await issued('checked');
-    const { x509 } = inside.deps.issuers;
-    for (const attempt of [0, 99])
-      await expect(x509.issue(await lease(id, { attempt }))).rejects.toMatchObject({
-        code: 'overtaken',
-      });
-    expect(await stateOf(material['serial'])).toBe('good');
-  });
 });

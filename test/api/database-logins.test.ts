@@ -65,6 +65,33 @@ afterAll(async () => {
   await cache.close();
 });
 
+describe('renewing through the service', () => {
+  it.each(['shop-read', 'cache-read'])(
+    'I3: moves the end of %s with the secret it had, within its task',
+    async (role) => {
+      const task = await startTask(cast.agent, { ttl_seconds: 600 });
+      const key = await newKey();
+      const body = { role, seal_to: key.publicJwk, ttl_seconds: 60 };
+      const asked = await askCredential(cast.agent, task, body);
+      const path = `/v1/credentials/${text(asked.body['id'])}/renew`;
+      const renewed = await cast.agent.call('POST', path, { ttl_seconds: 300 });
+      expect(renewed.status).toBe(200);
+      expect(renewed.body['sealed']).toBeUndefined();
+      expect(text(renewed.body['expires_at']) > text(asked.body['expires_at'])).toBe(true);
+      await cast.agent.call('POST', path, { ttl_seconds: 900 });
+      const { deadline_at: deadline } = (await cast.agent.call('GET', `/v1/tasks/${task}`)).body;
+      const again = await cast.agent.call('POST', path, { ttl_seconds: 900 });
+      expect([again.status, again.body['code'], again.body['renewable_until']]).toEqual([
+        409,
+        'renewal_capped',
+        deadline,
+      ]);
+      await cast.agent.call('POST', `/v1/tasks/${task}/complete`, {}, { prefer: 'wait=20' });
+      expect((await cast.agent.call('POST', path, {})).body['code']).toBe('task_not_running');
+    },
+  );
+});
+
 describe('a task', () => {
   it('I3: has logins of a MariaDB and a Redis, and neither is there when it has ended', async () => {
     const used = await withTask(

@@ -1,4 +1,5 @@
 // Renewing a credential: later and never earlier, and never past what it hangs off.
+import fc from 'fast-check';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService } from '../../cli/compose.ts';
@@ -16,6 +17,7 @@ import {
   text,
   vote,
   type Reply,
+  type TestKey,
 } from '../support/client.ts';
 import {
   asSuperuser,
@@ -128,6 +130,48 @@ describe('renewing a login', () => {
     await renew(login.id, { ttl_seconds: 600 });
     expect(await opensDoor(login)).toBe(false);
   });
+});
+
+describe('however often, and however much is asked for', () => {
+  /** What a role of this kind needs to be renewed besides the seconds. */
+  const asks: [string, (key: TestKey) => object][] = [
+    ['orders-readonly', () => ({})],
+    ['reports-api', ({ publicJwk }) => ({ seal_to: publicJwk })],
+  ];
+  it.each(asks)(
+    'I3: %s ends later and never earlier, within its role and its task',
+    async (role, more) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.integer({ min: 60, max: 1_200 }),
+          fc.array(fc.integer({ min: 1, max: 3_600 }), { minLength: 1, maxLength: 5 }),
+          async (taskSeconds, wanted) => {
+            const task = await startTask(cast.agent, { ttl_seconds: taskSeconds });
+            const deadline = text(
+              (await cast.agent.call('GET', `/v1/tasks/${task}`)).body['deadline_at'],
+            );
+            const key = await newKey();
+            const body = { role, seal_to: key.publicJwk, ttl_seconds: 30 };
+            const asked = await askCredential(cast.agent, task, body);
+            const ends = [text(asked.body['expires_at'])];
+            for (const ttl_seconds of wanted) {
+              const reply = await renew(text(asked.body['id']), { ttl_seconds, ...more(key) });
+              expect([200, 409]).toContain(reply.status);
+              expect(reply.body['code'] ?? 'renewal_capped').toBe('renewal_capped');
+              const seen = await cast.agent.call(
+                'GET',
+                `/v1/credentials/${text(asked.body['id'])}`,
+              );
+              ends.push(text(seen.body['expires_at']));
+            }
+            expect(ends).toEqual(ends.toSorted());
+            expect(ends.every((end) => end <= deadline)).toBe(true);
+          },
+        ),
+        { numRuns: 5 },
+      );
+    },
+  );
 });
 
 describe('a crash in the middle of renewing', () => {

@@ -1,17 +1,10 @@
-// The secrets of every issuer that calls somebody else's API: what it is given, what it makes, and what it presents.
+// The secrets of every issuer there is: what it is given, what it makes and what it presents are looked for wherever
+// anything is kept, said or sent, while they are out.
 import { randomBytes } from 'node:crypto';
-import type { JSONWebKeySet } from 'jose';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { IAM_KEYS, ROLE_ARN, startFakeAws, type FakeAws } from '../fakes/aws.ts';
-import { startFakeGithub, type FakeGithub } from '../fakes/github.ts';
-import { startFakeKubernetes, type FakeKubernetes } from '../fakes/kubernetes.ts';
+import type { FakeAws } from '../fakes/aws.ts';
+import { startFakeSlack, type FakeSlack } from '../fakes/slack.ts';
 import { activateAccess } from '../support/access.ts';
-import {
-  CLIENT_SECRET,
-  RESOURCE,
-  startAuthorizationServer,
-  type AuthorizationServer,
-} from '../support/authorization-server.ts';
 import { startCast, startTask, type Cast } from '../support/cast.ts';
 import {
   admin,
@@ -22,27 +15,42 @@ import {
   object,
   opened,
   text,
+  vote,
+  type Reply,
 } from '../support/client.ts';
+import {
+  accessToAll,
+  REFUSED_NAMES,
+  ROLE_NAMES,
+  startAccount,
+  startEveryKind,
+  type EveryKind,
+} from '../support/every-kind.ts';
 import { historiesOf, secretsIn, tablesOf } from '../support/searching.ts';
-import { selfSigned } from '../support/tls.ts';
 
 let cast: Cast;
+let every: EveryKind;
 let aws: FakeAws;
-let github: FakeGithub;
-let kubernetes: FakeKubernetes;
-let server: AuthorizationServer;
+let slack: FakeSlack;
 const logged: string[] = [];
+/** What callers were told that is no credential: refusals, requests, what administrators read. */
 const told: string[] = [];
 /** Every secret of the story, by what it is. */
 const secrets: Record<string, string> = {
-  'secret of the IAM keys': IAM_KEYS.secretAccessKey,
-  'secret of the OAuth client': CLIENT_SECRET,
   'stored secret': `stored-${randomBytes(16).toString('hex')}`,
   'stored secret before it was replaced': `older-${randomBytes(16).toString('hex')}`,
 };
 /** Leases by role, as they were when their secrets were out. */
 const leases: Record<string, string> = {};
-const ROLES = ['cloud-denied', 'code', 'cluster', 'upstream', 'legacy'];
+/** What nobody else may see in the material of any kind. */
+const SECRET_MEMBERS = [
+  ...['password', 'token', 'access_token', 'secret_access_key', 'session_token', 'private_key'],
+  'value',
+];
+/** What only the other side could let live longer. */
+const NOT_RENEWED = ['cloud', 'code', 'cluster', 'upstream', 'legacy'];
+/** A trace is known by its id; what else a caller sends along with it is nobody's to keep. */
+const TRACE = '0af7651916cd43dd8448eb211c80319c';
 
 beforeAll(async () => {
   vi.spyOn(console, 'warn').mockImplementation(() => undefined);
@@ -50,114 +58,30 @@ beforeAll(async () => {
     logged.push(String(chunk));
     return true;
   });
-  const tls = await selfSigned();
-  github = await startFakeGithub();
-  kubernetes = await startFakeKubernetes(tls);
-  server = await startAuthorizationServer({ keys: [] });
-  cast = await startCast({
-    env: {
-      COUNTERSIGN_LOG: 'on',
-      IAM_KEY_ID: IAM_KEYS.accessKeyId,
-      IAM_KEY: IAM_KEYS.secretAccessKey,
-      GITHUB_KEY: github.privateKey,
-      CLUSTER_TOKEN: kubernetes.token,
-      CLUSTER_CA: tls.cert,
-      UPSTREAM_SECRET: CLIENT_SECRET,
-    },
+  every = await startEveryKind();
+  cast = await startCast({ env: { COUNTERSIGN_LOG: 'on', ...every.env } });
+  aws = await startAccount(cast);
+  slack = await startFakeSlack({ interactionsUrl: `${cast.service.url}/slack/interactions` });
+  Object.assign(secrets, every.secrets, {
+    'password of ours at the sample': new URL(cast.service.sample.target).password,
   });
-  aws = await startFakeAws({
-    issuer: cast.service.publicUrl,
-    audience: 'sts.amazonaws.com',
-    jwks: () => asKeySet(JSON.parse(jwks)),
-    subjects: [`agent:${cast.agent.name}`],
+  await admin(cast.service).call('PUT', '/v1/integrations/slack', {
+    api_url: slack.apiUrl,
+    signing_secret: slack.signingSecret,
+    bot_token: slack.botToken,
+    channel: slack.channel,
   });
-  const jwks = (await anyone(cast.service).call('GET', '/.well-known/jwks.json')).text;
-  secrets['line of the key of the GitHub App'] = github.privateKey.split('\n')[3] ?? '';
-  secrets['token of ours at the cluster'] = kubernetes.token;
-  await activate();
+  await activateAccess(cast, accessToAll(every, aws));
   await tellTheStory();
-});
+}, 180_000);
 afterAll(async () => {
   await cast.close();
-  for (const each of [aws, github, kubernetes, server]) await each.close();
+  for (const each of [aws, slack, every]) await each.close();
   vi.restoreAllMocks();
 });
 
-/** Our own JWKS, as published. */
-const asKeySet = (published: unknown): JSONWebKeySet => published as JSONWebKeySet;
-
-const activate = () =>
-  activateAccess(cast, {
-    targets: {
-      aws: {
-        issuer: 'aws',
-        region: 'eu-central-1',
-        sts_endpoint: aws.stsUrl,
-        subject: 'name',
-        iam: {
-          endpoint: aws.iamUrl,
-          access_key_id_from: 'IAM_KEY_ID',
-          secret_access_key_from: 'IAM_KEY',
-        },
-      },
-      github: {
-        issuer: 'github',
-        api: github.url,
-        app: github.app,
-        installation: github.installation,
-        private_key_from: 'GITHUB_KEY',
-      },
-      kubernetes: {
-        issuer: 'kubernetes',
-        api: kubernetes.url,
-        namespace: kubernetes.namespace,
-        token_from: 'CLUSTER_TOKEN',
-        ca_from: 'CLUSTER_CA',
-      },
-      upstream: {
-        issuer: 'oauth',
-        token_endpoint: server.tokenEndpoint,
-        revocation_endpoint: server.revocationEndpoint,
-        introspection_endpoint: server.introspectionEndpoint,
-        client_id: 'basic client',
-        client_secret_from: 'UPSTREAM_SECRET',
-      },
-    },
-    roles: {
-      'cloud-denied': {
-        issuer: 'aws',
-        target: 'aws',
-        title: 'Cloud',
-        role_arn: ROLE_ARN,
-        revoke: { deny_policy: true },
-      },
-      code: {
-        issuer: 'github',
-        target: 'github',
-        title: 'Code',
-        repositories: ['orders'],
-        permissions: { contents: 'read' },
-      },
-      cluster: {
-        issuer: 'kubernetes',
-        target: 'kubernetes',
-        title: 'Cluster',
-        service_account: 'orders-reader',
-      },
-      upstream: {
-        issuer: 'oauth',
-        target: 'upstream',
-        title: 'Upstream',
-        scopes: ['orders.read'],
-        resources: [RESOURCE],
-      },
-      legacy: { issuer: 'static', secret: 'legacy-api', title: 'Legacy' },
-    },
-  });
-
-/** One credential of each kind, one refusal of each target, and the end of all of it. */
+/** A stored secret that was replaced, two credentials of each kind, and a refusal of every target that says no. */
 async function tellTheStory(): Promise<void> {
-  const { agent, seal } = cast;
   const put = (value: string) =>
     admin(cast.service).call(
       'PUT',
@@ -167,49 +91,91 @@ async function tellTheStory(): Promise<void> {
     );
   told.push((await put(secrets['stored secret before it was replaced'] ?? '')).text);
   told.push((await put(secrets['stored secret'] ?? '')).text);
-  const task = await startTask(agent);
-  for (const role of ROLES) {
-    const reply = await askCredential(
-      agent,
-      task,
-      { role, seal_to: seal.publicJwk },
-      { 'idempotency-key': `key-for-${role}` },
-    );
-    expect([role, reply.status]).toEqual([role, 201]);
-    leases[role] = text(reply.body['id']);
-    const material = await opened(reply.body['sealed'], seal);
-    for (const member of ['secret_access_key', 'session_token', 'token', 'access_token'])
-      if (text(material[member]) !== '') secrets[`${role}: ${member}`] = text(material[member]);
+  const task = await startTask(cast.agent);
+  for (const role of ROLE_NAMES) await keep(role, await ask(task, role));
+  for (const role of ROLE_NAMES.map((name) => `${name}-held`))
+    await keep(role, await collected(await ask(task, role)));
+  told.push((await admin(cast.service).call('GET', `/v1/tasks/${task}/credentials`)).text);
+  await beRefused();
+}
+
+const ask = (task: string, role: string): Promise<Reply> =>
+  askCredential(
+    cast.agent,
+    task,
+    { role, seal_to: cast.seal.publicJwk, reason: `read for ${role}` },
+    {
+      'idempotency-key': `${task}-${role}`,
+      // What a careless caller may send along.
+      traceparent: `00-${TRACE}-b7ad6b7169203331-01`,
+      baggage: `key=${secrets['stored secret'] ?? ''}`,
+      tracestate: `vendor=${secrets['stored secret'] ?? ''}`,
+    },
+  );
+
+/** Has people agree to what was held, and collects it. */
+async function collected(held: Reply): Promise<Reply> {
+  told.push(held.text);
+  const request = text(object(held.body['request'])['id']);
+  // Its card is there first: what is decided before is never posted.
+  await slack.messageWith(({ blocks }) => JSON.stringify(blocks).includes(request), 30_000);
+  await vote(cast.approver, request, 'approve');
+  const path = `/v1/requests/${request}`;
+  await eventually(async () => {
+    const seen = await cast.agent.call('GET', path);
+    told.push(seen.text);
+    return seen.body['collectable'] === true;
+  }, `what came of ${request}`);
+  return cast.agent.call('POST', `${path}/collect`, {});
+}
+
+async function keep(role: string, reply: Reply): Promise<void> {
+  expect([role, reply.status]).toEqual([role, 201]);
+  leases[role] = text(reply.body['id']);
+  const material = await opened(reply.body['sealed'], cast.seal);
+  const found = SECRET_MEMBERS.filter((member) => text(material[member]) !== '');
+  expect([role, found.length > 0]).toEqual([role, true]);
+  // A key in PEM would be spelt in another way wherever it is kept; one line of it is not.
+  for (const member of found) {
+    const [first = '', second] = text(material[member]).split('\n');
+    secrets[`${role}: ${member}`] = second ?? first;
   }
-  const { sealed } = (await admin(cast.service).call('GET', `/v1/tasks/${task}/credentials`)).body;
-  expect(sealed).toBeUndefined();
-  for (const instead of [github.instead, kubernetes.instead])
-    instead.push({ status: 500, body: JSON.stringify({ message: github.privateKey }) });
-  const failing = await startTask(agent);
-  for (const role of ['code', 'cluster'])
-    told.push(
-      (
-        await agent.call('POST', `/v1/tasks/${failing}/credentials`, {
-          role,
-          seal_to: seal.publicJwk,
-        })
-      ).text,
-    );
+}
+
+async function beRefused(): Promise<void> {
+  const { github, kubernetes } = every;
+  const task = await startTask(cast.agent);
+  // Targets that put our own secrets into their answers.
+  for (const { instead } of [github, kubernetes])
+    instead.push({
+      status: 500,
+      body: JSON.stringify({ message: github.privateKey, reason: kubernetes.token }),
+    });
+  for (const role of ['code', 'cluster', ...REFUSED_NAMES]) {
+    const body = { role, seal_to: cast.seal.publicJwk };
+    const refused = await cast.agent.call('POST', `/v1/tasks/${task}/credentials`, body);
+    expect([role, refused.body['code']]).toEqual([role, 'target_unavailable']);
+    told.push(refused.text);
+  }
 }
 
 describe('I5: the secrets of issuers are nowhere in clear while they are out', () => {
   it('I5: not in any table: handles that ending them takes are sealed as well', async () => {
-    expect(Object.keys(secrets).length).toBeGreaterThanOrEqual(11);
-    expect(Object.values(secrets).every((secret) => secret.length >= 16)).toBe(true);
+    const kinds = ROLE_NAMES.map((name) =>
+      Object.keys(secrets).filter((key) => key.startsWith(name)),
+    );
+    expect(kinds.every((found) => found.length >= 2)).toBe(true);
+    expect(Object.values(secrets).every((secret) => secret.length >= 15)).toBe(true);
     const { sql } = cast.service.database.owner;
     const kept = await sql<{ role: string }[]>`
       select role from credential where handles is not null and state = 'active'`;
-    expect(kept.map(({ role }) => role).toSorted()).toEqual([
-      'cloud-denied',
-      'cluster',
-      'code',
-      'upstream',
-    ]);
+    const withHandles = ['cloud', 'cluster', 'code', 'upstream'];
+    expect(kept.map(({ role }) => role).toSorted()).toEqual(
+      withHandles.flatMap((role) => [role, `${role}-held`]),
+    );
+    const [kindsOut] = await sql<{ count: string }[]>`
+      select count(distinct issuer) from credential where state = 'active'`;
+    expect(kindsOut?.count).toBe('10');
     const dump = await tablesOf(cast.service);
     expect(dump).toContain(leases['code'] ?? 'none');
     expect(secretsIn(dump, secrets)).toEqual([]);
@@ -222,15 +188,39 @@ describe('I5: the secrets of issuers are nowhere in clear while they are out', (
     expect(secretsIn(decoded, secrets)).toEqual([]);
   });
 
-  it('I5: not in logs, answers, refusals or events', async () => {
+  it('I5: not in logs, answers, refusals, traces or events', async () => {
     const events = await admin(cast.service).call('GET', '/v1/events?limit=500');
     const stored = await admin(cast.service).call('GET', '/v1/static-secrets/legacy-api/custody');
+    const metrics = await anyone(cast.service).call('GET', '/metrics');
     const log = logged.join('');
     expect(log).toContain('/v1/static-secrets/:name');
-    expect(told.join('')).toContain('target_unavailable');
-    for (const each of [log, told.join(''), events.text, stored.text])
+    expect(events.text).toContain(TRACE);
+    expect(told.join('').match(/"code":"target_unavailable"/g)?.length).toBe(
+      2 + REFUSED_NAMES.length,
+    );
+    for (const each of [log, told.join(''), events.text, stored.text, metrics.text])
       expect(secretsIn(each, secrets)).toEqual([]);
   });
+
+  it('I5: not in anything that Slack was ever sent', () => {
+    const received = slack.received.join('\n');
+    for (const role of ROLE_NAMES) expect(received).toContain(`read for ${role}-held`);
+    expect(secretsIn(received, secrets)).toEqual([]);
+  });
+});
+
+describe('renewing what only the other side could let live longer', () => {
+  it.each(NOT_RENEWED)(
+    'is refused for %s, with what to do instead, and changes nothing',
+    async (role) => {
+      const path = `/v1/credentials/${leases[role] ?? ''}`;
+      const before = await cast.agent.call('GET', path);
+      const refused = await cast.agent.call('POST', `${path}/renew`, { ttl_seconds: 3600 });
+      expect([refused.status, refused.body['code']]).toEqual([409, 'not_renewable']);
+      expect(refused.body['detail']).toContain('ask for a new credential');
+      expect((await cast.agent.call('GET', path)).text).toBe(before.text);
+    },
+  );
 });
 
 describe('I3: the end of a task ends what was got from others', () => {
@@ -239,17 +229,17 @@ describe('I3: the end of a task ends what was got from others', () => {
     const task = text(
       (await agent.call('GET', `/v1/credentials/${leases['code'] ?? ''}`)).body['task'],
     );
-    const session = aws.sessions.find(({ name }) => name === leases['cloud-denied'])?.token ?? '';
+    const session = aws.sessions.find(({ name }) => name === leases['cloud'])?.token ?? '';
     expect(aws.call(session, 's3:GetObject', 'arn:aws:s3:::x')).toBe('ok');
-    expect(await kubernetes.takes(secrets['cluster: token'] ?? '')).toBe(true);
+    expect(await every.kubernetes.takes(secrets['cluster: token'] ?? '')).toBe(true);
     await agent.call('POST', `/v1/tasks/${task}/complete`, {});
     await eventually(
       async () => (await agent.call('GET', `/v1/tasks/${task}`)).body['state'] === 'completed',
       'the end of the task',
     );
     expect(aws.call(session, 's3:GetObject', 'arn:aws:s3:::x')).toBe('AccessDenied');
-    expect(await kubernetes.takes(secrets['cluster: token'] ?? '')).toBe(false);
-    expect(github.tokens.has(secrets['code: token'] ?? '')).toBe(false);
+    expect(await every.kubernetes.takes(secrets['cluster: token'] ?? '')).toBe(false);
+    expect(every.github.tokens.has(secrets['code: token'] ?? '')).toBe(false);
     const { sql } = service.database.owner;
     const [kept] = await sql<{ count: string }[]>`
       select count(*) from credential where handles is not null and task = ${task}`;
@@ -259,18 +249,10 @@ describe('I3: the end of a task ends what was got from others', () => {
       `/v1/events?type=credential.revoked&task=${task}&limit=100`,
     );
     const seen = list(events.body['data']).map((event) => object(object(event['data'])['detail']));
-    const seenGone = Object.fromEntries(
-      ROLES.map((role) => [
-        role,
-        seen.find(({ credential }) => credential === leases[role])?.['seen_gone'],
-      ]),
-    );
-    expect(seenGone).toEqual({
-      'cloud-denied': true,
-      code: true,
-      cluster: true,
-      upstream: true,
-      legacy: false,
-    });
+    const goneOf = (role: string) =>
+      seen.find(({ credential }) => credential === leases[role])?.['seen_gone'];
+    const unseen = Object.keys(leases).filter((role) => goneOf(role) !== true);
+    expect(unseen).toEqual(['legacy', 'legacy-held']);
+    expect(unseen.map(goneOf)).toEqual([false, false]);
   });
 });

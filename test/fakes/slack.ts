@@ -23,6 +23,8 @@ export interface FakeSlack {
   messages: SlackMessage[];
   /** Ephemeral replies by the response URL they came through. */
   replies: string[];
+  /** The body of every call, as it came, taken or not. */
+  received: string[];
   /** Calls that were refused, with Slack's error. */
   refused: { method: string; error: string }[];
   /** Clicks a button of a message as a user, and answers the service's status. */
@@ -51,6 +53,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
   const state = {
     messages: [] as SlackMessage[],
     replies: [] as string[],
+    received: [] as string[],
     refused: [] as { method: string; error: string }[],
     uses: new Map<string, number>(),
     slow: { calls: 0, seconds: 0 },
@@ -83,6 +86,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     channel,
     messages: state.messages,
     replies: state.replies,
+    received: state.received,
     refused: state.refused,
     signed,
     clickBody,
@@ -105,6 +109,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
 type State = {
   messages: SlackMessage[];
   replies: string[];
+  received: string[];
   refused: { method: string; error: string }[];
   uses: Map<string, number>;
   slow: { calls: number; seconds: number };
@@ -142,6 +147,7 @@ async function handle(
 ): Promise<void> {
   const path = request.url ?? '';
   const body = await read(request);
+  state.received.push(body);
   if (path.startsWith('/reply/')) return takeReply(path, body, response, state);
   const method = path.replace('/api/', '');
   if (state.slow.calls > 0) {

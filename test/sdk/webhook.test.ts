@@ -79,6 +79,26 @@ describe('a callback', () => {
     });
   });
 
+  it.each([
+    ['a state that there is not', { data: { request: 'req_1', state: 'agreed' } }],
+    ['no request', { data: { state: 'approved' } }],
+    ['no data', { data: null }],
+    ['data that is a list', { data: ['req_1'] }],
+    ['no time', { timestamp: 7 }],
+    ['no type', { type: undefined }],
+  ])('that is signed and says %s is no decision', async (_what, more) => {
+    const content = JSON.stringify({ ...JSON.parse(body), ...more });
+    const headers = signer.headers('msg_1', now, content);
+    expect(await codeOf(received({ body: content, headers }))).toBe('bad_answer');
+  });
+
+  it('that is signed and no JSON at all is no decision', async () => {
+    for (const content of ['', 'approved', '7', '[]', 'null'])
+      expect(
+        await codeOf(received({ body: content, headers: signer.headers('msg_1', now, content) })),
+      ).toBe('bad_answer');
+  });
+
   it('is read from bytes, from Headers, and from headers in any case', async () => {
     const headers = signer.headers('msg_1', now, body);
     const upper = Object.fromEntries(

@@ -7,12 +7,14 @@ export interface AddedAccess {
   targets?: Record<string, object>;
   /** Entries of `roles:`, as JSON, by name. */
   roles: Record<string, object>;
+  /** The names of those that people of the route `orders-write` have to agree to. */
+  held?: readonly string[];
 }
 
-/** Adds targets and roles, each permitted to every agent. YAML takes JSON as it is. */
+/** Adds targets and roles, each permitted to every agent, once people agreed where that is said. YAML takes JSON as it is. */
 export function withAccess(
   files: Record<string, string>,
-  { targets = {}, roles }: AddedAccess,
+  { targets = {}, roles, held = [] }: AddedAccess,
 ): Record<string, string> {
   const entries = (added: Record<string, object>): string =>
     Object.entries(added)
@@ -20,7 +22,7 @@ export function withAccess(
       .join('');
   const rules = Object.keys(roles).map(
     (name) =>
-      `\n@id("take-${name}")\npermit (principal is Agent, ` +
+      `\n@id("take-${name}")\n${held.includes(name) ? '@approval("orders-write")\n' : ''}permit (principal is Agent, ` +
       `action == Action::"credential:request", resource == Role::"${name}");\n`,
   );
   return {

@@ -64,6 +64,7 @@ export const toEnd = (
 ): LeaseToEnd => ({
   credential: lease.credential,
   handles: issued === null || issued.handle === null ? [] : [issued.handle],
+  unheard: issued === null,
   diesAt,
 });
 
