@@ -199,8 +199,7 @@ const whenItWas = (found: FoundView, now: string): (Fact | null)[] => [
     label: 'Last difference',
     value: (
       <>
-        {differenceOf(found)}
-        <Time at={found.difference.at} now={now} />
+        {differenceOf(found)} <Time at={found.difference.at} now={now} />
       </>
     ),
   },
