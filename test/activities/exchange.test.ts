@@ -173,6 +173,15 @@ describe('I5: a secret in an answer', () => {
     expect(hidden).toMatch(/^before .* after$/);
   });
 
+  it('that is a user with a password is masked by either', () => {
+    const basic = Buffer.from('robot:correct horse').toString('base64');
+    const text = `hello robot:correct horse, or correct horse, or ${basic}, robot`;
+    const all = Buffer.from(text);
+    expect(mask(all, spellingsOf(basic), all.length).bytes.toString()).toBe(
+      'hello [masked], or [masked], or [masked], robot',
+    );
+  });
+
   it('that the limit would cut in two is masked whole, wherever it begins', () => {
     const limit = 60;
     for (let at = 0; at < limit; at += 1) {
