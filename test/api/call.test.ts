@@ -5,6 +5,7 @@ import { startFakeTickets, type FakeTickets } from '../fakes/tickets.ts';
 import { changePolicy, detailsOf, seen, startCast, startTask, type Cast } from '../support/cast.ts';
 import {
   admin,
+  admittedAgent,
   eventually,
   list,
   object,
@@ -13,6 +14,7 @@ import {
   vote,
   type Reply,
 } from '../support/client.ts';
+import { childTask } from '../support/delegation.ts';
 import { withTickets } from '../support/upstreams.ts';
 
 const TOKEN = `marker-${randomBytes(18).toString('hex')}`;
@@ -167,6 +169,31 @@ describe('nothing but what the policy lists goes out', () => {
     const reply = await ask(more);
     expect(reply.status).toBe(400);
     expect(list(reply.body['errors'])[0]?.['pointer']).toBe(pointer);
+  });
+
+  it('and a task that was handed on has the calls that it was handed on with', async () => {
+    const child = await admittedAgent(cast.service, cast.owner.id, cast.approver);
+    const under = async (roles: string[]): Promise<Reply> => {
+      const below = await childTask(cast.service, cast.agent, task, child, { roles });
+      const order = { upstream: 'tickets', call: 'get-ticket', params: { ticket: 14 } };
+      const sealTo = cast.seal.publicJwk;
+      return child.call('POST', '/v1/run', { task: below, seal_to: sealTo, ...order });
+    };
+    expect((await under(['orders-readonly'])).body['code']).toBe('delegation_refused');
+    expect(about('14')).toHaveLength(0);
+    expect((await under(['tickets'])).body).toMatchObject({ state: 'done', status: 200 });
+  });
+
+  it('and nobody sees or makes calls under the task of another agent', async () => {
+    const other = await admittedAgent(cast.service, cast.owner.id, cast.approver);
+    const order = { task, upstream: 'tickets', call: 'get-ticket', params: { ticket: 15 } };
+    const reply = await other.call('POST', '/v1/run', { ...order, seal_to: cast.seal.publicJwk });
+    expect(reply.status).toBe(404);
+    expect(about('15')).toHaveLength(0);
+    const mine = text((await get(16)).body['id']);
+    expect((await other.call('GET', `/v1/runs/${mine}`)).status).toBe(404);
+    const person = await cast.approver.call('GET', `/v1/runs/${mine}`);
+    expect(person.body).not.toHaveProperty('sealed');
   });
 
   it('and nobody calls anything under a task that has ended', async () => {
