@@ -40,7 +40,7 @@ const start = defineRoute({
   tag: 'Tasks',
   summary: 'Start a task: everything you are given hangs off one, and ends with it',
   description:
-    'With a token that was exchanged for what another agent handed on, the task is part of that agent’s task: it ends with it and never outlives it.',
+    'With a token that was exchanged for what another agent handed on, the task is part of that agent’s task: it ends with it and never outlives it. With one that was exchanged for a person’s, that person set it off, and it is the only task of that token.',
   allow: ['agent'],
   body: shape.taskBody,
   answers: { 201: { description: 'The running task', schema: shape.task } },
@@ -57,8 +57,8 @@ const start = defineRoute({
   delegated: true,
   handle: ({ principal, call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const { id, delegation } = asAgent(principal);
-      const row = await startTask(unit, deps, id, { ...body, delegation });
+      const { id, delegation, onBehalf } = asAgent(principal);
+      const row = await startTask(unit, deps, id, { ...body, delegation, onBehalf });
       return created(await presentTask(unit.sql, row));
     }),
 });

@@ -24,6 +24,7 @@ import { x509Issuer } from '../activities/issuers/x509.ts';
 import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import { openBundleStore } from '../commands/foreign-bundles.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -113,7 +114,12 @@ export async function openService(
     await signing.close();
     await db.close();
   };
-  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  const trust = openForeignTrust({
+    egress,
+    bundles: openBundleStore(unit),
+    secret: config.secret,
+    now: Date.now,
+  });
   return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 
@@ -167,7 +173,8 @@ export const callbackCheck =
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
   const { host } = config;
-  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
+  const secure = [config.tls?.port, config.spiffePort].filter((port) => typeof port === 'number');
+  const ports = [config.port, ...secure];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
     names.flatMap((name) =>
@@ -175,7 +182,7 @@ export async function allowedHosts(config: Config): Promise<ReadonlySet<string>>
     ),
   );
   const url = new URL(config.publicUrl);
-  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
+  for (const port of secure) hosts.add(new URL(`https://${url.hostname}:${port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

@@ -12,6 +12,7 @@ import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
 import { relayOnce } from '../activities/relay.ts';
+import { openTrustRounds } from '../activities/trust-rounds.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
 import { wakeDiscovery } from '../commands/discovery.ts';
 import { sweepRuns } from '../commands/fulfil-run.ts';
@@ -190,6 +191,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       round: async () =>
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
+    startTrustRounds(service),
     startLoop({
       name: 'housekeeping',
       log,
@@ -232,6 +234,21 @@ async function startCourier({ db, deps, egress, keys, log }: Service): Promise<L
 
 /** How often the targets' own logs are read. */
 const OBSERVE_MS = 1_000;
+
+/** How late a bundle that is due may be looked at. */
+const TRUST_MS = 15_000;
+
+function startTrustRounds({ db, deps, trust, log }: Service): Promise<Loop> {
+  const look = openTrustRounds({
+    ...{ db, policies: deps.policies, trust },
+    onFault: (error) => log('federation_failed', faultFields(error)),
+  });
+  const round = async (): Promise<boolean> => {
+    await look();
+    return false;
+  };
+  return startLoop({ name: 'federation', log, everyMs: TRUST_MS, round });
+}
 
 async function startObserver({ config, deps, log }: Service): Promise<Loop> {
   const observer = openObserver(deps, config.secret);

@@ -63,6 +63,10 @@ export const EVENTS = {
     public: ['token_id', 'subject_token_id', 'roles', 'expires_at'],
     private: [],
   },
+  'token.exchanged_for_person': {
+    public: ['token_id', 'word', 'roles', 'expires_at'],
+    private: ['issuer', 'subject'],
+  },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
@@ -263,6 +267,14 @@ export const EVENTS = {
   'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
   'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
+  'authority.server_certified': {
+    public: ['serial', 'authority', 'key_thumbprint', 'expires_at'],
+    private: ['spiffe_id'],
+  },
+  'trust.bundle_changed': {
+    public: ['source', 'bundle', 'sequence', 'authorities', 'keys'],
+    private: ['trust_domain'],
+  },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
     private: ['spiffe_id', 'audience'],

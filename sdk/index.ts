@@ -57,7 +57,7 @@ export type {
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
-export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
+export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
 export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';

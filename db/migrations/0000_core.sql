@@ -188,6 +188,13 @@ CREATE TABLE "target_look" (
 	"gaps" jsonb NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "foreign_bundle" (
+	"source" text PRIMARY KEY NOT NULL,
+	"trust_domain" text NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"fetched_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
 CREATE TABLE "leak" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"source" text NOT NULL,
