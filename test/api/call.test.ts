@@ -297,10 +297,12 @@ describe('I2: a call that people agreed to', () => {
     await elsewhere.close();
   });
 
-  it('whose preview the agent may not read is shown without one', async () => {
-    const held = await ask({ call: 'purge', params: { ticket: '37' } });
+  it('whose preview the agent may not read is shown without one, and it is not made', async () => {
+    const held = await close('13');
+    expect(held.status).toBe(202);
+    expect(parametersIn(held)).toMatchObject({ call: 'close-ticket', effect: 'write' });
     expect(parametersIn(held)).not.toHaveProperty('preview');
-    expect(about('37')).toHaveLength(0);
+    expect(about('13')).toHaveLength(0);
   });
 });
 
