@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { EgressError } from '../../activities/egress.ts';
 import { openExchange } from '../../activities/exchange.ts';
 import { longestOf, mask, spellingsOf } from '../../activities/masking.ts';
+import { startServer } from '../fakes/server.ts';
+import { selfSigned } from '../support/tls.ts';
 
 const exchange = openExchange({ allow: [], loopback: true });
 
@@ -148,6 +150,36 @@ describe('an exchange ends, and says whether anything went out', () => {
     expect(await codeOf('http://example.com/')).toBe('not_https');
     expect(await codeOf('http://127.0.0.1:1/a/../b')).toBe('bad_url');
     expect(sent).toEqual([]);
+  });
+});
+
+describe('over TLS', () => {
+  it('the other side is who its certificate says, by the authority of the policy, or is sent nothing', async () => {
+    const pair = await selfSigned();
+    const server = await startServer(() => ({ status: 200, body: 'ok' }), pair);
+    const sent: string[] = [];
+    const call = (authorities: string | null) =>
+      exchange(
+        `${server.url}/a`,
+        {
+          method: 'GET',
+          headers: {},
+          body: null,
+          timeoutMs: 2000,
+          bytesMax: 10,
+          trusted: true,
+          authorities,
+        },
+        () => {
+          sent.push(authorities ?? 'public');
+          return Promise.resolve();
+        },
+      );
+    await expect(call(null)).rejects.toMatchObject({ code: 'unreachable' });
+    await expect(call((await selfSigned()).cert)).rejects.toMatchObject({ code: 'unreachable' });
+    expect(sent).toEqual([]);
+    expect(await call(pair.cert)).toMatchObject({ status: 200, isCut: false });
+    await server.close();
   });
 });
 
