@@ -18,7 +18,6 @@ import { DiscoveryPage, FoundPage, type FoundView } from '../../web/discovery.ts
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { adoptBody } from '../discovery.ts';
-import { STATUS } from '../problem.ts';
 import { recordReading } from '../reviews.ts';
 import { created, ok } from '../route.ts';
 import * as shape from '../schemas.ts';
@@ -27,7 +26,7 @@ import { keyFrom } from './agents.ts';
 import {
   field,
   onceOf,
-  page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -75,7 +74,7 @@ async function showAll(
   const reads = await readFound(deps.db.query, {}, after, PAGE_SIZE + 1);
   const found = pageOf(reads, PAGE_SIZE, ({ row }) => row.id, deps.keys.cursors, LIST);
   await recordReading(deps, visit.call, reader(visit), 'discovery');
-  return page(
+  return pageAfter(
     DiscoveryPage({
       shell: visit.shell,
       rows: found.rows.map(viewOf),
@@ -84,7 +83,7 @@ async function showAll(
       once: newOnce(),
       isAdmin: isAdmin(reader(visit)),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -103,14 +102,14 @@ async function showOne(
         once: newOnce(),
       }
     : null;
-  return page(
+  return pageAfter(
     FoundPage({
       shell: visit.shell,
       found: viewOf(read),
       said: refusal && saidBy(refusal),
       adopt,
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
