@@ -54,15 +54,28 @@ export interface Peer {
 /** More than this is never read from somebody else's server. */
 const RESPONSE_BYTES_MAX = 256 * 1024;
 
+/** Where a name leads: the number that was judged is the number to call. */
+export interface Resolved {
+  address: string;
+  family: number;
+}
+
 export function openEgress(policy: EgressPolicy): Egress {
   return async (address, message) => {
-    const judged = message.trusted
-      ? { allow: [hostPort(new URL(address))], loopback: true }
-      : policy;
-    const url = parseDestination(address, judged);
-    const target = await resolve(url, judged);
+    const { url, target } = await judgeDestination(address, policy, message.trusted ?? false);
     return send(url, target, message);
   };
+}
+
+/** Judges an address and where its name leads. `trusted` is what an administrator configured: it may be private. */
+export async function judgeDestination(
+  address: string,
+  policy: EgressPolicy,
+  trusted: boolean,
+): Promise<{ url: URL; target: Resolved }> {
+  const judged = trusted ? { allow: [hostPort(new URL(address))], loopback: true } : policy;
+  const url = parseDestination(address, judged);
+  return { url, target: await resolve(url, judged) };
 }
 
 /** Judges what can be judged without looking the name up. */
@@ -113,10 +126,7 @@ function addressOf(hostname: string): string | null {
   return isIP(bare) === 0 ? null : bare;
 }
 
-async function resolve(
-  url: URL,
-  policy: EgressPolicy,
-): Promise<{ address: string; family: number }> {
+async function resolve(url: URL, policy: EgressPolicy): Promise<Resolved> {
   const literal = addressOf(url.hostname);
   if (literal !== null) return { address: literal, family: isIP(literal) };
   let found;
@@ -179,11 +189,7 @@ export function isPrivate(address: string): boolean {
 
 const isLoopback = (address: string): boolean => address === '::1' || address.startsWith('127.');
 
-function send(
-  url: URL,
-  target: { address: string; family: number },
-  message: OutgoingMessage,
-): Promise<Sent> {
+function send(url: URL, target: Resolved, message: OutgoingMessage): Promise<Sent> {
   const body = Buffer.from(message.body, 'utf8');
   const request = url.protocol === 'https:' ? httpsRequest : httpRequest;
   const hasBody = message.method !== 'GET' && (message.method === 'POST' || body.length > 0);
@@ -231,6 +237,9 @@ function send(
 /** The chain is judged against these authorities and no others; then the certificate instead of its host name. */
 const certificateOf = ({ authorities, isMeant }: Peer) => ({
   ca: authorities,
+  minVersion: 'TLSv1.2' as const,
+  // A bundle may name an authority that somebody else signed (X509-SVID §4.1), and it is trusted all the same.
+  allowPartialTrustChain: true,
   checkServerIdentity: (_host: string, certificate: PeerCertificate): Error | undefined =>
     isMeant(chainOf(certificate)) ? undefined : new Error('the server is somebody else'),
 });

@@ -1,10 +1,17 @@
 // Fetches others' keys: an issuer's by OpenID discovery, a trust domain's bundle from its endpoint.
-import { TrustUnavailable, type ForeignTrust, type Freshness } from '../commands/foreign-trust.ts';
+import {
+  TrustUnavailable,
+  type BundleStore,
+  type ForeignTrust,
+  type Freshness,
+} from '../commands/foreign-trust.ts';
 import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy-federation.ts';
+import { digestOf, type Digest } from '../domain/digest.ts';
 import { JsonError, parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { trustDomainOf } from '../domain/spiffe-id.ts';
 import {
   BundleError,
+  formatSpiffeBundle,
   mayFollow,
   parseSpiffeBundle,
   type SpiffeBundle,
@@ -22,6 +29,7 @@ const KEYS_FRESH_SECONDS = 300;
 const BUNDLE_FRESH_SECONDS = { usual: 300, least: 30, most: 1_800 } as const;
 
 export interface ForeignTrustDeps {
+  bundles: BundleStore;
   egress: Egress;
   /** A secret or certificate by the name of its variable. */
   secret: (name: string) => string | null;
@@ -44,13 +52,11 @@ export function openForeignTrust(deps: ForeignTrustDeps): ForeignTrust {
       unavailable(trustDomain, async () => {
         const { bundle_endpoint: endpoint } = definition;
         if (endpoint === undefined) return handedOver(deps, definition);
-        const source = `${trustDomain} ${endpoint}`;
-        const known = (): SpiffeBundle => bundles.last(source) ?? handedOver(deps, definition);
-        const message =
-          definition.profile === 'https_web' ? {} : { peer: () => peerOf(definition, known()) };
+        const first = firstOf(deps, definition);
+        const source = sourceOf(trustDomain, definition, first);
         return bundles.get(
           source,
-          () => fetchBundle(deps.egress, endpoint, bundles.last(source), message),
+          () => fetchBundle(deps, { trustDomain, definition, endpoint, first, source }),
           isNewer(freshness),
         );
       }),
@@ -110,15 +116,46 @@ async function discover(egress: Egress, issuer: string): Promise<string> {
   return uri;
 }
 
+/** How a bundle is had, and by whom it is believed the first time: once either changes it begins anew. */
+const sourceOf = (
+  trustDomain: string,
+  { bundle_endpoint, profile, endpoint_spiffe_id }: TrustDomainDefinition,
+  first: SpiffeBundle | null,
+): Digest =>
+  digestOf('countersign/bundle-source/v1', {
+    trustDomain,
+    endpoint: bundle_endpoint ?? null,
+    profile,
+    endpointId: endpoint_spiffe_id ?? null,
+    first: first && formatSpiffeBundle(first),
+  });
+
+/** What people handed over for the first connection, which `https_web` does without. */
+function firstOf(deps: ForeignTrustDeps, definition: TrustDomainDefinition): SpiffeBundle | null {
+  const { profile, bundle_from: name } = definition;
+  return profile === 'https_web' || name === undefined ? null : handedOver(deps, definition);
+}
+
+interface Asked {
+  trustDomain: string;
+  definition: TrustDomainDefinition;
+  endpoint: string;
+  first: SpiffeBundle | null;
+  source: Digest;
+}
+
 async function fetchBundle(
-  egress: Egress,
-  endpoint: string,
-  before: SpiffeBundle | null,
-  { peer }: { peer?: () => Peer },
+  { egress, bundles }: ForeignTrustDeps,
+  { trustDomain, definition, endpoint, first, source }: Asked,
 ): Promise<Fetched<SpiffeBundle>> {
-  const value = parseSpiffeBundle(await fetchText(egress, endpoint, true, peer?.()));
+  // Whoever answers is judged by the newest that was ever had, for authorities turn while nobody looks.
+  const known = (await bundles.newest(source)) ?? first;
+  const peer = first && known ? peerOf(definition, known) : undefined;
+  const text = await fetchText(egress, endpoint, true, peer);
+  const value = parseSpiffeBundle(text);
   // An older bundle would bring back keys that were taken out of it.
-  if (!mayFollow(before, value)) throw new BundleError('the bundle is older than the one before');
+  if (!mayFollow(known, value) || !(await bundles.keep(source, trustDomain, text)))
+    throw new BundleError('the bundle is older than the one before');
   const { usual, least, most } = BUNDLE_FRESH_SECONDS;
   const hint = value.refreshHintSeconds ?? usual;
   return { value, freshSeconds: Math.min(Math.max(hint, least), most) };

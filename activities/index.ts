@@ -3,6 +3,7 @@ import { Context } from '@temporalio/activity';
 import { eq } from 'drizzle-orm';
 import { careForAgent, nextCareAt } from '../commands/agent-care.ts';
 import { findAgent, finishRetirement, rejectAgent } from '../commands/agents.ts';
+import { discoveryWorkflow, lookWhenDue } from '../commands/discovery.ts';
 import { fulfilRequest } from '../commands/fulfil.ts';
 import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
 import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
@@ -137,6 +138,7 @@ type OtherActivity =
   | 'finishRetirement'
   | 'reapTarget'
   | 'sweepTarget'
+  | 'discoverTarget'
   | 'lookAtReview'
   | 'closeReview';
 
@@ -172,6 +174,7 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
     finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
     reapTarget: (target) =>
       reap(deps, asWorkflow(`target:${target}`), target, Context.current().cancellationSignal),
+    discoverTarget: (target) => lookWhenDue(deps, asWorkflow(discoveryWorkflow(target)), target),
     sweepTarget: (target) => sweep(deps, asWorkflow(`target:${target}`), target),
     lookAtReview: async (id) => {
       const found = await findReview(deps.db.query, id);

@@ -47,6 +47,6 @@ async function deliver(client: Client, row: WakeRow): Promise<void> {
   });
 }
 
-/** A target's workflow is named after it; every other one carries the id of its thing. */
-const argumentOf = (row: WakeRow): string =>
-  row.kind === 'target' ? row.workflow.slice('target:'.length) : row.workflow;
+/** What a workflow cares for is told it by name where its id says more than that. */
+const argumentOf = ({ kind, workflow }: WakeRow): string =>
+  kind === 'target' || kind === 'discovery' ? workflow.slice(`${kind}:`.length) : workflow;

@@ -14,10 +14,10 @@ import {
 import { askForKey, revokeKey } from '../commands/change-keys.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { registerJoining } from '../commands/join.ts';
-import { answerOnce, settleKey, type Answer } from '../commands/once.ts';
+import { answerOnce, settleWaited, type Answer } from '../commands/once.ts';
 import { askForOwner } from '../commands/owners.ts';
 import type { Principal } from '../commands/principal.ts';
-import { transact, type Unit } from '../commands/unit.ts';
+import type { Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { EventName } from '../domain/event.ts';
@@ -166,9 +166,7 @@ function lifecycleRoute(
         ok(await presentAgent(unit.sql, await step(unit, id, body.reason ?? null))),
       );
       if (answer instanceof Refusal || answer.replayed || verb === 'resume') return answer;
-      const settled = await whenGone(deps, id, answer);
-      await transact(deps, call, (unit) => settleKey(unit, once, settled));
-      return settled;
+      return settleWaited(deps, call, once, answer, await whenGone(deps, id, answer));
     },
   });
 }

@@ -288,6 +288,7 @@ const LOST = [
   'CONNECT_TIMEOUT',
   'ECONNREFUSED',
   'ECONNRESET',
+  'hung_up',
   '57P01',
   '57P02',
   '57P03',

@@ -7,7 +7,8 @@ import { databaseTime } from '../commands/unit.ts';
 import type { SessionRow } from '../db/rows.ts';
 import { rolesOfScope, type Confirmation } from '../domain/delegation.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { checkProof, PROOF_ALGORITHMS } from './oauth/dpop.ts';
+import { PROOF_ALGORITHMS } from '../keys/proof.ts';
+import { checkProof } from './oauth/dpop.ts';
 import { OAuthError } from './oauth/error.ts';
 import { readOwnToken, type OwnToken } from './oauth/own-token.ts';
 import { ChallengeRefusal } from './problem.ts';
@@ -38,20 +39,25 @@ async function fromToken(
   if (!isDpop && isAdminToken(token, deps.adminTokenHash))
     return { kind: 'service', id: 'admin-token' };
   const own = await readOwnToken(token, deps);
-  if (!own) throw unauthenticated('This token is not one of ours, or is over: sign in again.');
+  const refused = isDpop ? challenge : bearerChallenge;
+  if (!own) throw refused('This token is not one of ours, or is over: sign in again.');
   await refuseUnbound(context, deps, { token, isDpop, confirmation: own.confirmation });
   const { agent } = own;
   if (agent.state !== 'active')
     throw new Refusal('agent_not_active', `This agent is ${agent.state}.`, { state: agent.state });
   if (own.mayAct !== null)
-    throw unauthenticated(
+    throw refused(
       `This token is for ${own.mayAct} to exchange at the token endpoint, and for nothing else.`,
     );
   return { kind: 'agent', id: agent.id, ...delegationOf(own), token: own };
 }
 
-function delegationOf({ task, chain, scope }: OwnToken): Pick<AgentPrincipal, 'delegation'> {
-  return task === null ? {} : { delegation: { task, chain, roles: rolesOfScope(scope) } };
+/** What a token narrows its agent to, if it is not one that the agent signed in with. */
+function delegationOf(own: OwnToken): Pick<AgentPrincipal, 'delegation' | 'onBehalf'> {
+  const { task, chain, person, jti: tokenId, expiresAt } = own;
+  const roles = rolesOfScope(own.scope);
+  if (person !== null) return { onBehalf: { person, tokenId, expiresAt, roles } };
+  return task === null ? {} : { delegation: { task, chain, roles } };
 }
 
 /** A bound token is good only together with what it is bound to, and never as if it were not (RFC 9449 §7.2). */
@@ -71,9 +77,9 @@ async function refuseUnbound(
   if (confirmation === null || jkt !== null) return;
   const certificate = context.get('clientCertificate')?.thumbprint;
   if (certificate === undefined)
-    throw challenge('This token is bound to a certificate: come over TLS with it.');
+    throw bearerChallenge('This token is bound to a certificate: come over TLS with it.');
   if (!('x5t#S256' in confirmation) || confirmation['x5t#S256'] !== certificate)
-    throw challenge('This token is bound to another certificate than the one you came with.');
+    throw bearerChallenge('This token is bound to another certificate than the one you came with.');
 }
 
 async function provenKey(context: AppContext, deps: ApiDeps, token: string): Promise<string> {
@@ -88,6 +94,10 @@ async function provenKey(context: AppContext, deps: ApiDeps, token: string): Pro
 /** RFC 9449 §7.1: which scheme a token wants, and what was wrong with the proof. */
 const challenge = (detail: string, code = 'invalid_token'): ChallengeRefusal =>
   new ChallengeRefusal(detail, `DPoP error="${code}", algs="${PROOF_ALGORITHMS.join(' ')}"`);
+
+/** RFC 8705 §3: a token that is bound to a certificate is a bearer token, and refused as one (RFC 6750 §3.1). */
+const bearerChallenge = (detail: string): ChallengeRefusal =>
+  new ChallengeRefusal(detail, 'Bearer error="invalid_token"');
 
 /** Compared as hashes of equal length, so that neither length nor content leaks through time. */
 function isAdminToken(token: string, expected: Buffer | null): boolean {

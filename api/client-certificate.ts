@@ -60,9 +60,14 @@ function fromHeader(text: string): ClientCertificate {
   return certificate;
 }
 
+/** Blocks and white space, and nothing else: what two headers were joined with is a comma. */
+const ONLY_PEM =
+  /^(?:\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----)+\s*$/;
+
 function pemOf(text: string): Buffer[] {
   try {
-    return fromPem(decodeURIComponent(text), 'CERTIFICATE');
+    const pem = decodeURIComponent(text);
+    return ONLY_PEM.test(pem) ? fromPem(pem, 'CERTIFICATE') : [];
   } catch (error) {
     if (error instanceof URIError) return [];
     throw error;

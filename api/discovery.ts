@@ -1,6 +1,6 @@
 // Discovery: what exists in the targets, who answers for it, and what people decided.
 import { z } from 'zod';
-import { lookForIdentities, recordLooks, type Discovered } from '../commands/discovery.ts';
+import { lookForIdentities, readTargetLooks, type TargetLooked } from '../commands/discovery.ts';
 import {
   adoptIdentity,
   findFound,
@@ -9,8 +9,16 @@ import {
   type FoundRead,
 } from '../commands/found-identities.ts';
 import { answerOnce, askThenAnswerOnce } from '../commands/once.ts';
-import { FOUND_STATES } from '../db/schema/index.ts';
-import { agentNameFor, FOUND_KINDS, OWNER_CLUES, RISKS } from '../domain/found-identity.ts';
+import { recordLooks, type Discovered } from '../commands/record-look.ts';
+import { DIFFERENCES, FOUND_STATES } from '../db/schema/index.ts';
+import {
+  agentNameFor,
+  CHANGES,
+  FOUND_KINDS,
+  OWNER_CLUES,
+  RISKS,
+  UNKNOWNS,
+} from '../domain/found-identity.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
@@ -35,14 +43,27 @@ export const foundIdentity = z
     risks: z.array(z.enum(RISKS)),
     around: z
       .array(z.string())
-      .meta({ description: 'Controls over tables that it may write without asking' }),
+      .meta({ description: 'Controls over what it may do without asking' }),
     groups: z.array(z.string()),
+    permissions: z
+      .array(z.string())
+      .meta({ description: 'What else it may do, in the words of its target' }),
+    usable_by: z
+      .array(z.string())
+      .meta({ description: 'From where or by whom it may be used, in the words of its target' }),
+    enabled: z.boolean(),
     serves: z.enum(['issuer', 'observer', 'application']).nullable(),
     expires_at: nullable,
     comment: nullable.meta({ description: 'As the target has it, less what looks like a secret' }),
+    created_at: nullable,
+    secret_changed_at: nullable,
+    unknown: z.array(z.enum(UNKNOWNS)).meta({ description: 'What the target did not tell' }),
     first_seen_at: z.string(),
     last_seen_at: z.string(),
     used_at: nullable,
+    difference: z
+      .object({ kind: z.enum(DIFFERENCES), at: z.string(), changes: z.array(z.enum(CHANGES)) })
+      .meta({ description: 'What was last different about it, and at which look' }),
     guessed_owner: z
       .object({ person: z.string(), name: nullable, because: z.enum(OWNER_CLUES) })
       .nullable(),
@@ -65,12 +86,19 @@ function presentFound({ row, guessedName, agentName, agentState }: FoundRead) {
     risks: row.risks,
     around: row.around,
     groups: facts.groups,
+    permissions: facts.permissions,
+    usable_by: facts.usableBy,
+    enabled: facts.isEnabled,
     serves: facts.serves,
     expires_at: facts.expiresAt,
     comment: facts.comment,
+    created_at: facts.createdAt,
+    secret_changed_at: facts.secretChangedAt,
+    unknown: facts.unknown,
     first_seen_at: row.firstSeenAt,
     last_seen_at: row.lastSeenAt,
     used_at: row.usedAt,
+    difference: { kind: row.difference, at: row.differentAt, changes: row.changes },
     guessed_owner:
       row.guessedOwner && row.guessedBecause
         ? { person: row.guessedOwner, name: guessedName, because: row.guessedBecause }
@@ -82,14 +110,24 @@ function presentFound({ row, guessedName, agentName, agentState }: FoundRead) {
   };
 }
 
+const gap = z.object({ kind: z.enum(FOUND_KINDS), code: z.string() });
+
+/** What differed at one look. */
+const differences = {
+  identities: z.int(),
+  found: z.int().meta({ description: 'Of these, new or in need of another decision' }),
+  changed: z.int(),
+  gone: z.int(),
+  left_out: z.int().meta({ description: 'Identities beyond what one look takes in' }),
+  gaps: z.array(gap).meta({ description: 'What the target refused to list, and why' }),
+};
+
 const discoveryShape = z.object({
   data: z.array(
     z.object({
       target: z.string(),
       code: nullable.meta({ description: 'Why the target said nothing; null where it did' }),
-      identities: z.int(),
-      found: z.int().meta({ description: 'Of these, new or in need of another decision' }),
-      gone: z.int(),
+      ...differences,
       unmanaged: z.int(),
     }),
   ),
@@ -100,8 +138,52 @@ const presentDiscovered = (each: Discovered): JsonObject => ({
   code: each.code,
   identities: each.identities,
   found: each.found,
+  changed: each.changed,
   gone: each.gone,
   unmanaged: each.unmanaged,
+  left_out: each.leftOut,
+  gaps: each.gaps.map(({ kind, code }) => ({ kind, code })),
+});
+
+/** @public Compared with the SDK’s own type. */
+export const targetLook = z
+  .object({
+    target: z.string(),
+    supported: z.boolean().meta({ description: 'Whether its kind can be asked at all' }),
+    asked_at: nullable,
+    code: nullable.meta({ description: 'Why it said nothing when it was last asked' }),
+    answered_at: nullable,
+    next_at: nullable.meta({ description: 'When it is asked again by itself' }),
+    ...differences,
+  })
+  .meta({ id: 'TargetLook' });
+
+const presentLook = ({ target, row, nextAt, isSupported }: TargetLooked) => ({
+  target,
+  supported: isSupported,
+  asked_at: row?.askedAt ?? null,
+  code: row?.code ?? null,
+  answered_at: row?.answeredAt ?? null,
+  next_at: nextAt,
+  identities: row?.identities ?? 0,
+  found: row?.found ?? 0,
+  changed: row?.changed ?? 0,
+  gone: row?.gone ?? 0,
+  left_out: row?.leftOut ?? 0,
+  gaps: (row?.gaps ?? []).map(({ kind, code }) => ({ kind, code })),
+});
+
+const targets = defineRoute({
+  method: 'get',
+  path: '/v1/discovery/targets',
+  tag: 'Discovery',
+  summary:
+    'When each target was asked for its identities, when it last answered, and when it is next',
+  allow: ['auditor'],
+  answers: { 200: { description: 'The targets', schema: z.object({ data: z.array(targetLook) }) } },
+  refusals: [],
+  events: [],
+  handle: async (_input, deps) => ok({ data: (await readTargetLooks(deps)).map(presentLook) }),
 });
 
 const look = defineRoute({
@@ -115,9 +197,15 @@ const look = defineRoute({
   body: z.strictObject({ target: z.string().min(1).max(63).optional() }),
   answers: { 200: { description: 'What each target came to', schema: discoveryShape } },
   refusals: ['not_found'],
-  events: ['target.discovered', 'identity.found', 'identity.gone'],
+  events: [
+    'target.discovered',
+    'target.discovery_failed',
+    'identity.found',
+    'identity.changed',
+    'identity.gone',
+  ],
   handle: ({ call, once, body }, deps) => {
-    const ask = () => lookForIdentities(deps, body.target ?? null);
+    const ask = () => lookForIdentities(deps, call, body.target ?? null);
     return askThenAnswerOnce(deps, call, once, ask, async (unit, looks) =>
       ok({ data: (await recordLooks(unit, looks)).map(presentDiscovered) }),
     );
@@ -134,13 +222,18 @@ const list = defineRoute({
     ...shape.listQuery,
     target: z.string().max(63).optional(),
     state: z.enum(FOUND_STATES).optional(),
+    different: z.enum(['true', 'false']).default('false').meta({
+      description: 'Only those that were new, changed or gone when their target was last asked',
+    }),
   }),
   answers: { 200: { description: 'A page of them', schema: shape.listOf(foundIdentity) } },
   refusals: [],
   events: [],
   handle: async ({ principal, call, query }, deps) => {
     const after = readCursor(deps.keys.cursors, 'discovery', query.cursor);
-    const rows = await readFound(deps.db.query, query, after, query.limit + 1);
+    const { target, state, different } = query;
+    const wanted = { target, state, isDifferent: different === 'true' };
+    const rows = await readFound(deps.db.query, wanted, after, query.limit + 1);
     const page = pageOf(rows, query.limit, ({ row }) => row.id, deps.keys.cursors, 'discovery');
     await recordReading(deps, call, principal, 'discovery');
     return ok({ data: page.rows.map(presentFound), next_cursor: page.next });
@@ -260,4 +353,4 @@ const ignore = defineRoute({
     }),
 });
 
-export const discoveryRoutes = [look, list, show, adopt, ignore];
+export const discoveryRoutes = [look, list, targets, show, adopt, ignore];

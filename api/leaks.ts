@@ -4,7 +4,13 @@ import { waitUntil } from '../commands/changes.ts';
 import type { Reader } from '../commands/events.ts';
 import { observedUse } from '../commands/leak-use.ts';
 import { findLeak, readLeaks, reportLeak, type LeakRead } from '../commands/leaks.ts';
-import { answerOnce, fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
+import {
+  answerOnce,
+  fingerprintOf,
+  settleWaited,
+  type Answer,
+  type OnceKey,
+} from '../commands/once.ts';
 import type { Call } from '../commands/unit.ts';
 import { LEAK_POLICIES } from '../db/schema/leaks.ts';
 import type { JsonObject } from '../domain/json.ts';
@@ -204,7 +210,9 @@ const report = defineRoute({
     const read = (): Promise<LeakRead | null> => findLeak(deps.db.query, id);
     const isOver = (found: LeakRead | null): boolean => found?.leak.closedAt !== null;
     const found = await waitUntil(deps.changes, id, waitSeconds, read, isOver);
-    return found ? { ...answer, body: await presentLeak(deps.db.query, found) } : answer;
+    if (!found) return answer;
+    const now = { ...answer, body: await presentLeak(deps.db.query, found) };
+    return settleWaited(deps, call, once, answer, now);
   },
 });
 

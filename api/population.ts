@@ -1,7 +1,8 @@
 // The population that an auditor starts from.
 import { z } from 'zod';
-import { readPopulation, type Member } from '../commands/population.ts';
+import { readPopulation } from '../commands/population.ts';
 import { databaseTime } from '../commands/unit.ts';
+import type { PopulationMember } from '../domain/population.ts';
 import { toCsv } from './csv.ts';
 import { recordReading } from './reviews.ts';
 import { defineRoute, ok } from './route.ts';
@@ -31,7 +32,7 @@ export const member = z
   })
   .meta({ id: 'PopulationMember' });
 
-const COLUMNS = Object.keys(member.shape) as (keyof Member)[];
+const COLUMNS = Object.keys(member.shape) as (keyof PopulationMember)[];
 
 const report = defineRoute({
   method: 'get',
@@ -52,7 +53,7 @@ const report = defineRoute({
   events: [],
   handle: async ({ principal, call, query }, deps) => {
     const now = await databaseTime(deps.db.query);
-    const members = await readPopulation(deps.db.query);
+    const members = await readPopulation(deps.db.query, now);
     await recordReading(deps, call, principal, 'population');
     if (query.format === 'json')
       return ok({ generated_at: now, data: members.map((each) => ({ ...each })) });

@@ -3,7 +3,7 @@ import { desc, lt } from 'drizzle-orm';
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
 import { askToLift, throwKillSwitch } from '../commands/kill.ts';
-import { answerOnce, type Answer } from '../commands/once.ts';
+import { answerOnce, settleWaited, type Answer } from '../commands/once.ts';
 import {
   findRevocation,
   orderRevocation,
@@ -47,7 +47,7 @@ async function presentRevocation(
 
 /** With Prefer: wait, answers once the last credential is over, or as far as it has come when that time is. */
 async function whenDone(
-  { waitSeconds }: Incoming<unknown, unknown>,
+  { call, once, waitSeconds }: Incoming<unknown, unknown>,
   deps: ApiDeps,
   answer: Answer | Refusal,
   more: (shown: JsonObject, answered: JsonObject) => JsonObject,
@@ -59,7 +59,8 @@ async function whenDone(
   const row = await waitUntil(deps.changes, id, waitSeconds, read, (seen) => seen?.doneAt !== null);
   if (!row) return answer;
   const body = more(await presentRevocation(deps.db.query, row), asMembers(answer.body));
-  return { ...answer, status: row.doneAt === null ? 202 : 200, body };
+  const now = { ...answer, status: row.doneAt === null ? 202 : 200, body };
+  return settleWaited(deps, call, once, answer, now);
 }
 
 /** The order that an answer is about, or carries. */

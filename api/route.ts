@@ -166,10 +166,11 @@ function refuseOthers(route: Route, principal: Principal | null): void {
       'unauthenticated',
       'Send a bearer token, or sign in: this needs to know who asks.',
     );
-  if (principal.kind === 'agent' && principal.delegation && !route.delegated)
+  const isNarrow = principal.kind === 'agent' && (principal.delegation ?? principal.onBehalf);
+  if (isNarrow && !route.delegated)
     throw new Refusal(
       'forbidden',
-      'This token was handed on to start tasks: use a token that the agent signed in with for everything else.',
+      'This token is for starting tasks: use a token that the agent signed in with for everything else.',
     );
   if (!route.allow.some((who) => isOneOf(principal, who)))
     throw new Refusal('forbidden', `This is for ${whoIsMeant(route.allow)}.`);

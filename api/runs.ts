@@ -1,21 +1,32 @@
-// The statement door: one exact statement, judged, approved where policy says so, run by us, and receipted.
+// The door for one exact statement or one exact call: judged, approved where policy says so, done by us, and receipted.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
+import type { CallWish } from '../commands/http-call.ts';
 import type { Principal } from '../commands/principal.ts';
 import { asRequestId } from '../commands/requests.ts';
-import { requestRun } from '../commands/run-statement.ts';
+import { callDoor } from '../commands/run-call.ts';
+import { requestRun, type Ask, type RunAnswers } from '../commands/run-door.ts';
+import { statementDoor, type StatementAsk } from '../commands/run-statement.ts';
 import { asRunId, findRun } from '../commands/runs.ts';
 import { asTaskId } from '../commands/tasks.ts';
 import type { RunRow } from '../db/rows.ts';
 import { run } from '../db/schema/index.ts';
+import type { JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
+import { invalid } from './body.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentHeld, presentRan, presentRun } from './present.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
-import { ranRun, run as runShape, runBody } from './run-schemas.ts';
+import {
+  CALL_MEMBERS,
+  ranRun,
+  run as runShape,
+  runBody,
+  STATEMENT_MEMBERS,
+} from './run-schemas.ts';
 import * as shape from './schemas.ts';
 import { asAgent, checkNewCallback, visibleTask, waitForOwner } from './tasks.ts';
 
@@ -23,9 +34,10 @@ const ask = defineRoute({
   method: 'post',
   path: '/v1/run',
   tag: 'Runs',
-  summary: 'Have one SQL statement run: at once, or once people have agreed to exactly that text',
+  summary:
+    'Have one SQL statement run or one HTTP call made: at once, or once people have agreed to exactly that',
   description:
-    'The statement runs in one transaction under a login made for it with the rights of the role, which nobody is given. Where people decide, they are shown the text, its parameters and limits, and what the target plans to do; a statement that its text shows to be a read can be nothing else. A statement that the target refuses is a run that `failed`, with what it said sealed to you. The same statement asked for again under the same task is the same request while that is pending or approved. Values come as PostgreSQL writes them.',
+    'With `role` and `statement`: the statement runs in one transaction under a login made for it with the rights of the role, which nobody is given. Where people decide, they are shown the text, its parameters and limits, and what the target plans to do; a statement that its text shows to be a read can be nothing else. A statement that the target refuses is a run that `failed`, with what it said sealed to you. The same statement asked for again under the same task is the same request while that is pending or approved. Values come as PostgreSQL writes them. With `upstream` and `call`: one of the calls that the policy lists for an API, signed in with a secret that nobody is given. People are shown its method, address, headers and body as they go out, and what a reading call answered just before, where the policy names one. It goes out once; more often only where the policy says that this is safe, or that the API takes an idempotency key. A call of which no answer came and which may have changed something ends `unknown`.',
   allow: ['agent'],
   body: runBody,
   answers: {
@@ -43,6 +55,8 @@ const ask = defineRoute({
     'reason_required',
     'statement_refused',
     'statement_failed',
+    'upstream_unknown',
+    'call_refused',
     'seal_key_invalid',
     'callback_refused',
     'no_approver',
@@ -59,6 +73,7 @@ const ask = defineRoute({
     'credential.issued',
     'credential.revoke_intended',
     'run.intended',
+    'run.sent',
     'run.finished',
     'request.opened',
   ],
@@ -67,25 +82,80 @@ const ask = defineRoute({
     await checkNewCallback(deps, once, body.callback);
     const owner = await visibleTask(deps, principal, body.task);
     await waitForOwner(deps, owner);
-    const order = {
+    const ask = {
       task: owner.id,
       agent: asAgent(principal).id,
-      role: body.role,
-      statement: body.statement,
-      parameters: body.parameters,
       sealTo,
-      maxRows: body.max_rows,
-      maxAffectedRows: body.max_affected_rows ?? null,
-      timeoutSeconds: body.timeout_seconds,
       reason: body.reason ?? null,
       callbackUrl: body.callback?.url ?? null,
     };
-    return requestRun(deps, call, once, order, {
+    const answers: RunAnswers = {
       ran: (row) => created(presentRan(row)),
       held: (tx, row) => presentHeld(tx, row, deps.publicUrl),
-    });
+    };
+    const asked = askedIn(body);
+    return asked.kind === 'statement'
+      ? requestRun(deps, call, once, statementDoor(deps, call, { ...ask, ...asked.of }), answers)
+      : requestRun(deps, call, once, callDoor(deps, call, { ...ask, wish: asked.of }), answers);
   },
 });
+
+type RunBody = z.infer<typeof runBody>;
+type Asked =
+  | { kind: 'statement'; of: Omit<StatementAsk, keyof Ask> }
+  | { kind: 'call'; of: CallWish };
+
+/** Which of the two it is, by the members that are there. */
+function askedIn(body: RunBody): Asked {
+  const there = (members: readonly string[]): string[] =>
+    members.filter((member) => Object.hasOwn(body, member));
+  const [ofStatement] = there(STATEMENT_MEMBERS);
+  const [ofCall] = there(CALL_MEMBERS);
+  if (ofStatement !== undefined && ofCall !== undefined)
+    throw misplaced(ofCall, `does not go with ${ofStatement}: ask for a statement, or for a call`);
+  return ofCall === undefined ? statementIn(body) : callIn(body);
+}
+
+function statementIn({ role, statement, ...body }: RunBody): Asked {
+  if (role === undefined || statement === undefined)
+    throw misplaced(
+      role === undefined ? 'role' : 'statement',
+      'is missing: send role and statement, or upstream and call',
+    );
+  return {
+    kind: 'statement',
+    of: {
+      role,
+      statement,
+      parameters: body.parameters ?? [],
+      maxRows: body.max_rows ?? MAX_ROWS,
+      maxAffectedRows: body.max_affected_rows ?? null,
+      timeoutSeconds: body.timeout_seconds ?? TIMEOUT_SECONDS,
+    },
+  };
+}
+
+function callIn({ upstream, call, params, query, headers, body }: RunBody): Asked {
+  if (upstream === undefined || call === undefined)
+    throw misplaced(
+      upstream === undefined ? 'upstream' : 'call',
+      'is missing: send upstream and call, or role and statement',
+    );
+  const filled = { params: params ?? {}, query: query ?? {}, headers: headers ?? {} };
+  return { kind: 'call', of: { upstream, call, ...filled, body: asJson(body) } };
+}
+
+/** What stands in a body was read from JSON; what is left out stays so. */
+const asJson = (body: unknown): JsonValue | undefined => body as JsonValue | undefined;
+
+const misplaced = (member: string, detail: string): Refusal =>
+  invalid(`The body is not what this takes: ${member} ${detail}.`, [
+    { pointer: `/${member}`, detail },
+  ]);
+
+/** For statements that do not say it. */
+const MAX_ROWS = 1_000;
+const TIMEOUT_SECONDS = 10;
 
 /** A run of another agent is, for an agent, none at all. */
 const isVisible = (principal: Principal | null, row: RunRow): boolean =>

@@ -58,5 +58,18 @@ export const trustBundles = z
       z.string(),
       spiffeBundle.partial({ spiffe_sequence: true, spiffe_refresh_hint: true }),
     ),
+    revocations: z.string().meta({
+      description: 'Changes whenever GET /v1/svid/revocations says something else',
+    }),
   })
   .meta({ id: 'TrustBundles' });
+
+export const revocationLists = z
+  .object({
+    revocations: z.string().meta({ description: 'As GET /v1/svid/bundles says it' }),
+    lists: z.array(
+      z.object({ authority: z.string(), crl: z.string().meta({ description: 'DER, base64' }) }),
+    ),
+    next_update: instant,
+  })
+  .meta({ id: 'RevocationLists' });

@@ -1,5 +1,11 @@
 // SPIFFE: SVIDs for agents, and what others need to judge them: the bundle, the revocation lists, single serials.
-import { certificateStatus, crlOf, type CertificateStatus } from '../commands/certificates.ts';
+import {
+  certificateStatus,
+  crlOf,
+  revocationLists,
+  revocationsDigest,
+  type CertificateStatus,
+} from '../commands/certificates.ts';
 import { TrustUnavailable } from '../commands/foreign-trust.ts';
 import { answerOnce } from '../commands/once.ts';
 import { readActiveBundle } from '../commands/policies.ts';
@@ -186,7 +192,32 @@ const bundles = defineRoute({
       ...(await federatedBundles(deps)),
       [trustDomain]: await deps.authorities.bundle(hintSeconds(deps)),
     };
-    return ok({ trust_domain: trustDomain, bundles }, { 'cache-control': 'no-store' });
+    const revocations = await revocationsDigest(deps, await deps.authorities.all());
+    return ok({ trust_domain: trustDomain, bundles, revocations }, { 'cache-control': 'no-store' });
+  },
+});
+
+const revocations = defineRoute({
+  method: 'get',
+  path: '/v1/svid/revocations',
+  tag: 'SPIFFE',
+  summary: 'What our authorities revoked: the lists of all of them, signed now',
+  description:
+    'Fetch them again when `revocations` of `GET /v1/svid/bundles` changes, and before `next_update`.',
+  allow: ['agent'],
+  answers: { 200: { description: 'The lists', schema: shape.revocationLists } },
+  refusals: [],
+  events: [],
+  handle: async (_incoming, deps) => {
+    const { digest, lists, nextUpdate } = await revocationLists(deps, await deps.authorities.all());
+    const encoded = lists.map(({ authority, der }) => ({
+      authority,
+      crl: der.toString('base64'),
+    }));
+    return ok(
+      { revocations: digest, lists: encoded, next_update: nextUpdate },
+      { 'cache-control': 'no-store' },
+    );
   },
 });
 
@@ -241,5 +272,6 @@ export const spiffeRoutes = [
   x509Svid,
   jwtSvid,
   bundles,
+  revocations,
   showCertificate,
 ];

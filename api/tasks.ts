@@ -6,10 +6,15 @@ import { waitUntil } from '../commands/changes.ts';
 import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
 import { delegateTask } from '../commands/delegate.ts';
 import { asCredentialId } from '../commands/leases.ts';
-import { answerOnce, isAnswered, settleKey, type Answer, type OnceKey } from '../commands/once.ts';
+import {
+  answerOnce,
+  isAnswered,
+  settleWaited,
+  type Answer,
+  type OnceKey,
+} from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
 import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
-import { transact } from '../commands/unit.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';
@@ -35,7 +40,7 @@ const start = defineRoute({
   tag: 'Tasks',
   summary: 'Start a task: everything you are given hangs off one, and ends with it',
   description:
-    'With a token that was exchanged for what another agent handed on, the task is part of that agent’s task: it ends with it and never outlives it.',
+    'With a token that was exchanged for what another agent handed on, the task is part of that agent’s task: it ends with it and never outlives it. With one that was exchanged for a person’s, that person set it off, and it is the only task of that token.',
   allow: ['agent'],
   body: shape.taskBody,
   answers: { 201: { description: 'The running task', schema: shape.task } },
@@ -52,8 +57,8 @@ const start = defineRoute({
   delegated: true,
   handle: ({ principal, call, once, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
-      const { id, delegation } = asAgent(principal);
-      const row = await startTask(unit, deps, id, { ...body, delegation });
+      const { id, delegation, onBehalf } = asAgent(principal);
+      const row = await startTask(unit, deps, id, { ...body, delegation, onBehalf });
       return created(await presentTask(unit.sql, row));
     }),
 });
@@ -178,14 +183,8 @@ async function finish(
   // Waiting asks what came of it since, so the answer is of now even when the effect was of an earlier call.
   const status = isOver(row) ? 200 : 202;
   const settled: Answer = { ...answer, status, body: await presentTask(deps.db.query, row) };
-  // It is a replay where it says what the first call was told, which is what that call waited for.
-  if (answer.replayed) return { ...settled, replayed: isSameAnswer(answer, settled) };
-  await transact(deps, call, (unit) => settleKey(unit, once, settled));
-  return settled;
+  return settleWaited(deps, call, once, answer, settled);
 }
-
-const isSameAnswer = (a: Answer, b: Answer): boolean =>
-  a.status === b.status && JSON.stringify(a.body) === JSON.stringify(b.body);
 
 /** Saying the same again changes nothing; saying the opposite of what an agent said before is refused. */
 function wasEndedOtherwise(row: TaskRow, outcome: 'completed' | 'failed'): Refusal | null {

@@ -1,6 +1,7 @@
 // Puts the service together. The only place that constructs things.
 import { lookup } from 'node:dns/promises';
 import path from 'node:path';
+import { upstreamCaller } from '../activities/caller.ts';
 import {
   checkDestination,
   EgressError,
@@ -8,6 +9,7 @@ import {
   type Egress,
   type EgressPolicy,
 } from '../activities/egress.ts';
+import { openExchange } from '../activities/exchange.ts';
 import { openForeignTrust } from '../activities/foreign-trust.ts';
 import { awsIssuer } from '../activities/issuers/aws.ts';
 import { githubIssuer } from '../activities/issuers/github.ts';
@@ -22,6 +24,7 @@ import { x509Issuer } from '../activities/issuers/x509.ts';
 import { postgresRunner } from '../activities/runner.ts';
 import { openAuthorities } from '../commands/authorities.ts';
 import type { Deps } from '../commands/deps.ts';
+import { openBundleStore } from '../commands/foreign-bundles.ts';
 import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { jsonLog, type Log } from '../commands/log-line.ts';
 import { connect, type Database } from '../db/client.ts';
@@ -104,13 +107,19 @@ export async function openService(
       x509: x509Issuer({ unit, authorities, now: Date.now }),
     },
     runner: postgresRunner(config.secret),
+    caller: upstreamCaller(openExchange(egressPolicy(config)), config.secret),
   };
   const close = async (): Promise<void> => {
     await Promise.all([mysql.close(), postgres.close()]);
     await signing.close();
     await db.close();
   };
-  const trust = openForeignTrust({ egress, secret: config.secret, now: Date.now });
+  const trust = openForeignTrust({
+    egress,
+    bundles: openBundleStore(unit),
+    secret: config.secret,
+    now: Date.now,
+  });
   return { config, db, keys, keyDriver: signing.driver, deps, egress, trust, log, close };
 }
 
@@ -164,7 +173,8 @@ export const callbackCheck =
 /** Names under which the service may be called. */
 export async function allowedHosts(config: Config): Promise<ReadonlySet<string>> {
   const { host } = config;
-  const ports = [config.port, ...(config.tls ? [config.tls.port] : [])];
+  const secure = [config.tls?.port, config.spiffePort].filter((port) => typeof port === 'number');
+  const ports = [config.port, ...secure];
   const names = ['localhost', '127.0.0.1', '[::1]', host.includes(':') ? `[${host}]` : host];
   const hosts = new Set(
     names.flatMap((name) =>
@@ -172,7 +182,7 @@ export async function allowedHosts(config: Config): Promise<ReadonlySet<string>>
     ),
   );
   const url = new URL(config.publicUrl);
-  if (config.tls) hosts.add(new URL(`https://${url.hostname}:${config.tls.port}`).host);
+  for (const port of secure) hosts.add(new URL(`https://${url.hostname}:${port}`).host);
   hosts.add(url.host);
   hosts.add(`${url.hostname}:${url.port || (url.protocol === 'https:' ? 443 : 80)}`);
   await lookup(host).catch(() => {

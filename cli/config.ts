@@ -37,6 +37,8 @@ export interface Config {
   trustDomain: string | null;
   /** `COUNTERSIGN_TLS_PORT` with `COUNTERSIGN_TLS_CERT` and `_KEY`: a listener of its own that takes client certificates. */
   tls: TlsListener | null;
+  /** `COUNTERSIGN_SPIFFE_PORT`: a listener that shows an X.509-SVID of our own, for federation by `https_spiffe`. */
+  spiffePort: number | null;
   /** `COUNTERSIGN_CLIENT_CERT_HEADER`, from `COUNTERSIGN_CLIENT_CERT_PROXIES`: where TLS ends in front of the service. */
   certificateProxies: TrustedProxies | null;
   /** `COUNTERSIGN_EGRESS_ALLOW`: hosts or host:port pairs, comma-separated, that callbacks may reach though private. */
@@ -80,12 +82,11 @@ export function readConfig(env: Environment): Readonly<Config> {
     hasPublicUrl: publicUrl !== null,
     trustDomain: present(env['COUNTERSIGN_TRUST_DOMAIN']),
     tls: readTlsListener(
-      present(env['COUNTERSIGN_TLS_PORT']) === null
-        ? null
-        : readPort(env['COUNTERSIGN_TLS_PORT'], 'COUNTERSIGN_TLS_PORT'),
+      readPortOrNone(env, 'COUNTERSIGN_TLS_PORT'),
       secret('COUNTERSIGN_TLS_CERT'),
       secret('COUNTERSIGN_TLS_KEY'),
     ),
+    spiffePort: readPortOrNone(env, 'COUNTERSIGN_SPIFFE_PORT'),
     certificateProxies: readTrustedProxies(
       present(env['COUNTERSIGN_CLIENT_CERT_HEADER']),
       present(env['COUNTERSIGN_CLIENT_CERT_PROXIES']),
@@ -115,6 +116,9 @@ function readPort(value: string | undefined, name = 'PORT'): number {
     throw new StartError(`${name} is "${text}": it must be a number from 1 to 65535.`);
   return port;
 }
+
+const readPortOrNone = (env: Environment, name: string): number | null =>
+  present(env[name]) === null ? null : readPort(env[name], name);
 
 function readBoolean(name: string, value: string | undefined): boolean {
   const text = present(value) ?? 'false';

@@ -1,6 +1,6 @@
 // The API process.
-import { constants, createHash } from 'node:crypto';
-import { createServer as createSecureServer } from 'node:https';
+import { createHash } from 'node:crypto';
+import { Server as TlsServer } from 'node:tls';
 import { serve as listen } from '@hono/node-server';
 import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
 import { replyEphemeral } from '../activities/slack/client.ts';
@@ -10,15 +10,16 @@ import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
 import { readSlack } from '../commands/integrations.ts';
 import { faultFields } from '../commands/log-line.ts';
+import { certifyServer } from '../commands/server-identity.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
-import type { TlsListener } from './config-tls.ts';
 import type { Config } from './config.ts';
 import { StartError } from './embedded/process.ts';
 import { createMetrics } from './metrics.ts';
 import { packageVersion } from './package.ts';
 import { readinessOf } from './readiness.ts';
 import type { Running } from './running.ts';
+import { keepShowing, withTls } from './spiffe-listener.ts';
 import { lazyClient, requireTemporal } from './temporal.ts';
 
 /** Enough for what two cores do at once; a command holds one for milliseconds. */
@@ -36,7 +37,7 @@ export async function serve(config: Config): Promise<Running> {
     changes,
     trust: service.trust,
     publicUrl: config.publicUrl,
-    mutualTlsUrl: config.tls && mutualTlsUrl(config.publicUrl, config.tls),
+    mutualTlsUrl: config.tls && secureUrl(config.publicUrl, config.tls.port),
     dpopNonces: config.dpopNonces,
     adminTokenHash:
       config.adminToken === null ? null : createHash('sha256').update(config.adminToken).digest(),
@@ -67,22 +68,55 @@ export async function serve(config: Config): Promise<Running> {
     certificateOf: certificateReader(config.certificateProxies),
     isStopping: () => stopping,
   });
-  const server = await bind(app.fetch, config, null);
-  const secure = config.tls && (await bind(app.fetch, config, config.tls));
-  service.log('listening', { url: config.publicUrl });
-  if (config.tls) service.log('listening', { url: mutualTlsUrl(config.publicUrl, config.tls) });
+  const listeners = await listenAll(app.fetch, service);
   return {
     failed: new Promise<never>(() => undefined),
     close: async () => {
       stopping = true;
       // Long polls answer with what they last saw, and their callers ask again.
       changes.finish();
-      await Promise.all([drained(server), secure && drained(secure)]);
+      await Promise.all(listeners.map((listener) => listener.stop()));
       await changes.close();
       await client.connection.close();
       await service.close();
     },
   };
+}
+
+type Fetch = (request: Request) => Response | Promise<Response>;
+type Listening = ReturnType<typeof listen>;
+
+/** Listens in clear, and with TLS where that is configured. */
+async function listenAll(
+  fetch: Fetch,
+  service: Service,
+): Promise<{ stop: () => Promise<unknown> }[]> {
+  const { config, log } = service;
+  const { host: hostname, tls, publicUrl } = config;
+  const server = await bind('PORT', { fetch, port: config.port, hostname });
+  const listeners: { stop: () => Promise<unknown> }[] = [{ stop: () => drained(server) }];
+  log('listening', { url: publicUrl });
+  if (tls) {
+    const where = { fetch, port: tls.port, hostname };
+    const secure = await bind('COUNTERSIGN_TLS_PORT', { ...where, ...withTls(tls) });
+    listeners.push({ stop: () => drained(secure) });
+    log('listening', { url: secureUrl(publicUrl, tls.port) });
+  }
+  if (config.spiffePort !== null) {
+    const svid = await certifyServer(service.deps);
+    const where = { fetch, port: config.spiffePort, hostname };
+    const secure = await bind('COUNTERSIGN_SPIFFE_PORT', { ...where, ...withTls(svid) });
+    const kept = await keepShowing(service, svid, asTls(secure));
+    listeners.push({ stop: () => Promise.all([kept.stop(), drained(secure)]) });
+    log('listening', { url: secureUrl(publicUrl, config.spiffePort) });
+  }
+  return listeners;
+}
+
+/** It was made by the server maker of `withTls`. */
+function asTls(server: Listening): TlsServer {
+  if (server instanceof TlsServer) return server;
+  throw new Error('a listener with TLS has none');
 }
 
 /** A call that is not finished by then is cut; its Idempotency-Key tells its caller what became of it. */
@@ -105,44 +139,22 @@ function drained(server: ReturnType<typeof listen>): Promise<void> {
   });
 }
 
-function bind(
-  fetch: (request: Request) => Response | Promise<Response>,
-  config: Config,
-  tls: TlsListener | null,
-): Promise<ReturnType<typeof listen>> {
-  const port = tls?.port ?? config.port;
-  const where = { fetch, port, hostname: config.host };
+function bind(variable: string, options: Parameters<typeof listen>[0]): Promise<Listening> {
   return new Promise((resolve, reject) => {
-    const server = listen(tls ? { ...where, ...withTls(tls) } : where, () => resolve(server));
+    const server = listen(options, () => resolve(server));
     server.once('error', (error: Error & { code?: string }) =>
       reject(
         error.code === 'EADDRINUSE'
-          ? new StartError(
-              `port ${port} is taken: set ${tls ? 'COUNTERSIGN_TLS_PORT' : 'PORT'} to a free one.`,
-            )
+          ? new StartError(`port ${options.port} is taken: set ${variable} to a free one.`)
           : error,
       ),
     );
   });
 }
 
-/** Where callers with client certificates reach us. */
-const mutualTlsUrl = (publicUrl: string, { port }: TlsListener): string =>
+/** Where callers reach a listener with TLS. */
+const secureUrl = (publicUrl: string, port: number): string =>
   new URL(`https://${new URL(publicUrl).hostname}:${port}`).origin;
-
-/** Asks for a client certificate and takes any: what it is worth is judged where it is used, by today's policy. */
-const withTls = ({ cert, key }: TlsListener) => ({
-  createServer: createSecureServer,
-  serverOptions: {
-    cert,
-    key,
-    requestCert: true,
-    rejectUnauthorized: false,
-    minVersion: 'TLSv1.2' as const,
-    // A resumed session would bring a certificate without its chain, and without proving its key again.
-    secureOptions: constants.SSL_OP_NO_TICKET,
-  },
-});
 
 /** Slack's own addresses, or the one an administrator configured in their place. */
 async function replyInSlack(service: Service, url: string, text: string): Promise<void> {

@@ -12,7 +12,9 @@ import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
 import { relayOnce } from '../activities/relay.ts';
+import { openTrustRounds } from '../activities/trust-rounds.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
+import { wakeDiscovery } from '../commands/discovery.ts';
 import { sweepRuns } from '../commands/fulfil-run.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
@@ -189,6 +191,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       round: async () =>
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
+    startTrustRounds(service),
     startLoop({
       name: 'housekeeping',
       log,
@@ -231,6 +234,21 @@ async function startCourier({ db, deps, egress, keys, log }: Service): Promise<L
 
 /** How often the targets' own logs are read. */
 const OBSERVE_MS = 1_000;
+
+/** How late a bundle that is due may be looked at. */
+const TRUST_MS = 15_000;
+
+function startTrustRounds({ db, deps, trust, log }: Service): Promise<Loop> {
+  const look = openTrustRounds({
+    ...{ db, policies: deps.policies, trust },
+    onFault: (error) => log('federation_failed', faultFields(error)),
+  });
+  const round = async (): Promise<boolean> => {
+    await look();
+    return false;
+  };
+  return startLoop({ name: 'federation', log, everyMs: TRUST_MS, round });
+}
 
 async function startObserver({ config, deps, log }: Service): Promise<Loop> {
   const observer = openObserver(deps, config.secret);
@@ -312,12 +330,13 @@ async function readKept(file: string): Promise<string | null> {
   }
 }
 
-/** Every target of the policy gets its reaper, whether anything is due or not. */
+/** Every target of the policy gets its reaper and is asked who it has, whether anything is due or not. */
 async function wakeTargets(service: Service): Promise<void> {
   const bundle = await readActiveBundle(service.db.query, service.deps.policies);
   await transact(service.deps, asLoop('start'), (unit) => {
     for (const target of [...OWN_TARGETS.keys(), ...bundle.targets.keys()])
       unit.wake('target', targetWorkflow(target));
+    wakeDiscovery(unit, bundle);
     return Promise.resolve();
   });
 }

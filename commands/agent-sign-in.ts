@@ -16,7 +16,13 @@ export type Standing = { kind: 'key'; key: Id<'key'> } | { kind: 'way_in'; wayIn
 
 /** How an agent proved who it is. */
 export interface Proof {
-  method: 'private_key_jwt' | 'oidc' | 'jwt_svid' | 'x509_svid' | 'tls_client_auth';
+  method:
+    | 'private_key_jwt'
+    | 'oidc'
+    | 'jwt_svid'
+    | 'x509_svid'
+    | 'tls_client_auth'
+    | 'self_signed_tls_client_auth';
   standing: Standing;
   /** What is used up by it; null where the connection itself is the proof. */
   once: { source: string; jti: string; expiresAt: string } | null;

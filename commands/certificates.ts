@@ -1,9 +1,10 @@
 // Certificates that our authorities signed: written down when they are made, and revoked when their holder stops.
 import { createPublicKey } from 'node:crypto';
-import { and, asc, desc, eq, gt, isNotNull, isNull, lt, type SQL } from 'drizzle-orm';
+import { and, asc, desc, eq, gt, inArray, isNotNull, isNull, lt, sql, type SQL } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { CertificateRow } from '../db/rows.ts';
 import { agent, certificate, credential } from '../db/schema/index.ts';
+import { digestOf, type Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds, toMs } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -28,7 +29,7 @@ export interface SignedCertificate {
 }
 
 /** How much slower than ours a clock may be that reads a certificate. */
-const SKEW_SECONDS = 30;
+export const BACKDATED_SECONDS = 30;
 
 /** Signs a certificate. It exists for nobody before the unit commits, for only then is it written down. */
 export async function signCertificate(
@@ -51,7 +52,7 @@ export async function signCertificate(
     }),
     spiffeId: ask.spiffeId,
     crlUrl: crlUrl(unit.installation.issuer, authority.kid),
-    notBefore: new Date(toMs(addSeconds(unit.at, -SKEW_SECONDS))),
+    notBefore: new Date(toMs(addSeconds(unit.at, -BACKDATED_SECONDS))),
     notAfter: new Date(toMs(expiresAt)),
   });
   const row: CertificateRow = {
@@ -87,7 +88,7 @@ const wholeSeconds = (at: string): string =>
   new Date(Math.floor(toMs(at) / 1000) * 1000).toISOString();
 
 /** Where an authority publishes what it revoked. */
-const crlUrl = (issuer: string, kid: string): string =>
+export const crlUrl = (issuer: string, kid: string): string =>
   `${issuer.replace(/\/$/, '')}/spiffe/crl/${kid}`;
 
 /** Revokes what an agent holds for itself and under its tasks; from this commit on the lists say so. */
@@ -198,32 +199,91 @@ export async function certificateStatus(
 /** How long a list may be believed: a relying party that cannot fetch a newer one then stops believing. */
 const CRL_SECONDS = 600;
 
+/** What is on the lists of these authorities now. RFC 5280 §3.3: what is over stands on the list once more, and is left out. */
+const isListed = (authorities: readonly Pick<Authority, 'kid'>[], at: string): SQL | undefined =>
+  and(
+    inArray(
+      certificate.authority,
+      authorities.map(({ kid }) => kid),
+    ),
+    isNotNull(certificate.revokedAt),
+    gt(certificate.expiresAt, addSeconds(at, -CRL_SECONDS)),
+  );
+
+const listed = (
+  query: Query,
+  authorities: readonly Pick<Authority, 'kid'>[],
+  at: string,
+): Promise<CertificateRow[]> =>
+  query
+    .select()
+    .from(certificate)
+    .where(isListed(authorities, at))
+    .orderBy(asc(certificate.serial));
+
 /** The list of what one authority revoked, signed now. */
 export async function crlOf(
   { db }: Pick<UnitDeps, 'db'>,
   authority: Authority,
 ): Promise<{ der: Buffer; nextUpdate: string }> {
   const at = await databaseTime(db.query);
-  // RFC 5280 §3.3: what is over is left out, after it stood on the list once more than it was good.
-  const rows = await db.query
-    .select({ serial: certificate.serial, at: certificate.revokedAt })
-    .from(certificate)
-    .where(
-      and(
-        eq(certificate.authority, authority.kid),
-        isNotNull(certificate.revokedAt),
-        gt(certificate.expiresAt, addSeconds(at, -CRL_SECONDS)),
-      ),
-    )
-    .orderBy(asc(certificate.serial));
+  return listOf(authority, await listed(db.query, [authority], at), at);
+}
+
+async function listOf(
+  authority: Authority,
+  rows: readonly CertificateRow[],
+  at: string,
+): Promise<{ der: Buffer; nextUpdate: string }> {
   const nextUpdate = addSeconds(at, CRL_SECONDS);
   const der = await revocationList(authority, {
     number: toMs(at),
-    thisUpdate: new Date(toMs(addSeconds(at, -SKEW_SECONDS))),
+    thisUpdate: new Date(toMs(addSeconds(at, -BACKDATED_SECONDS))),
     nextUpdate: new Date(toMs(nextUpdate)),
-    revoked: rows.map((row) => ({ serial: row.serial, at: new Date(row.at ?? at) })),
+    revoked: rows.map((row) => ({ serial: row.serial, at: new Date(row.revokedAt ?? at) })),
   });
   return { der, nextUpdate };
+}
+
+/** Says whether the lists of these authorities changed: cheap enough for every workload to ask every few seconds. */
+export async function revocationsDigest(
+  { db }: Pick<UnitDeps, 'db'>,
+  authorities: readonly Authority[],
+): Promise<Digest> {
+  const at = await databaseTime(db.query);
+  const serials = sql<string>`coalesce(encode(sha256(string_agg(${certificate.serial}, ',' order by ${certificate.serial})::bytea), 'hex'), '')`;
+  const [row] = await db.query
+    .select({ serials })
+    .from(certificate)
+    .where(isListed(authorities, at));
+  return digestOf('countersign/revocations/v1', {
+    authorities: authorities.map(({ kid }) => kid).toSorted(),
+    serials: row?.serials ?? '',
+  });
+}
+
+export interface RevocationLists {
+  /** Of no later state than the lists: who holds both asks again rather than never. */
+  digest: Digest;
+  lists: { authority: string; der: Buffer }[];
+  nextUpdate: string;
+}
+
+/** The lists of all these authorities, signed now, with the digest of what is on them. */
+export async function revocationLists(
+  deps: Pick<UnitDeps, 'db'>,
+  authorities: readonly Authority[],
+): Promise<RevocationLists> {
+  const digest = await revocationsDigest(deps, authorities);
+  const at = await databaseTime(deps.db.query);
+  const rows = await listed(deps.db.query, authorities, at);
+  const lists = await Promise.all(
+    authorities.map(async (authority) => {
+      const own = rows.filter((row) => row.authority === authority.kid);
+      return { authority: authority.kid, der: (await listOf(authority, own, at)).der };
+    }),
+  );
+  return { digest, lists, nextUpdate: addSeconds(at, CRL_SECONDS) };
 }
 
 /** How long a certificate that is over can still be looked up by its serial. */

@@ -9,6 +9,7 @@ import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { TargetDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
+import { wakeDiscovery } from './discovery.ts';
 import { isStillApproved } from './permits.ts';
 import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -32,6 +33,7 @@ export async function changePolicy(
   await activatePolicy(unit, version, approved);
   if (before.version === version) return null;
   const bundle = await activeBundle(unit, deps.policies);
+  wakeDiscovery(unit, bundle);
   // Locked in the order of their ids, as everybody does who locks several.
   const pending = await unit.sql
     .select()

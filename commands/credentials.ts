@@ -1,7 +1,7 @@
 // Asking for a credential, and giving one back.
 import { and, eq } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
+import type { TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
@@ -12,21 +12,14 @@ import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { accessOf, targetOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
-import type { Evaluation } from './evaluate.ts';
+import { holdFor } from './hold.ts';
 import { issueLease } from './issue.ts';
 import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts';
 import { refuseWithoutLog } from './log-health.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { activeBundle } from './policies.ts';
 import { evaluateAction } from './questions.ts';
-import {
-  findLiveDuplicate,
-  openRequest,
-  recordEvaluation,
-  resealRequest,
-  type Asked,
-  type Judged,
-} from './requests.ts';
+import { findLiveDuplicate, recordEvaluation, type Judged } from './requests.ts';
 import {
   asTaskId,
   isWorkerAlive,
@@ -112,12 +105,11 @@ async function planCredential(
   };
   const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
-  if (evaluation.decision === 'hold')
-    return settled(
-      unit,
-      once,
-      await holdFor(unit, { agent, owner, ask, action, evaluation }, answers),
-    );
+  if (evaluation.decision === 'hold') {
+    const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
+    const held = await holdFor(unit, { agent, owner, ask, action, evaluation }, live);
+    return settled(unit, once, await answers.held(unit.sql, held));
+  }
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny') {
     await releaseKey(unit, once);
@@ -141,43 +133,6 @@ async function planCredential(
   });
   await hold(unit, once, lease.id);
   return { kind: 'issue', lease };
-}
-
-interface Held {
-  agent: AgentRow;
-  owner: TaskRow;
-  ask: CredentialAsk;
-  action: Action;
-  evaluation: Evaluation;
-}
-
-/** The request that waits for people: the live one for the same action if there is one, else a new one. */
-async function holdFor(unit: Unit, held: Held, answers: CredentialAnswers): Promise<Answer> {
-  const { agent, owner, ask, action, evaluation } = held;
-  const duplicate = await findLiveDuplicate(unit, owner.id, actionDigest(action));
-  if (duplicate)
-    return answers.held(
-      unit.sql,
-      await resealRequest(unit, duplicate, {
-        sealTo: ask.sealTo.jwk,
-        callbackUrl: ask.callbackUrl,
-      }),
-    );
-  const asked: Asked = {
-    action,
-    agent,
-    task: {
-      id: owner.id,
-      triggeredBy: owner.triggeredBy,
-      proof: owner.triggeredByProof,
-      deadlineAt: owner.deadlineAt,
-    },
-    reason: ask.reason,
-    sealTo: ask.sealTo.jwk,
-    callbackUrl: ask.callbackUrl,
-  };
-  const opened = await openRequest(unit, asked, recordEvaluation(unit, action, evaluation));
-  return answers.held(unit.sql, opened);
 }
 
 export const deniedBy = ({ id, evaluation }: Judged): Refusal =>

@@ -2,6 +2,7 @@
 import type { TokenKeys } from '../keys/tokens.ts';
 import type { IssuerName } from './access/kinds.ts';
 import type { Authorities } from './authorities.ts';
+import type { Caller } from './caller.ts';
 import type { Issuer } from './issuer.ts';
 import type { PolicyCache } from './policies.ts';
 import type { StatementRunner } from './runner.ts';
@@ -13,4 +14,5 @@ export interface Deps extends UnitDeps {
   policies: PolicyCache;
   issuers: Record<IssuerName, Issuer>;
   runner: StatementRunner;
+  caller: Caller;
 }

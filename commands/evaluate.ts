@@ -16,7 +16,7 @@ export interface Question {
   principal: TypeAndId;
   action: string;
   resource: TypeAndId;
-  context: Record<string, string | number | boolean>;
+  context: Record<string, string | number | boolean | string[]>;
   entities: EntityJson[];
 }
 

@@ -15,7 +15,7 @@ export interface LetIn {
 }
 
 /** Why a token lets nobody in, in words for whoever set the way in up. */
-interface NotLetIn {
+export interface NotLetIn {
   says: string;
 }
 
@@ -49,12 +49,13 @@ export async function judgeIssuerToken(token: string, judge: TokenJudge): Promis
   return lets.length > 0 ? lets : { says };
 }
 
-async function judgeBy(
+/** The claims of a token that an issuer made for us, by one definition of it. */
+export async function claimsBy(
   token: string,
   name: string,
   definition: IssuerDefinition,
-  judge: TokenJudge,
-): Promise<Judgement> {
+  judge: Omit<TokenJudge, 'audiences'>,
+): Promise<{ claims: Claims } | NotLetIn> {
   const verdict = await withFreshKeys((freshness) =>
     judge.trust.issuerKeys(definition, freshness).then((keys) =>
       verifyForeign(token, {
@@ -70,7 +71,18 @@ async function judgeBy(
   if (verdict.fault !== null) return { says: sayFault(verdict.fault, `issuers.${name}`) };
   const { claims } = verdict;
   const unfit = whyUnfit(claims, judge.now);
-  if (unfit !== null) return { says: unfit };
+  return unfit === null ? { claims } : { says: unfit };
+}
+
+async function judgeBy(
+  token: string,
+  name: string,
+  definition: IssuerDefinition,
+  judge: TokenJudge,
+): Promise<Judgement> {
+  const found = await claimsBy(token, name, definition, judge);
+  if ('says' in found) return found;
+  const { claims } = found;
   const ways = judge.federation.waysIn.filter(
     (way): way is IssuerWayIn =>
       way.kind === 'issuer' &&
@@ -164,7 +176,11 @@ function whyUnfit({ exp, aud }: Claims, now: Date): string | null {
 }
 
 /** Good once by its `jti`, else by the very bytes that were signed; a signature can be written in several ways. */
-function once(token: string, source: string, { jti, exp }: Claims): NonNullable<Proof['once']> {
+export function once(
+  token: string,
+  source: string,
+  { jti, exp }: Claims,
+): NonNullable<Proof['once']> {
   const what = typeof jti === 'string' ? `jti ${jti}` : token.slice(0, token.lastIndexOf('.'));
   return {
     source,

@@ -1,4 +1,5 @@
 // What we know of others' keys: the port behind which they are fetched, kept for a while, and forgotten in time.
+import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { SpiffeBundle } from '../keys/spiffe-bundle.ts';
 import type {
@@ -23,4 +24,12 @@ export interface ForeignTrust {
   ): Promise<SpiffeBundle>;
   /** The certificates of an authority of one's own, as PEM. */
   authorities(definition: AuthorityDefinition): string;
+}
+
+/** Where the newest bundles are kept, by how policy says that they are had. */
+export interface BundleStore {
+  /** The newest one that anybody here was ever given, however long ago; null before the first. */
+  newest: (source: Digest) => Promise<SpiffeBundle | null>;
+  /** Keeps a bundle, as it came; false when a newer one is kept. */
+  keep: (source: Digest, trustDomain: string, text: string) => Promise<boolean>;
 }

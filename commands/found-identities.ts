@@ -1,15 +1,15 @@
 // What people decide about identities that were found: somebody answers for one from now on, or it stays as it is.
-import { and, asc, eq, gt } from 'drizzle-orm';
+import { and, asc, eq, gt, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, FoundRow } from '../db/rows.ts';
-import { agent, foundIdentity, person, type FOUND_STATES } from '../db/schema/index.ts';
+import { agent, foundIdentity, person, targetLook, type FOUND_STATES } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { registerAgent, type Registration } from './agents.ts';
 import type { Deps } from './deps.ts';
-import { against } from './discovery.ts';
 import { registerJoining } from './join.ts';
 import { partyOf } from './principal.ts';
+import { against } from './record-look.ts';
 import type { Unit } from './unit.ts';
 
 /** An identity with the names of whoever it leads to. */
@@ -34,7 +34,12 @@ const reading = (query: Query | Transaction) =>
 
 export async function readFound(
   query: Query | Transaction,
-  wanted: { target?: string | undefined; state?: (typeof FOUND_STATES)[number] | undefined },
+  wanted: {
+    target?: string | undefined;
+    state?: (typeof FOUND_STATES)[number] | undefined;
+    /** Only what was new, changed or gone when its target was last asked. */
+    isDifferent?: boolean;
+  },
   after: string | null,
   limit: number,
 ): Promise<FoundRead[]> {
@@ -43,12 +48,17 @@ export async function readFound(
       and(
         wanted.target === undefined ? undefined : eq(foundIdentity.target, wanted.target),
         wanted.state === undefined ? undefined : eq(foundIdentity.state, wanted.state),
+        wanted.isDifferent === true ? isDifferentSinceLastLook : undefined,
         after === null ? undefined : gt(foundIdentity.id, asFoundId(after)),
       ),
     )
     .orderBy(asc(foundIdentity.id))
     .limit(limit);
 }
+
+const isDifferentSinceLastLook = sql`exists (select from ${targetLook}
+  where ${targetLook.target} = ${foundIdentity.target}
+    and ${targetLook.answeredAt} = ${foundIdentity.differentAt})`;
 
 export async function findFound(query: Query | Transaction, id: string): Promise<FoundRead | null> {
   const [read] = await reading(query).where(eq(foundIdentity.id, asFoundId(id)));
@@ -73,6 +83,19 @@ function refuseDecided(row: FoundRow, states: readonly FoundRow['state'][]): voi
     throw new Refusal('wrong_state', `This identity is ${row.state}.`, { state: row.state });
 }
 
+/** What we ourselves work through is nobody's to take over. */
+export const isOurs = ({ facts }: Pick<FoundRow, 'facts'>): boolean =>
+  facts.serves === 'issuer' || facts.serves === 'observer';
+
+function refuseServants(row: FoundRow): void {
+  if (isOurs(row))
+    throw new Refusal(
+      'wrong_state',
+      'Countersign itself works through this identity, so no agent takes over from it.',
+      { state: row.state },
+    );
+}
+
 type Adoption = Omit<Registration, 'joinUntil'>;
 type Joining = Exclude<Awaited<ReturnType<typeof registerJoining>>, Refusal>;
 
@@ -87,6 +110,7 @@ export async function adoptIdentity(
 ): Promise<{ agent: AgentRow; joining: Joining | null } | Refusal> {
   const row = await lockFound(unit, id);
   refuseDecided(row, ['unmanaged', 'ignored']);
+  refuseServants(row);
   const made =
     joinSeconds === null
       ? await registerAgent(unit, deps, { ...registration, joinUntil: null })

@@ -49,6 +49,7 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
     case 'credential:request':
       return fulfilCredential(deps, call, row);
     case 'statement:run':
+    case 'http:call':
       return fulfilRun(deps, call, row);
     case 'agent:admit':
       return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));

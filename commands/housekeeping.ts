@@ -11,6 +11,7 @@ import {
 import { addSeconds } from '../domain/instant.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
+import { forgetForeignBundles } from './foreign-bundles.ts';
 import { forgetOldKeys } from './once.ts';
 import { forgetOldResults } from './runs.ts';
 import { forgetStatusLists } from './token-status.ts';
@@ -22,6 +23,7 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetOldDeliveries(unit);
   await forgetCertificates(unit);
+  await forgetForeignBundles(unit);
   await forgetOldResults(unit);
   await unit.sql.delete(usedAssertion).where(lt(usedAssertion.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(dpopProof).where(lt(dpopProof.expiresAt, hoursBefore(unit.at, 1)));

@@ -5,12 +5,13 @@ import type { CredentialRow } from '../db/rows.ts';
 import { agent, task } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { latest } from '../domain/instant.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
 import { fingerprintsOf } from '../keys/secret-text.ts';
 import type { Vault } from '../keys/vault.ts';
 import type { Deps } from './deps.ts';
-import { TargetError, type Issued, type LeaseToIssue } from './issuer.ts';
+import { TargetError, type LeaseToIssue } from './issuer.ts';
 import { abandonLease, activateLease } from './leases.ts';
 import { releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { readActiveBundle } from './policies.ts';
@@ -98,20 +99,27 @@ export async function makeCredential(
   lease: CredentialRow,
   sealKey: PublicKey['jwk'],
 ): Promise<Made> {
-  const { material, handle, diesAt } = await makeMaterial(deps, lease);
-  const handles = [...openHandles(deps.vault, lease), ...(handle === null ? [] : [handle])];
-  return {
-    sealed: await sealTo(sealKey, material),
-    handles: sealHandles(deps.vault, lease.id, handles),
-    diesAt: latest(lease.diesAt, diesAt ?? lease.expiresAt),
-    fingerprints: [...new Set([...lease.fingerprints, ...fingerprintsOf(deps.vault, material)])],
-  };
+  const { material, made } = await makeUnsealed(deps, lease);
+  return { ...made, sealed: await sealTo(sealKey, material) };
 }
 
-/** Has the target make it and hands it over as it is: only for what leaves this process sealed, or not at all. */
-export async function makeMaterial(deps: Deps, lease: CredentialRow): Promise<Issued> {
+/** The same with what was made as it is: only for what leaves this process sealed, or not at all. */
+export async function makeUnsealed(
+  deps: Deps,
+  lease: CredentialRow,
+): Promise<{ material: JsonObject; made: Made & { sealed: null } }> {
   const toIssue = await leaseToIssue(deps, lease);
-  return deps.issuers[toIssue.definition.issuer].issue(toIssue);
+  const { material, handle, diesAt } = await deps.issuers[toIssue.definition.issuer].issue(toIssue);
+  const handles = [...openHandles(deps.vault, lease), ...(handle === null ? [] : [handle])];
+  return {
+    material,
+    made: {
+      sealed: null,
+      handles: sealHandles(deps.vault, lease.id, handles),
+      diesAt: latest(lease.diesAt, diesAt ?? lease.expiresAt),
+      fingerprints: [...new Set([...lease.fingerprints, ...fingerprintsOf(deps.vault, material)])],
+    },
+  };
 }
 
 /** A lease as its issuer needs it, by the policy of now. */

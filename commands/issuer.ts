@@ -1,6 +1,6 @@
 // The hands of one kind of access. One file each under activities/issuers/.
 import type { Confirmation } from '../domain/delegation.ts';
-import type { Found } from '../domain/found-identity.ts';
+import type { Census } from '../domain/found-identity.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { RoleDefinition, TargetDefinition } from './access/kinds.ts';
@@ -87,7 +87,7 @@ export interface Issuer {
    * Every identity there that is not a lease of ours. `roles` are those that policy opens there, to say which of them
    * it can do without. Left out where there are none, or nobody can be asked.
    */
-  discover?(target: TargetRef, roles: ReadonlyMap<string, RoleDefinition>): Promise<Found[]>;
+  discover?(target: TargetRef, roles: ReadonlyMap<string, RoleDefinition>): Promise<Census>;
 }
 
 /** The target could not be reached or refused; trying again later may work. */

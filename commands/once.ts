@@ -106,6 +106,27 @@ export async function settleKey(unit: Unit, once: OnceKey | null, answer: Answer
     .where(rowOf(once));
 }
 
+/**
+ * The answer of a call that waited to see what came of its effect: what the first such call was told is what its key
+ * stands for. A repeat asks how things stand now, and is a replay where it is told the same.
+ */
+export async function settleWaited(
+  deps: UnitDeps,
+  call: Call,
+  once: OnceKey | null,
+  first: Answer,
+  now: Answer,
+): Promise<Answer> {
+  if (first.replayed)
+    return {
+      ...now,
+      replayed:
+        first.status === now.status && JSON.stringify(first.body) === JSON.stringify(now.body),
+    };
+  await transact(deps, call, (unit) => settleKey(unit, once, now));
+  return now;
+}
+
 /** Lets a key go whose call came to nothing, so that the same call can be tried again. */
 export async function releaseKey(unit: Unit, once: OnceKey | null): Promise<void> {
   // A retry may have taken over from a slow call, and have been answered: that answer stays.

@@ -8,13 +8,14 @@ import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { sealTo, type PublicKey } from '../keys/public-key.ts';
+import { endUnanswered, resolveCall } from './call-runs.ts';
 import type { Deps } from './deps.ts';
-import { makeMaterial } from './issue.ts';
 import { TargetError } from './issuer.ts';
-import { activateLease, abandonLease } from './leases.ts';
+import { abandonLease } from './leases.ts';
+import { openLogin } from './own-login.ts';
 import { readActiveBundle } from './policies.ts';
 import { StatementError, type Ran, type StatementToRun } from './runner.ts';
-import { findRun, finishRun, recordBeforeCommit } from './runs.ts';
+import { findRun, finishRun, recordBeforeCommit, type Performed } from './runs.ts';
 import { transact, type Call } from './unit.ts';
 
 export interface Attempt {
@@ -23,11 +24,6 @@ export interface Attempt {
   statement: StatementToRun;
   sealKey: PublicKey['jwk'];
 }
-
-export type Performed =
-  | { kind: 'ended'; run: RunRow }
-  /** Nothing of it lasts so far: another attempt may be made. */
-  | { kind: 'later'; code: string };
 
 /** Makes the login, runs the statement and commits it while everything it stands on holds. */
 export async function performRun(deps: Deps, call: Call, attempt: Attempt): Promise<Performed> {
@@ -53,30 +49,6 @@ async function endAsDone(deps: Deps, call: Call, id: Id<'run'>): Promise<RunRow>
     const outcome = kept?.transaction === null ? 'read' : 'committed';
     return finishRun(unit, id, { state: 'done', outcome, code: null });
   });
-}
-
-/** A login whose material is nobody's but ours, and is not kept. */
-export async function openLogin(
-  deps: Deps,
-  call: Call,
-  lease: CredentialRow,
-): Promise<{ login: JsonObject } | { code: string }> {
-  try {
-    const { material } = await makeMaterial(deps, lease);
-    if (lease.state === 'active') return { login: material };
-    const active = await transact(deps, call, (unit) =>
-      activateLease(unit, lease, {
-        sealed: null,
-        handles: null,
-        fingerprints: [],
-        diesAt: lease.diesAt,
-      }),
-    );
-    return active ? { login: material } : { code: 'superseded' };
-  } catch (error) {
-    if (error instanceof TargetError || error instanceof Refusal) return { code: error.code };
-    throw error;
-  }
 }
 
 async function keepResult(deps: Deps, call: Call, attempt: Attempt, ran: Ran): Promise<void> {
@@ -129,6 +101,7 @@ async function whenNotCommitted(
 export async function resolveRun(deps: Deps, call: Call, id: Id<'run'>): Promise<Performed> {
   const row = await findRun(deps.db.query, id);
   if (!row) throw new Refusal('not_found', 'There is no such run.');
+  if (row.upstream !== null) return resolveCall(deps, row);
   if (row.state !== 'running') return { kind: 'ended', run: row };
   // It never came to where it could be committed, or its result stands and there was nothing to commit.
   if (row.transaction === null)
@@ -158,7 +131,11 @@ export async function giveUpRun(
   { run, code }: { run: RunRow; code: string },
 ): Promise<RunRow> {
   return transact(deps, call, async (unit) => {
-    const ended = await finishRun(unit, run.id, { state: 'failed', outcome: null, code });
+    const ended =
+      run.upstream === null
+        ? await finishRun(unit, run.id, { state: 'failed', outcome: null, code })
+        : await endUnanswered(unit, run, code);
+    if (run.credential === null) return ended;
     const [lease] = await unit.sql
       .select()
       .from(credential)

@@ -34,6 +34,12 @@ import {
   readFederation,
   type Federation,
 } from './policy-federation.ts';
+import {
+  readUpstreams,
+  upstreamProblems,
+  UPSTREAMS_FILE,
+  type UpstreamDefinition,
+} from './policy-upstreams.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
 const groupName = z
@@ -91,6 +97,10 @@ const testsFile = z.array(
     agent: z.record(z.string(), z.string()).default({}),
     /** Of a statement to run. */
     effect: z.enum(STATEMENT_EFFECTS).default('read'),
+    /** Of an upstream, whose effect upstreams.yaml says. */
+    call: z.string().default(''),
+    params: z.record(z.string(), z.string()).default({}),
+    query: z.record(z.string(), z.string()).default({}),
     expect: z.enum(['permit', 'hold', 'deny']),
     routes: z.array(policyName).default([]),
   }),
@@ -128,6 +138,8 @@ export interface PolicyBundle {
   lifecycle: z.infer<typeof rolesFile>['lifecycle'];
   /** Who from elsewhere may sign in as which agent. */
   federation: Federation;
+  /** APIs that are called for agents. */
+  upstreams: Map<string, UpstreamDefinition>;
 }
 
 /** The names of the files a bundle may have. */
@@ -138,7 +150,7 @@ export const isPolicyFile = (file: string): boolean =>
     'routes.yaml',
     'roles.yaml',
     'tests.yaml',
-    'upstreams.yaml',
+    UPSTREAMS_FILE,
     FEDERATION_FILE,
   ].includes(file);
 
@@ -176,6 +188,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     tests,
     lifecycle: access.lifecycle,
     federation: readFederation(files, problems),
+    upstreams: readUpstreams(files, problems),
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
   if (problems.length === 0) problems.push(...danglingReferences(bundle));
@@ -293,6 +306,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
       });
     problems.push(...targetProblems(bundle, role, definition, place));
   }
+  problems.push(...upstreamProblems(bundle.upstreams, bundle.roles, bundle.files));
   return problems;
 }
 

@@ -2,6 +2,7 @@
 // and agreed to like everything else that lets somebody in.
 import { z } from 'zod';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { isId, type Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { parseSpiffeId, parseTrustDomain, trustDomainOf } from '../domain/spiffe-id.ts';
 import { policyName, variable } from './access/kind.ts';
@@ -108,6 +109,14 @@ const wayInSchema = z.strictObject({
 
 type WrittenWayIn = z.infer<typeof wayInSchema>;
 
+/** A person as an issuer knows them, and the agents that may bring their tokens as proof of whom they act for. */
+const personSchema = z.strictObject({
+  person: z.string().refine((text) => isId('person', text), 'the id of a person'),
+  issuer: policyName,
+  subject: words,
+  agents: z.array(agentName).min(1).max(100),
+});
+
 const federationFile = z
   .strictObject({
     issuers: z.record(policyName, issuerSchema).default({}),
@@ -116,6 +125,7 @@ const federationFile = z
       .default({}),
     certificate_authorities: z.record(policyName, authoritySchema).default({}),
     ways_in: z.array(wayInSchema).max(5_000).default([]),
+    people: z.array(personSchema).max(5_000).default([]),
   })
   .superRefine((file, context) => {
     for (const [domain, { endpoint_spiffe_id: id }] of Object.entries(file.trust_domains))
@@ -128,6 +138,9 @@ const federationFile = z
     for (const [index, way] of file.ways_in.entries())
       for (const [member, message] of faultsOf(way, file))
         context.addIssue({ code: 'custom', path: ['ways_in', index, member], message });
+    for (const [index, who] of file.people.entries())
+      for (const [member, message] of faultsOfPerson(who, file))
+        context.addIssue({ code: 'custom', path: ['people', index, member], message });
     for (const [index, way] of file.ways_in.entries())
       if (file.ways_in.findIndex((each) => isSame(each, way)) < index)
         context.addIssue({ code: 'custom', path: ['ways_in', index], message: 'is there twice' });
@@ -170,11 +183,22 @@ export interface CertificateWayIn extends AnyWayIn {
 
 export type WayIn = IssuerWayIn | SpiffeWayIn | CertificateWayIn;
 
+/** Whose word a token of an issuer is, and which agents may bring it. */
+export interface PersonsWord {
+  person: Id<'person'>;
+  issuer: string;
+  subject: string;
+  agents: readonly string[];
+  /** Of the whole entry with its issuer: once either changes, it is another one. */
+  digest: Digest;
+}
+
 export interface Federation {
   issuers: Map<string, IssuerDefinition>;
   trustDomains: Map<string, TrustDomainDefinition>;
   authorities: Map<string, AuthorityDefinition>;
   waysIn: readonly WayIn[];
+  people: readonly PersonsWord[];
   /** What is allowed, and worth a second look. */
   warnings: readonly PolicyProblem[];
 }
@@ -184,6 +208,7 @@ const NONE: FederationFile = {
   trust_domains: {},
   certificate_authorities: {},
   ways_in: [],
+  people: [],
 };
 
 /** Reads federation.yaml, which a bundle may leave out. */
@@ -200,6 +225,14 @@ export function readFederation(
     trustDomains: new Map(Object.entries(file.trust_domains)),
     authorities: new Map(Object.entries(file.certificate_authorities)),
     waysIn: file.ways_in.map((way) => resolveWayIn(way, file)),
+    people: file.people.map((who) => ({
+      ...who,
+      person: asPersonId(who.person),
+      digest: digestOf('countersign/persons-word/v1', {
+        who: asJson(who),
+        source: asJson(file.issuers[who.issuer] ?? {}),
+      }),
+    })),
     warnings: file.ways_in.flatMap((way) => warningAbout(way, files[FEDERATION_FILE] ?? '')),
   };
 }
@@ -219,6 +252,34 @@ function isTrustDomain(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Its schema let ids of people through and nothing else. */
+const asPersonId = (text: string): Id<'person'> => text as Id<'person'>;
+
+/** One subject is one human: two entries for it could disagree about whom its token is of. */
+function faultsOfPerson(
+  who: FederationFile['people'][number],
+  file: FederationFile,
+): [string, string][] {
+  const { issuer, subject } = who;
+  const source = file.issuers[issuer];
+  if (!Object.hasOwn(file.issuers, issuer) || !source)
+    return [['issuer', `there is no "${issuer}" here`]];
+  // Definitions of one issuer differ in audience or type, and not in whom a subject is.
+  const isSameSubject = (each: FederationFile['people'][number]): boolean =>
+    each.subject === subject && file.issuers[each.issuer]?.issuer === source.issuer;
+  const isWayIn = file.ways_in.some(
+    (way) =>
+      (way.subject === subject || subject.startsWith(way.subject_prefix ?? `${subject} `)) &&
+      file.issuers[way.issuer ?? '']?.issuer === source.issuer,
+  );
+  return [
+    ...(file.people.find(isSameSubject) === who
+      ? []
+      : [['subject', 'is there twice'] as [string, string]]),
+    ...(isWayIn ? [['subject', 'signs in as an agent: nobody is both'] as [string, string]] : []),
+  ];
 }
 
 type Fault = [member: keyof WrittenWayIn, message: string];

@@ -12,9 +12,10 @@ import type { FrozenRoute } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 
-/** What somebody can ask for: a role, or something that is done to an agent or to the policy. */
+/** What somebody can ask for: a role, a call, or something that is done to an agent or to the policy. */
 export type Matter =
   | { action: 'credential:request' | 'statement:run'; resource: 'Role'; role: string }
+  | { action: 'http:call'; resource: 'Upstream'; upstream: string }
   | { action: 'agent:admit' | 'agent:add_key' | 'agent:change_owner'; resource: 'Agent' }
   | { action: 'kill:lift'; resource: 'Stop' }
   | { action: 'policy:activate'; resource: 'Policy' };
@@ -42,7 +43,18 @@ export const mattersOf = (bundle: PolicyBundle): Matter[] => [
   { action: 'kill:lift', resource: 'Stop' },
   { action: 'policy:activate', resource: 'Policy' },
   ...[...bundle.roles.keys()].flatMap(usesOf),
+  ...[...bundle.upstreams.keys()].map((upstream): Matter => ({
+    action: 'http:call',
+    resource: 'Upstream',
+    upstream,
+  })),
 ];
+
+/** The name of what is asked for; null for what has none in the policy. */
+const nameIn = (matter: Matter): string | null => {
+  if ('role' in matter) return matter.role;
+  return 'upstream' in matter ? matter.upstream : null;
+};
 
 /** The rules of a policy with their scopes. */
 export function scopedRules(bundle: PolicyBundle): ScopedRule[] {
@@ -115,15 +127,15 @@ export function surelyMatches({ scope }: ScopedRule, matter: Matter): boolean {
   const { principal, resource, conditions } = scope;
   const isAnybody =
     principal.op === 'All' ||
-    // Only agents ask for roles; the rest is asked for by people and by services.
+    // Only agents ask for roles and for calls; the rest is asked for by people and by services.
     (principal.op === 'is' &&
       principal.entity_type === 'Agent' &&
       !principal.in &&
-      matter.resource === 'Role');
+      nameIn(matter) !== null);
   const isAnything =
     resource.op === 'All' ||
     (resource.op === 'is' && resource.entity_type === matter.resource && !resource.in) ||
-    (resource.op === '==' && 'role' in matter && couldConcern(resource, matter));
+    (resource.op === '==' && nameIn(matter) !== null && couldConcern(resource, matter));
   return (
     conditions.length === 0 && isAnybody && isAnything && couldAct(scope.action, matter, false)
   );
@@ -149,5 +161,6 @@ function couldConcern(constraint: ResourceConstraint, matter: Matter): boolean {
   if (constraint.op === 'is') return constraint.entity_type === matter.resource;
   if (!('entity' in constraint)) return true;
   const { type, id } = identity(constraint.entity);
-  return type === matter.resource && (!('role' in matter) || id === matter.role);
+  const name = nameIn(matter);
+  return type === matter.resource && (name === null || id === name);
 }

@@ -1,9 +1,12 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
+import type { JsonObject } from '../domain/json.ts';
 import { targetOf } from './access/kinds.ts';
 import { evaluate, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle, PolicyTest } from './policy-bundle.ts';
+import type { UpstreamDefinition } from './policy-upstreams.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
+import { attributesOf, callContext } from './questions.ts';
 
 /** Problems, one for each case that does not come out as it says. */
 export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
@@ -26,6 +29,9 @@ export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
       resource: role,
       agent: {},
       effect: 'read',
+      call: '',
+      params: {},
+      query: {},
       expect: 'permit',
       routes: [],
     }),
@@ -74,6 +80,14 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
     const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
+  const common = { purpose: 'test', triggered_by_proof: 'none' };
+  if (test.action === 'http:call') {
+    const upstream = bundle.upstreams.get(test.resource);
+    const uid = { type: 'Upstream', id: test.resource };
+    const resource = upstream ? add(uid, attributesOf(upstream)) : uid;
+    const context = { ...common, ...callContext(calledIn(upstream, test)) };
+    return { principal: agent, action: test.action, resource, context, entities };
+  }
   const role = bundle.roles.get(test.resource);
   const resource = add(
     { type: 'Role', id: test.resource },
@@ -83,10 +97,21 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       data_class: role?.data_class ?? 'none',
     },
   );
-  const common = { purpose: 'test', triggered_by_proof: 'none' };
   const context =
     test.action === 'statement:run'
       ? { ...common, effect: test.effect }
       : { ...common, ttl_seconds: 60 };
   return { principal: agent, action: test.action, resource, context, entities };
+}
+
+/** The call of a case: what upstreams.yaml says of it counts, and not what the case does. */
+function calledIn(upstream: UpstreamDefinition | undefined, test: PolicyTest): JsonObject {
+  const call = upstream?.calls[test.call];
+  return {
+    call: test.call,
+    method: call?.method ?? 'none',
+    effect: call?.effect ?? 'none',
+    params: test.params,
+    query: test.query,
+  };
 }

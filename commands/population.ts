@@ -11,39 +11,21 @@ import {
   secretCustody,
   staticSecret,
 } from '../db/schema/index.ts';
+import { UNSEEN_MS } from '../domain/found-identity.ts';
+import { toMs } from '../domain/instant.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
-
-/** One of them. */
-export interface Member {
-  source: 'registered' | 'discovered' | 'stored';
-  id: string;
-  name: string;
-  kind: string;
-  state: string;
-  /** Where it was found; null for an agent, which is ours. */
-  target: string | null;
-  owner: string | null;
-  owner_name: string | null;
-  /** Whether somebody said who owns it, or it was guessed. */
-  owner_by: 'registration' | 'guess' | null;
-  /** The agent that it was adopted as. */
-  agent: string | null;
-  /** With a space between them. */
-  risks: string;
-  around: string;
-  keys: number;
-  credentials: number;
-  expires_at: string | null;
-  last_used_at: string | null;
-  since: string;
-}
+import type { PopulationMember } from '../domain/population.ts';
 
 /** All of them, agents first; what is gone, retired or was rejected is no part of it. */
-export async function readPopulation(query: Query): Promise<Member[]> {
-  return [...(await registered(query)), ...(await discovered(query)), ...(await stored(query))];
+export async function readPopulation(query: Query, now: string): Promise<PopulationMember[]> {
+  return [
+    ...(await registered(query)),
+    ...(await discovered(query)),
+    ...(await stored(query, now)),
+  ];
 }
 
-async function registered(query: Query): Promise<Member[]> {
+async function registered(query: Query): Promise<PopulationMember[]> {
   const rows = await query
     .select({ agent, owner: person.name })
     .from(agent)
@@ -83,7 +65,7 @@ async function registered(query: Query): Promise<Member[]> {
   }));
 }
 
-async function discovered(query: Query): Promise<Member[]> {
+async function discovered(query: Query): Promise<PopulationMember[]> {
   const owner = agent.owner;
   const rows = await query
     .select({ row: foundIdentity, owner })
@@ -124,7 +106,7 @@ async function discovered(query: Query): Promise<Member[]> {
   });
 }
 
-async function stored(query: Query): Promise<Member[]> {
+async function stored(query: Query, now: string): Promise<PopulationMember[]> {
   const rows = await query
     .select({
       name: staticSecret.name,
@@ -151,7 +133,7 @@ async function stored(query: Query): Promise<Member[]> {
     owner_name: null,
     owner_by: null,
     agent: null,
-    risks: 'no_expiry',
+    risks: toMs(now) - toMs(putAt) < UNSEEN_MS ? 'no_expiry' : 'no_expiry old_secret',
     around: '',
     keys: 0,
     credentials: heldOf.get(name) ?? 0,

@@ -21,6 +21,8 @@ export interface AgentPrincipal {
   id: Id<'agent'>;
   /** Set where its token was delegated to it: then it acts under that task, and for nothing else. */
   delegation?: Delegation;
+  /** Set where its token is for acting for a person: then it starts one task, and nothing else. */
+  onBehalf?: OnBehalf;
   /** The token it came with, for what is made from that. */
   token?: TokenFacts;
 }
@@ -37,6 +39,16 @@ export interface Delegation {
   task: Id<'task'>;
   /** Whoever acts first, then each agent on whose behalf. */
   chain: Id<'agent'>[];
+  /** Null is no limit. */
+  roles: string[] | null;
+}
+
+/** A person's word that an agent acts for them. */
+export interface OnBehalf {
+  person: Id<'person'>;
+  /** The token that says so, which starts one task. */
+  tokenId: string;
+  expiresAt: string;
   /** Null is no limit. */
   roles: string[] | null;
 }

@@ -12,7 +12,7 @@ import { evaluateAction } from './questions.ts';
 import { openRequest, recordEvaluation, type Asked } from './requests.ts';
 import { silencedBy, type Silenced } from './silenced.ts';
 import type { Unit } from './unit.ts';
-import { describeWayIn, judgeOpened, type Opened } from './ways-in.ts';
+import { describeWayIn, describeWord, judgeOpened, type Opened } from './ways-in.ts';
 
 /** The request that waits for people; null when the policy is active without one. */
 export async function proposePolicy(
@@ -24,6 +24,7 @@ export async function proposePolicy(
   if (current.version === bundle.version) return { request: null };
   const proposer = partyOf(unit.call.principal);
   const opened = await judgeOpened(unit, current, bundle);
+  const opens = [...opened.ways.map(describeWayIn), ...opened.people.map(describeWord)];
   const action: Action = {
     subject: proposer,
     actor_chain: [proposer],
@@ -32,7 +33,7 @@ export async function proposePolicy(
     parameters: {
       version: bundle.version,
       replaces: current.version,
-      ...(opened.ways.length > 0 && { opens: opened.ways.map(describeWayIn) }),
+      ...(opens.length > 0 && { opens }),
     },
     data_class: null,
     destination: null,

@@ -6,9 +6,11 @@ import type { Transaction } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
+import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { targetOf } from './access/kinds.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
+import type { UpstreamDefinition } from './policy-upstreams.ts';
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
@@ -57,10 +59,39 @@ function contextOf(action: Action): Question['context'] {
       return { ...common, ttl_seconds: typeof ttl === 'number' ? ttl : 0 };
     case 'statement:run':
       return { ...common, effect: typeof effect === 'string' ? effect : 'opaque' };
+    case 'http:call':
+      return { ...common, ...callContext(action.parameters) };
     default:
       return {};
   }
 }
+
+/** What a policy sees of a call: which one it is, and what was filled in. */
+export function callContext({
+  call,
+  method,
+  effect,
+  params,
+  query,
+}: JsonObject): Question['context'] {
+  const said = (member: JsonValue | undefined): string =>
+    typeof member === 'string' ? member : '';
+  return {
+    call: said(call),
+    method: said(method),
+    effect: said(effect),
+    params: pairsOf(params),
+    query: pairsOf(query),
+  };
+}
+
+/** Sound to compare with: no name has a "=" in it. */
+const pairsOf = (values: JsonValue | undefined): string[] =>
+  typeof values === 'object' && values !== null
+    ? Object.entries(values).map(
+        ([name, value]) => `${name}=${typeof value === 'string' ? value : canonicalJson(value)}`,
+      )
+    : [];
 
 function exchangeContext({ parameters, context }: Action): Question['context'] {
   const { gate, depth, is_sub_agent: isSubAgent } = parameters;
@@ -92,6 +123,11 @@ async function addResource(
   if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
   if (resource.type === 'stop') return add(entities, { type: 'Stop', id: resource.id }, {});
   if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
+  if (resource.type === 'upstream') {
+    const upstream = bundle.upstreams.get(resource.id);
+    const uid = { type: 'Upstream', id: resource.id };
+    return add(entities, uid, upstream && attributesOf(upstream));
+  }
   const role = bundle.roles.get(resource.id);
   return add(
     entities,
@@ -103,6 +139,12 @@ async function addResource(
     },
   );
 }
+
+/** What a policy sees of an upstream. */
+export const attributesOf = ({ base, data_class }: UpstreamDefinition) => ({
+  origin: new URL(base).origin,
+  data_class,
+});
 
 async function addAgent(
   tx: Transaction,

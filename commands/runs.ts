@@ -18,8 +18,17 @@ import { newId, type Unit } from './unit.ts';
 const AROUND_SECONDS = 45;
 
 export interface RunInput {
-  lease: CredentialRow;
-  effect: string;
+  /** What it is done under, and for whom. */
+  for: {
+    task: Id<'task'>;
+    agent: Id<'agent'>;
+    request: Id<'request'> | null;
+    permit: Id<'permit'> | null;
+    control: string | null;
+    sealThumbprint: string;
+  };
+  what: Pick<RunRow, 'role' | 'target' | 'upstream' | 'call' | 'retry' | 'effect'>;
+  credential: Id<'credential'> | null;
   digest: Digest;
   timeoutSeconds: number;
 }
@@ -27,28 +36,21 @@ export interface RunInput {
 /** How long the login for one run is good at most. */
 export const runLeaseSeconds = (timeoutSeconds: number): number => timeoutSeconds + AROUND_SECONDS;
 
-/** Writes down a run that is about to begin, under a lease that was written with it. */
+/** Writes down a run that is about to begin; a lease that it takes was written with it. */
 export async function intendRun(unit: Unit, input: RunInput): Promise<RunRow> {
-  const { lease } = input;
   const row: RunRow = {
     id: newId('run'),
-    task: lease.task,
-    agent: lease.agent,
-    role: lease.role,
-    target: lease.target,
-    control: lease.control,
-    effect: input.effect,
+    ...input.for,
+    ...input.what,
     digest: input.digest,
-    request: lease.request,
-    permit: lease.permit,
-    credential: lease.id,
+    credential: input.credential,
     state: 'running',
     attempt: 1,
+    sends: 0,
     runBy: addSeconds(unit.at, runLeaseSeconds(input.timeoutSeconds)),
     ...NO_RESULT,
     outcome: null,
     code: null,
-    sealThumbprint: lease.sealThumbprint,
     createdAt: unit.at,
     finishedAt: null,
   };
@@ -57,18 +59,51 @@ export async function intendRun(unit: Unit, input: RunInput): Promise<RunRow> {
   return row;
 }
 
-const NO_RESULT = { transaction: null, rows: null, resultDigest: null, sealed: null };
+/** A statement with the rights of a role, under the login that was written down for it. */
+export const ofLease = (
+  lease: CredentialRow,
+  effect: string,
+): Pick<RunInput, 'for' | 'what' | 'credential'> => ({
+  for: {
+    task: lease.task,
+    agent: lease.agent,
+    request: lease.request,
+    permit: lease.permit,
+    control: lease.control,
+    sealThumbprint: lease.sealThumbprint,
+  },
+  what: {
+    role: lease.role,
+    target: lease.target,
+    upstream: null,
+    call: null,
+    retry: null,
+    effect,
+  },
+  credential: lease.id,
+});
+
+const NO_RESULT = {
+  transaction: null,
+  rows: null,
+  status: null,
+  bytes: null,
+  isCut: null,
+  isMasked: null,
+  resultDigest: null,
+  sealed: null,
+};
 
 /** Takes a run over whose runner was not heard of again: that one can no longer commit. */
 export async function retakeRun(
   unit: Unit,
   before: RunRow,
-  lease: CredentialRow,
+  lease: Id<'credential'> | null,
   timeoutSeconds: number,
 ): Promise<RunRow> {
   const change = {
     attempt: before.attempt + 1,
-    credential: lease.id,
+    credential: lease,
     runBy: addSeconds(unit.at, runLeaseSeconds(timeoutSeconds)),
     ...NO_RESULT,
   };
@@ -85,6 +120,8 @@ function emitIntended(unit: Unit, row: RunRow): void {
       run: row.id,
       role: row.role,
       target: row.target,
+      upstream: row.upstream,
+      call: row.call,
       effect: row.effect,
       permit: row.permit,
       credential: row.credential,
@@ -95,13 +132,20 @@ function emitIntended(unit: Unit, row: RunRow): void {
   });
 }
 
-const aboutRun = (row: RunRow) => ({
+/** The facts that every event about a run carries. */
+export const aboutRun = (row: RunRow) => ({
   subject: row.id,
   task: row.task,
   agent: row.agent,
   request: row.request,
   control: row.control,
 });
+
+/** What one attempt came to. */
+export type Performed =
+  | { kind: 'ended'; run: RunRow }
+  /** Nothing of it lasts so far, or nobody can tell yet: another attempt may be made. */
+  | { kind: 'later'; code: string };
 
 export interface RunResult {
   transaction: string | null;
@@ -122,6 +166,7 @@ export async function recordBeforeCommit(
   const current = await lockRun(unit, row.id);
   if (current.state !== 'running' || current.attempt !== row.attempt)
     throw new Refusal('wrong_state', 'Another attempt at this run took over.');
+  if (current.credential === null) throw new Error('a statement runs under a login');
   const lease = await lockLease(unit, current.credential);
   // Its time can be over before whoever ends it has come by: nothing is committed on what has expired (I3).
   if (lease.state !== 'active' || !((await unit.readClock()) < lease.expiresAt))
@@ -139,6 +184,10 @@ export interface RunEnd {
   code: string | null;
   /** What the target said about its no, sealed to the agent. */
   sealed?: string;
+  /** What a call was answered with; of a statement that is written down before it is committed. */
+  answer?: Pick<RunRow, 'status' | 'bytes' | 'isCut' | 'isMasked' | 'resultDigest' | 'sealed'>;
+  /** Says that only this attempt ends it so: another that took over finds out by itself. */
+  attempt?: number;
 }
 
 /** Ends a run, its login and the request that it carried out, in one transaction. Repeating it changes nothing. */
@@ -147,21 +196,27 @@ export async function finishRun(unit: Unit, id: Id<'run'>, end: RunEnd): Promise
   // The request before the run and its lease, as whoever ends a task locks them.
   const held = seen?.request ? await lockRequest(unit, seen.request) : null;
   const before = await lockRun(unit, id);
-  if (before.state !== 'running') return before;
+  if (before.state !== 'running' || before.attempt !== (end.attempt ?? before.attempt))
+    return before;
   if (!canMove('run', before.state, end.state)) throw new Error(`a run cannot end ${end.state}`);
-  const { sealed = null, ...how } = end;
+  const { state, outcome, code, sealed = null, answer = {} } = end;
   // What was rolled back was never a result.
-  const lasting = end.state === 'done' ? {} : { rows: null, resultDigest: null, sealed };
-  const change = { ...how, ...lasting, finishedAt: await unit.readClock() };
+  const lasting = state === 'done' ? answer : { rows: null, resultDigest: null, sealed };
+  const change = { state, outcome, code, ...lasting, finishedAt: await unit.readClock() };
   await unit.sql.update(run).set(change).where(eq(run.id, id));
   const row: RunRow = { ...before, ...change };
   emitFinished(unit, row);
-  await endRunLease(unit, row.credential);
+  if (row.credential !== null) await endRunLease(unit, row.credential);
   if (held?.state === 'approved')
-    if (end.state === 'done') await moveRequest(unit, held, 'consumed');
-    else await failRequest(unit, held, end.state === 'failed' ? 'statement_failed' : 'run_unknown');
+    if (state === 'done') await moveRequest(unit, held, 'consumed');
+    else await failRequest(unit, held, failureOf(row));
   unit.changed(row.id);
   return row;
+}
+
+function failureOf({ state, upstream }: RunRow): string {
+  if (state !== 'failed') return 'run_unknown';
+  return upstream === null ? 'statement_failed' : 'call_failed';
 }
 
 /** Ends the login of a run, and with it whatever its session has open. */
@@ -178,6 +233,11 @@ function emitFinished(unit: Unit, row: RunRow): void {
       outcome: row.outcome,
       code: row.code,
       rows: row.rows,
+      status: row.status,
+      bytes: row.bytes,
+      is_cut: row.isCut,
+      is_masked: row.isMasked,
+      sends: row.sends,
       permit: row.permit,
       credential: row.credential,
       attempt: row.attempt,

@@ -137,16 +137,35 @@ function wasOpen(
   );
 }
 
-/** Everything about a role that rules and issuers see. */
+/** Everything about a role or an API that rules, issuers and callers see. */
 function definitionOf(bundle: PolicyBundle, matter: Matter): string {
+  if ('upstream' in matter) return definitionOfUpstream(bundle, matter.upstream);
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   if (!role) return 'role' in matter ? 'none' : matter.action;
   const { title: _title, ...definition } = role;
   return canonicalJson(asJson(definition));
 }
 
+function definitionOfUpstream({ upstreams, roles, targets }: PolicyBundle, name: string): string {
+  const upstream = upstreams.get(name);
+  if (!upstream) return 'none';
+  const { title: _title, ...definition } = upstream;
+  const role = roles.get(definition.authentication.role ?? '');
+  const target = role && targets.get(targetOf(role));
+  return canonicalJson(asJson([definition, role ?? null, target ?? null]));
+}
+
 /** What a matter gives access to. One database can be a target under many names, so its name tells nothing. */
-function reachOf({ roles }: PolicyBundle, matter: Matter): string[] {
+function reachOf(bundle: PolicyBundle, matter: Matter): string[] {
+  const { roles, upstreams } = bundle;
+  if ('upstream' in matter) {
+    const upstream = upstreams.get(matter.upstream);
+    if (!upstream) return [];
+    // One API can stand there under many names; and whoever holds its token needs none of them.
+    const { role = '' } = upstream.authentication;
+    const token = reachOf(bundle, { action: 'credential:request', resource: 'Role', role });
+    return [`api ${new URL(upstream.base).origin}`, ...token];
+  }
   if (!('role' in matter)) return [matter.action];
   const role = roles.get(matter.role);
   if (!role) return [];

@@ -12,10 +12,10 @@ import type { Deps } from './deps.ts';
 import { refuseOrphan } from './orphans.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
-import { partyOf, type Delegation } from './principal.ts';
+import { partyOf, type Delegation, type OnBehalf } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
 import { refuseWhileStopped } from './stop.ts';
-import { readTrigger } from './triggers.ts';
+import { readTrigger, useWord } from './triggers.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface TaskStart {
@@ -25,6 +25,8 @@ export interface TaskStart {
   trigger_proof?: string | undefined;
   /** What was handed on to the agent, where this is part of the work of another. */
   delegation?: Delegation | undefined;
+  /** Whose word set it off, where the token of the agent says so. */
+  onBehalf?: OnBehalf | undefined;
 }
 
 export async function startTask(
@@ -45,7 +47,7 @@ export async function startTask(
     agent: agentId,
     parent: parent?.id ?? null,
     chain: start.delegation?.chain ?? [agentId],
-    roles: start.delegation?.roles ?? null,
+    roles: start.delegation?.roles ?? start.onBehalf?.roles ?? null,
     purpose: start.purpose,
     ...trigger,
     state: 'running',
@@ -87,11 +89,28 @@ async function triggerOf(
   agentId: Id<'agent'>,
   start: TaskStart,
 ): Promise<Trigger> {
+  if (start.onBehalf) return shownByToken(unit, start.onBehalf, start);
   const triggeredBy = await knownPerson(unit, start.triggered_by);
   const { proven, trigger } = await readTrigger(unit, deps, agentId, start);
   // Whoever the agent merely names is barred from voting, and never counted as independent.
   const triggeredByProof = proven ? 'verified' : triggeredBy === null ? 'none' : 'claimed';
   return { triggeredBy, triggeredByProof, trigger };
+}
+
+/** Whom the token speaks for set it off: the agent cannot name somebody else beside them (I4). */
+async function shownByToken(
+  unit: Unit,
+  onBehalf: OnBehalf,
+  { triggered_by: named, trigger_proof: proof }: TaskStart,
+): Promise<Trigger> {
+  const { person: triggeredBy } = onBehalf;
+  if (proof !== undefined || (named !== undefined && named !== triggeredBy))
+    throw new Refusal(
+      'invalid_request',
+      'The token says who set this off: leave out triggered_by and trigger_proof.',
+    );
+  await useWord(unit, onBehalf);
+  return { triggeredBy, triggeredByProof: 'verified', trigger: null };
 }
 
 /** Whoever set off a task set off all that comes of it: a sub-agent cannot name somebody else (I4). */

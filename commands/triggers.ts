@@ -8,7 +8,7 @@ import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { namedSource, readTriggerEvent } from '../keys/trigger-event.ts';
 import type { Deps } from './deps.ts';
-import { partyOf } from './principal.ts';
+import { partyOf, type OnBehalf } from './principal.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** A person's word that they set off a task of one agent: our own token, good once and for minutes. */
@@ -72,7 +72,7 @@ async function readEvent(
     .select()
     .from(triggerSource)
     .where(eq(triggerSource.id, asSourceId(named)));
-  const event = source && (await readTriggerEvent(proof, source.id, source.jwk, agent));
+  const event = source && readTriggerEvent(proof, source.id, source.jwk, agent);
   if (!event)
     throw new Refusal(
       'trigger_unproven',
@@ -92,14 +92,32 @@ async function readEvent(
   };
 }
 
+/** The one task that a token on behalf of a person starts. */
+export async function useWord(unit: Unit, { tokenId, expiresAt }: OnBehalf): Promise<void> {
+  if (!(await isFirstUse(unit, 'on-behalf', tokenId, expiresAt)))
+    throw new Refusal(
+      'trigger_unproven',
+      'This token already started its task: exchange another token of the person for another one.',
+    );
+}
+
 async function useOnce(unit: Unit, agent: Id<'agent'>, jti: string, exp: number): Promise<void> {
+  if (!(await isFirstUse(unit, agent, jti, new Date(exp * 1000).toISOString())))
+    throw new Refusal('trigger_unproven', 'This trigger_proof was already used: get a new one.');
+}
+
+async function isFirstUse(
+  unit: Unit,
+  source: string,
+  jti: string,
+  expiresAt: string,
+): Promise<boolean> {
   const [fresh] = await unit.sql
     .insert(usedAssertion)
-    .values({ source: agent, jti, expiresAt: new Date(exp * 1000).toISOString() })
+    .values({ source, jti, expiresAt })
     .onConflictDoNothing()
     .returning();
-  if (!fresh)
-    throw new Refusal('trigger_unproven', 'This trigger_proof was already used: get a new one.');
+  return fresh !== undefined;
 }
 
 const byWhom = (unit: Unit) => {

@@ -49,7 +49,7 @@ interface EventInput<N extends EventName> extends Partial<EventFacts> {
   private: Record<PrivateField<N>, JsonValue>;
 }
 
-type WakeKind = 'agent' | 'task' | 'request' | 'target' | 'review';
+type WakeKind = 'agent' | 'task' | 'request' | 'target' | 'review' | 'discovery';
 
 /** A transaction in progress. Events and wake-ups leave with its commit, or not at all. */
 export interface Unit {

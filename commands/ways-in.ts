@@ -6,7 +6,7 @@ import type { Action } from '../domain/action.ts';
 import type { FrozenRoute } from '../domain/approval.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
-import type { WayIn } from './policy-federation.ts';
+import type { PersonsWord, WayIn } from './policy-federation.ts';
 import { gatesOver } from './policy-scope.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
@@ -16,6 +16,8 @@ import type { Unit } from './unit.ts';
 /** What a new policy opens, and what the active one says to it. */
 export interface Opened {
   ways: readonly WayIn[];
+  /** Whose word it takes that was not taken before. */
+  people: readonly PersonsWord[];
   /** Whose approvers have to agree. */
   gates: Silenced;
   /** Why it may not be opened at all: the active policy lets nobody add a key to this agent. */
@@ -28,6 +30,12 @@ function openedBy(current: PolicyBundle, next: PolicyBundle): WayIn[] {
   return next.federation.waysIn.filter(({ digest }) => !known.has(digest));
 }
 
+/** Agents for which somebody's word counts that did not: whom it names is no longer asked for the same things (I4). */
+function wordsOpenedBy(current: PolicyBundle, next: PolicyBundle): PersonsWord[] {
+  const known = new Set(current.federation.people.map(({ digest }) => digest));
+  return next.federation.people.filter(({ digest }) => !known.has(digest));
+}
+
 /** Asks the active policy about every way in that another one opens. */
 export async function judgeOpened(
   unit: Unit,
@@ -38,14 +46,16 @@ export async function judgeOpened(
   const routes: FrozenRoute[] = [];
   const controls: string[] = [];
   const denied: string[] = [];
-  for (const name of new Set(ways.map((way) => way.agent))) {
+  const people = wordsOpenedBy(current, next);
+  const agents = [...ways.map((way) => way.agent), ...people.flatMap((word) => word.agents)];
+  for (const name of new Set(agents)) {
     const judged = await judgeFor(unit, current, name);
     routes.push(...judged.routes);
     controls.push(...judged.controls);
     if (judged.isDenied) denied.push(name);
   }
   const distinct = [...new Map(routes.map((route) => [route.name, route])).values()];
-  return { ways, gates: { routes: distinct, controls: [...new Set(controls)] }, denied };
+  return { ways, people, gates: { routes: distinct, controls: [...new Set(controls)] }, denied };
 }
 
 async function judgeFor(
@@ -87,6 +97,17 @@ export function describeWayIn(way: WayIn): JsonObject {
       return { ...common, certificate_authority: way.authority, [way.name.is]: way.name.value };
   }
 }
+
+/** Whose word counts, in the words of the file. */
+export const describeWord = ({
+  digest,
+  person,
+  issuer,
+  subject,
+  agents,
+}: PersonsWord): JsonObject => ({
+  ...{ digest, person, issuer, subject, agents: [...agents] },
+});
 
 /** The ways in that a policy has for the agent of this name. */
 export const waysInOf = (bundle: PolicyBundle, name: string): JsonObject[] =>

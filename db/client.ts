@@ -2,6 +2,7 @@
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js';
 import postgres, { type Options, type Sql } from 'postgres';
 import * as schema from './schema/index.ts';
+import { Sessions } from './sessions.ts';
 import { patientSockets } from './sockets.ts';
 
 /** Database roles. The migrating owner is none of them. */
@@ -15,7 +16,7 @@ export type Transaction = Parameters<Parameters<Query['transaction']>[0]>[0];
 export interface Database {
   /** Typed queries. */
   query: Query;
-  /** The same pool without the types: LISTEN, and what a query builder cannot say. */
+  /** The driver itself: LISTEN, and what a query builder cannot say. */
   sql: Sql;
   close(): Promise<void>;
 }
@@ -33,21 +34,24 @@ const STATEMENT_TIMEOUT_MS = 15_000;
 const LOCK_TIMEOUT_MS = 10_000;
 
 export function connect(url: string, options: ConnectOptions): Database {
-  const sql = postgres(url, {
-    ...connectionOptions(options),
-    ...patientSockets(url, options.connectionsMax),
-  });
+  const settings = connectionOptions(options);
+  const { connectionsMax: max } = options;
+  const sessions = new Sessions(url, max, settings);
+  const sql = postgres(url, { ...settings, ...patientSockets(url, max), max, idle_timeout: 10 });
   return {
-    query: drizzle(sql, { schema }),
+    query: drizzle(asSql(sessions), { schema }),
     sql,
-    close: () => sql.end({ timeout: 5 }),
+    close: async () => {
+      await Promise.all([sessions.close(), sql.end({ timeout: 5 })]);
+    },
   };
 }
 
+/** The query builder names the driver's client, and uses of it what our sessions have. */
+const asSql = (sessions: Sessions) => sessions as unknown as Sql;
+
 function connectionOptions(options: ConnectOptions): Options<Record<string, never>> {
   return {
-    max: options.connectionsMax,
-    idle_timeout: 10,
     connect_timeout: 5,
     onnotice: () => undefined,
     connection: {

@@ -28,3 +28,4 @@ export type LeakMatchRow = typeof schema.leakMatch.$inferSelect;
 export type PlacementRow = typeof schema.placement.$inferSelect;
 export type TriggerSourceRow = typeof schema.triggerSource.$inferSelect;
 export type FoundRow = typeof schema.foundIdentity.$inferSelect;
+export type LookRow = typeof schema.targetLook.$inferSelect;

@@ -94,6 +94,8 @@ function titleOf(action: Action, names: CardNames): string {
   const what = oneLine(action.resource.id);
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
+  if (action.action === 'http:call')
+    return `${who} asks to call ${plainWord(action.parameters['call'])} of ${what}`;
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'agent:add_key') return `Give ${who} another key`;
   if (action.action === 'agent:change_owner') return `Give ${who} another owner`;
@@ -101,6 +103,9 @@ function titleOf(action: Action, names: CardNames): string {
   if (action.action === 'policy:activate') return 'Activate a policy';
   return `${who}: ${oneLine(action.action)} ${what}`;
 }
+
+const plainWord = (word: JsonValue | undefined): string =>
+  typeof word === 'string' ? oneLine(word) : '';
 
 const told = (label: string, text: string | null): CardLine | null =>
   text === null || text === '' ? null : { label, text: withoutBreaks(text), claimed: false };

@@ -63,6 +63,10 @@ export const EVENTS = {
     public: ['token_id', 'subject_token_id', 'roles', 'expires_at'],
     private: [],
   },
+  'token.exchanged_for_person': {
+    public: ['token_id', 'word', 'roles', 'expires_at'],
+    private: ['issuer', 'subject'],
+  },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
@@ -162,11 +166,37 @@ export const EVENTS = {
   },
   'kill.lifted': { public: ['stop', 'by'], private: ['reason'] },
   'run.intended': {
-    public: ['run', 'role', 'target', 'effect', 'permit', 'credential', 'attempt', 'run_by'],
+    public: [
+      'run',
+      'role',
+      'target',
+      'upstream',
+      'call',
+      'effect',
+      'permit',
+      'credential',
+      'attempt',
+      'run_by',
+    ],
     private: [],
   },
+  'run.sent': { public: ['run', 'sends', 'attempt', 'run_by'], private: [] },
   'run.finished': {
-    public: ['run', 'state', 'outcome', 'code', 'rows', 'permit', 'credential', 'attempt'],
+    public: [
+      'run',
+      'state',
+      'outcome',
+      'code',
+      'rows',
+      'status',
+      'bytes',
+      'is_cut',
+      'is_masked',
+      'sends',
+      'permit',
+      'credential',
+      'attempt',
+    ],
     private: ['result_digest'],
   },
   'runtime.observed': {
@@ -216,11 +246,16 @@ export const EVENTS = {
   },
   'leak.closed': { public: ['leak', 'credentials', 'seconds'], private: [] },
   'target.discovered': {
-    public: ['target', 'identities', 'found', 'gone', 'by'],
+    public: ['target', 'identities', 'found', 'changed', 'gone', 'left_out', 'gaps', 'by'],
     private: [],
   },
+  'target.discovery_failed': { public: ['target', 'code', 'answered_at', 'by'], private: [] },
   'identity.found': {
     public: ['found', 'target', 'kind', 'because', 'risks', 'around'],
+    private: ['name'],
+  },
+  'identity.changed': {
+    public: ['found', 'target', 'kind', 'changes', 'risks', 'around'],
     private: ['name'],
   },
   'identity.gone': { public: ['found', 'target'], private: ['name'] },
@@ -232,6 +267,14 @@ export const EVENTS = {
   'trigger.source_added': { public: ['source', 'thumbprint', 'by'], private: ['name'] },
   'trigger.source_removed': { public: ['source', 'by'], private: [] },
   'authority.certified': { public: ['kid', 'fingerprint', 'not_after'], private: [] },
+  'authority.server_certified': {
+    public: ['serial', 'authority', 'key_thumbprint', 'expires_at'],
+    private: ['spiffe_id'],
+  },
+  'trust.bundle_changed': {
+    public: ['source', 'bundle', 'sequence', 'authorities', 'keys'],
+    private: ['trust_domain'],
+  },
   'svid.issued': {
     public: ['kind', 'id', 'credential', 'authority', 'key_thumbprint', 'expires_at'],
     private: ['spiffe_id', 'audience'],

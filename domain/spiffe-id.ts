@@ -38,6 +38,10 @@ export function agentSpiffeId(domain: TrustDomain, name: string): SpiffeId {
   return parseSpiffeId(`${SCHEME}${domain}/agent/${name}`);
 }
 
+/** The identity of the service itself, which no agent's can be: theirs begin with `agent`. */
+export const serverSpiffeId = (domain: TrustDomain): SpiffeId =>
+  parseSpiffeId(`${SCHEME}${domain}/countersign/server`);
+
 /**
  * What a certificate given under a role says: another identity than the agent's own, so that whoever lets in the role
  * lets in nobody who was not given it.

@@ -64,8 +64,28 @@ function plainCurve(
 ): JsonWebKey | null {
   if (kty !== scheme.kty || crv !== scheme.curve) return null;
   if (!isOfBytes(x, scheme.bytes)) return null;
-  if (scheme.kty === 'OKP') return y === undefined ? { kty, crv, x } : null;
+  if (scheme.kty === 'OKP') return y === undefined && !isSmallOrder(x) ? { kty, crv, x } : null;
   return isOfBytes(y, scheme.bytes) ? { kty, crv, x, y } : null;
+}
+
+/**
+ * The points of Ed25519 whose order divides 8, in every form that is read as one of them, without their sign: under
+ * such a key anybody can sign anything (RFC 8032 §5.1.7 does not exclude them).
+ */
+const SMALL_ORDER = new Set([
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0100000000000000000000000000000000000000000000000000000000000000',
+  '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
+  'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
+  'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+  'eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
+]);
+
+function isSmallOrder(x: string): boolean {
+  const bytes = Buffer.from(x, 'base64url');
+  bytes[31] = (bytes[31] ?? 0) & 0x7f;
+  return SMALL_ORDER.has(bytes.toString('hex'));
 }
 
 function plainRsa({ kty, n, e }: JsonObject): JsonWebKey | null {

@@ -75,23 +75,40 @@ export interface StrictRules extends Omit<TokenRules, 'audience'> {
 
 /** Judges a token. Claims are read only once its signature holds, from the very bytes that were signed. */
 export function verifyToken(token: string, rules: StrictRules): TokenVerdict {
+  const signed = verifySigned(token, rules);
+  if (signed.fault !== null) return signed;
+  const fault = faultIn(signed.claims, rules);
+  return fault === null ? { ...signed, claims: asClaims(signed.claims) } : refused(fault);
+}
+
+/** Stands in the place of keys for what is signed by whatever key it brings along: a proof that somebody has that key. */
+export const KEY_IN_HEADER = 'in its header';
+
+export interface SignedRules extends Pick<TokenRules, 'algorithms' | 'types' | 'uses'> {
+  keys: readonly JsonObject[] | typeof KEY_IN_HEADER;
+  rsaBitsMin: number;
+}
+
+export type SignedVerdict =
+  | { claims: JsonObject; header: JsonObject; jwk: JsonObject; fault: null }
+  | { claims: null; fault: TokenFault };
+
+/** Judges form, type and signature of what somebody signed, whose claims are then for the caller to judge. */
+export function verifySigned(token: string, rules: SignedRules): SignedVerdict {
   const parts = split(token);
   if ('fault' in parts) return refused(parts.fault);
   const header = readObject(parts.header);
   if (!header) return refused('malformed');
-  if (REFUSED_HEADERS.some((name) => Object.hasOwn(header, name))) return refused('header_refused');
+  const keys = keysFor(header, rules.keys);
+  if (!keys) return refused('header_refused');
   const { alg } = header;
   if (typeof alg !== 'string' || !isAlgorithm(alg) || !rules.algorithms.includes(alg))
     return refused('algorithm_refused');
   if (!isOneOfTypes(header['typ'], rules.types)) return refused('type_refused');
-  const signer = signerOf(parts, header, alg, rules);
+  const signer = signerOf(parts, header, alg, { ...rules, keys });
   if ('fault' in signer) return refused(signer.fault);
   const claims = readObject(parts.payload);
-  if (!claims) return refused('malformed');
-  const fault = faultIn(claims, rules);
-  return fault === null
-    ? { claims: asClaims(claims), header, jwk: signer.jwk, fault }
-    : refused(fault);
+  return claims ? { claims, header, jwk: signer.jwk, fault: null } : refused('malformed');
 }
 
 /** What a token says of itself: enough to find out whose keys to try, and not to be believed before that. */
@@ -100,7 +117,10 @@ export function unverifiedClaims(token: string): JsonObject | null {
   return 'fault' in parts ? null : readObject(parts.payload);
 }
 
-const refused = (fault: TokenFault): TokenVerdict => ({ claims: null, fault });
+const refused = (fault: TokenFault): { claims: null; fault: TokenFault } => ({
+  claims: null,
+  fault,
+});
 
 /** `faultIn` found each of these to be of this type. */
 const asClaims = (claims: JsonObject): Claims => claims as Claims;
@@ -110,6 +130,17 @@ const asClaims = (claims: JsonObject): Claims => claims as Claims;
  * along or tells us to fetch: no issuer we trust needs them, and every forger does.
  */
 const REFUSED_HEADERS = ['crit', 'b64', 'zip', 'enc', 'jwk', 'jku', 'x5u', 'x5c'];
+
+/** The keys that may have signed; null for a header with which nothing is taken. */
+function keysFor(header: JsonObject, keys: SignedRules['keys']): readonly JsonObject[] | null {
+  const { jwk, ...others } = header;
+  if (REFUSED_HEADERS.some((name) => Object.hasOwn(others, name))) return null;
+  if (keys !== KEY_IN_HEADER) return jwk === undefined ? keys : null;
+  if (typeof jwk !== 'object' || jwk === null || Array.isArray(jwk)) return null;
+  // Nobody else's key could be meant, whatever its name.
+  const { kid, ...named } = jwk;
+  return [kid === undefined || kid === header['kid'] ? jwk : named];
+}
 
 interface Parts {
   header: Buffer;
@@ -156,7 +187,7 @@ function signerOf(
   parts: Parts,
   header: JsonObject,
   algorithm: Algorithm,
-  rules: StrictRules,
+  rules: Omit<SignedRules, 'keys'> & { keys: readonly JsonObject[] },
 ): { jwk: JsonObject } | { fault: TokenFault } {
   const { kid } = header;
   if (kid !== undefined && typeof kid !== 'string') return { fault: 'malformed' };

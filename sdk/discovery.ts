@@ -1,4 +1,5 @@
 // What exists in the targets, and who answers for it.
+import type { Change, FoundKind, Gap, OwnerClue, Risk, Unknown } from '../domain/found-identity.ts';
 import type { PublicJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
@@ -9,24 +10,35 @@ import type { AgentKind, NewAgent, Page } from './types.ts';
 export interface FoundIdentity {
   id: string;
   target: string;
-  kind: 'login';
+  kind: FoundKind;
   name: string;
   state: 'unmanaged' | 'adopted' | 'ignored' | 'gone';
-  risks: ('superuser' | 'makes_roles' | 'no_expiry' | 'unseen_90_days' | 'around_control')[];
-  /** Controls over tables that it may write without asking. */
+  risks: Risk[];
+  /** Controls over what it may do without asking. */
   around: string[];
   groups: string[];
+  /** What else it may do, in the target's own words. */
+  permissions: string[];
+  /** From where or by whom it may be used, in the target's own words. */
+  usable_by: string[];
+  enabled: boolean;
   serves: 'issuer' | 'observer' | 'application' | null;
   expires_at: string | null;
   /** As the target has it, less what looks like a secret. */
   comment: string | null;
+  created_at: string | null;
+  secret_changed_at: string | null;
+  /** What the target did not tell: it is not held to be harmless. */
+  unknown: Unknown[];
   first_seen_at: string;
   last_seen_at: string;
   used_at: string | null;
+  /** What was last different about it, and at which look. */
+  difference: { kind: 'new' | 'changed' | 'gone'; at: string; changes: Change[] };
   guessed_owner: {
     person: string;
     name: string | null;
-    because: 'email_in_comment' | 'name_in_comment' | 'login_name' | 'owns_users';
+    because: OwnerClue;
   } | null;
   agent: { id: string; name: string | null; state: string | null } | null;
   decided_by: { type: string; id: string } | null;
@@ -42,30 +54,32 @@ export interface TargetDiscovery {
   identities: number;
   /** Of these, new or in need of another decision. */
   found: number;
+  changed: number;
   gone: number;
   unmanaged: number;
+  /** Identities beyond what one look takes in. */
+  left_out: number;
+  /** What the target refused to list. */
+  gaps: Gap[];
 }
 
-/** An agent, an identity that was found in a target, or a secret that was put in to be lent. */
-export interface PopulationMember {
-  source: 'registered' | 'discovered' | 'stored';
-  id: string;
-  name: string;
-  kind: string;
-  state: string;
-  target: string | null;
-  owner: string | null;
-  owner_name: string | null;
-  owner_by: 'registration' | 'guess' | null;
-  agent: string | null;
-  /** With a space between them. */
-  risks: string;
-  around: string;
-  keys: number;
-  credentials: number;
-  expires_at: string | null;
-  last_used_at: string | null;
-  since: string;
+/** A target, when it was asked and when it last answered. */
+export interface TargetLook {
+  target: string;
+  /** Whether its kind can be asked at all. */
+  supported: boolean;
+  asked_at: string | null;
+  /** Why it said nothing when it was last asked; null where it did, or never was. */
+  code: string | null;
+  answered_at: string | null;
+  /** When it is asked again by itself. */
+  next_at: string | null;
+  identities: number;
+  found: number;
+  changed: number;
+  gone: number;
+  left_out: number;
+  gaps: Gap[];
 }
 
 /** The agent that takes over. */
@@ -87,17 +101,24 @@ export const discoveryCalls = (transport: Transport) => ({
   look: (target?: string, options?: CallOptions) =>
     transport.post<{ data: TargetDiscovery[] }>('/v1/discovery', { ...options, body: { target } }),
 
+  /** When each target was asked, and what that came to. */
+  targets: (options?: CallOptions) =>
+    transport.get<{ data: TargetLook[] }>('/v1/discovery/targets', options),
+
+  /** With `different`, those that were new, changed or gone when their target was last asked. */
   list: ({
     target,
     state,
+    different,
     limit,
     cursor,
   }: ListOptions & {
     target?: string | undefined;
     state?: FoundIdentity['state'] | undefined;
+    different?: boolean | undefined;
   } = {}) =>
     transport.get<Page<FoundIdentity>>('/v1/discovery', {
-      query: { target, state, limit, cursor },
+      query: { target, state, different: different === true ? 'true' : undefined, limit, cursor },
     }),
 
   get: (id: string, options?: CallOptions) =>

@@ -1,6 +1,6 @@
+import type { PopulationMember } from '../domain/population.ts';
 // What auditors read: controls and their verdicts, reports, reviews.
 import type { Verdict } from '../domain/verdict/types.ts';
-import type { PopulationMember } from './discovery.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type { Control, LifecycleReport, Page, Review, ReviewWithLines } from './types.ts';

@@ -2,6 +2,7 @@
 export { openClient, type Client, type ClientOptions } from './client.ts';
 export {
   withTask,
+  type CallWish,
   type CredentialWish,
   type RunningTask,
   type StatementWish,
@@ -44,13 +45,23 @@ export type {
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { WaitOptions } from './requests.ts';
-export type { Ran, RunFailed, RunHeld, RunOrder, RunOutcome, RunRows } from './runs.ts';
+export type {
+  CallAnswer,
+  CallOrder,
+  Ran,
+  RunFailed,
+  RunHeld,
+  RunOrder,
+  RunOutcome,
+  RunRows,
+} from './runs.ts';
 export type { Invitation, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
-export type { JwtSvid, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
+export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
 export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
-export type { Adoption, FoundIdentity, PopulationMember, TargetDiscovery } from './discovery.ts';
+export type { PopulationMember } from '../domain/population.ts';
+export type { Adoption, FoundIdentity, TargetDiscovery, TargetLook } from './discovery.ts';

@@ -1,4 +1,5 @@
-// Having one exact statement run, without ever holding a login.
+// Having one exact statement run or one exact call made, without ever holding what it takes.
+import type { JsonValue } from '../domain/json.ts';
 import { asDenied, type Denied } from './credentials.ts';
 import { CountersignError } from './error.ts';
 import { generateKey, publicKeyOf, type PrivateJwk } from './keys.ts';
@@ -29,6 +30,41 @@ export interface RunOrder {
   sealKey?: PrivateJwk | undefined;
 }
 
+/** A call of an API that the policy lists. */
+export interface CallOrder {
+  upstream: string;
+  /** One of its calls, by name. */
+  call: string;
+  /** What stands in its path, as it is: the server percent-encodes it. */
+  params?: CallValues | undefined;
+  query?: CallValues | undefined;
+  /** Only those that the policy lets callers add. */
+  headers?: Readonly<Record<string, string>> | undefined;
+  /** JSON. */
+  body?: JsonValue | undefined;
+  reason?: string | undefined;
+  /** Called when a held request is decided; see `verifyWebhook`. */
+  callbackUrl?: string | undefined;
+  /** What the answer is sealed to; a fresh key if none is given. */
+  sealKey?: PrivateJwk | undefined;
+}
+
+type CallValues = Readonly<Record<string, string | number | boolean>>;
+
+/** What an API answered, whatever its status. */
+export interface CallAnswer {
+  kind: 'answer';
+  status: number;
+  headers: Record<string, string>;
+  /** As text, or as base64 where it is none. */
+  body: string;
+  encoding: 'utf8' | 'base64';
+  bytes: number;
+  is_cut: boolean;
+  /** Whether the secret of the server stood in it, and was taken out. */
+  is_masked: boolean;
+}
+
 /** Rows as PostgreSQL writes them. */
 export interface RunRows {
   kind: 'rows';
@@ -39,14 +75,14 @@ export interface RunRows {
   is_cut: boolean;
 }
 
-/** It ran. */
-export interface Ran {
+/** It ran, or was answered. */
+export interface Ran<R = RunRows | CallAnswer> {
   outcome: 'ran';
   run: Run;
-  result: RunRows;
+  result: R;
 }
 
-/** The target refused it, and nothing of it lasts. */
+/** It did not: nothing of it lasts, unless the run is `unknown`. */
 export interface RunFailed {
   outcome: 'failed';
   run: Run;
@@ -62,8 +98,8 @@ export interface RunHeld {
   sealKey: PrivateJwk;
 }
 
-/** What asking for a statement comes to; told apart by `outcome`. */
-export type RunOutcome = Ran | RunFailed | RunHeld | Denied;
+/** What asking for a statement or a call comes to; told apart by `outcome`. */
+export type RunOutcome<R = RunRows> = Ran<R> | RunFailed | RunHeld | Denied;
 
 /** As the server sends it: with the result sealed. */
 type SealedRun = Run & { sealed: string | null };
@@ -71,22 +107,22 @@ type HeldRun = HeldAction & { outcome?: undefined };
 
 export const runCalls = (transport: Transport) => ({
   /** Has a statement run: at once, once people agree, or not at all. */
-  ask: async (task: string, order: RunOrder, options?: CallOptions): Promise<RunOutcome> => {
-    const sealKey = order.sealKey ?? (await generateKey());
-    const reply = await transport
-      .post<SealedRun | HeldRun>('/v1/run', { ...options, body: bodyOf(task, order, sealKey) })
-      .catch(asDenied);
-    if (reply.outcome === 'denied') return reply;
-    if ('denial' in reply)
-      return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
-    return openRun(reply, sealKey);
-  },
+  ask: async (task: string, order: RunOrder, options?: CallOptions): Promise<RunOutcome> =>
+    asked(transport, bodyOf(task, order), order, asRows, options),
+
+  /** Has a call made: at once, once people agree, or not at all. */
+  call: async (
+    task: string,
+    order: CallOrder,
+    options?: CallOptions,
+  ): Promise<RunOutcome<CallAnswer>> =>
+    asked(transport, callOf(task, order), order, asAnswer, options),
 
   /** One run, without its result. */
   get: async (id: string, options?: CallOptions): Promise<Run> =>
     transport.get<Run>(path`/v1/runs/${id}`, options),
 
-  /** What a held request came to, once its statement was carried out; waits a minute for that. */
+  /** What a held request came to, once it was carried out; waits a minute for that. */
   ofRequest: async (
     request: string,
     sealKey: PrivateJwk,
@@ -97,9 +133,30 @@ export const runCalls = (transport: Transport) => ({
       ...options,
       waitSeconds: WAIT_SECONDS_MAX,
     });
-    return openRun(run, sealKey);
+    const isCall = run.upstream !== null;
+    return isCall ? openRun(run, sealKey, asAnswer) : openRun(run, sealKey, asRows);
   },
 });
+
+async function asked<R>(
+  transport: Transport,
+  body: Record<string, unknown>,
+  { sealKey: own }: Pick<RunOrder, 'sealKey'>,
+  read: (said: unknown) => R,
+  options: CallOptions | undefined,
+): Promise<RunOutcome<R>> {
+  const sealKey = own ?? (await generateKey());
+  const reply = await transport
+    .post<SealedRun | HeldRun>('/v1/run', {
+      ...options,
+      body: { ...body, seal_to: { ...publicKeyOf(sealKey) } },
+    })
+    .catch(asDenied);
+  if (reply.outcome === 'denied') return reply;
+  if ('denial' in reply)
+    return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
+  return openRun(reply, sealKey, read);
+}
 
 /** Carrying out begins within moments of the approval. */
 const BEGIN_MS_MAX = 30_000;
@@ -124,30 +181,47 @@ async function begun(
   }
 }
 
-const bodyOf = (task: string, order: RunOrder, sealKey: PrivateJwk) => ({
+const bodyOf = (task: string, order: RunOrder) => ({
   task,
   role: order.role,
   statement: order.statement,
   parameters: order.parameters === undefined ? undefined : [...order.parameters],
-  seal_to: { ...publicKeyOf(sealKey) },
   max_rows: order.maxRows,
   max_affected_rows: order.maxAffectedRows,
   timeout_seconds: order.timeoutSeconds,
-  reason: order.reason,
-  callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },
+  ...aboutAsking(order),
 });
 
-async function openRun(
+const callOf = (task: string, order: CallOrder) => ({
+  task,
+  upstream: order.upstream,
+  call: order.call,
+  params: order.params,
+  query: order.query,
+  headers: order.headers,
+  body: order.body,
+  ...aboutAsking(order),
+});
+
+const aboutAsking = ({ reason, callbackUrl }: Pick<RunOrder, 'reason' | 'callbackUrl'>) => ({
+  reason,
+  callback: callbackUrl === undefined ? undefined : { url: callbackUrl },
+});
+
+async function openRun<R>(
   { sealed, ...run }: SealedRun,
   sealKey: PrivateJwk,
-): Promise<Ran | RunFailed> {
+  read: (said: unknown) => R,
+): Promise<Ran<R> | RunFailed> {
   const said = sealed === null ? null : await unseal(sealed, sealKey);
-  if (run.state === 'done' && said !== null) return { outcome: 'ran', run, result: asRows(said) };
+  if (run.state === 'done' && said !== null) return { outcome: 'ran', run, result: read(said) };
   return { outcome: 'failed', run, error: said === null ? null : asError(said) };
 }
 
-/** What the server seals for a run that is done. */
+/** What the server seals for a statement that ran. */
 const asRows = (said: unknown): RunRows => said as RunRows;
+/** What the server seals for a call that was answered. */
+const asAnswer = (said: unknown): CallAnswer => said as CallAnswer;
 /** What the server seals for a run that the target refused. */
 const asError = (said: unknown): NonNullable<RunFailed['error']> =>
   said as NonNullable<RunFailed['error']>;

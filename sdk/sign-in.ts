@@ -5,6 +5,7 @@ import { CountersignError } from './error.ts';
 import { exchange, type Fetch } from './http.ts';
 import { parsePrivateKey, type PrivateJwk } from './keys.ts';
 import { retrying, type Attempt } from './retry.ts';
+import type { Subject } from './transport.ts';
 
 /** An agent and its key: a JWK, its JSON text, or a WebCrypto key that never leaves its store. */
 export interface AgentCredential {
@@ -29,7 +30,7 @@ export interface Bearer {
   /** Throws away a token that was refused; false when there is no way to get another. */
   renew(refused: string): boolean;
   /** Exchanges what another agent handed on for a token of this client's agent (RFC 8693). */
-  exchange(subjectToken: string): Promise<string>;
+  exchange(subject: Subject): Promise<string>;
   /** How tokens of this client are sent. */
   prover: Prover;
 }
@@ -88,17 +89,22 @@ function agentBearer(credential: AgentCredential, options: SignInOptions): Beare
       if (current?.token === refused) current = null;
       return true;
     },
-    exchange: async (subjectToken) => {
+    exchange: async ({ token: subjectToken, of }) => {
       const answer = await askToken(credential, options, prover, {
         grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
         subject_token: subjectToken,
-        subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+        subject_token_type: SUBJECT_TYPES[of],
       });
       return answer.access_token;
     },
     prover,
   };
 }
+
+const SUBJECT_TYPES = {
+  agent: 'urn:ietf:params:oauth:token-type:access_token',
+  person: 'urn:ietf:params:oauth:token-type:id_token',
+} as const;
 
 const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_SECONDS = 60;

@@ -29,6 +29,17 @@ export interface JwtSvid {
 export interface TrustBundles {
   trust_domain: string;
   bundles: Record<string, JsonObject>;
+  /** Changes whenever the revocation lists say something else. */
+  revocations: string;
+}
+
+/** What the authorities of this trust domain revoked. */
+export interface RevocationLists {
+  /** As the bundles say it. */
+  revocations: string;
+  /** DER in base64, one of each authority. */
+  lists: { authority: string; crl: string }[];
+  next_update: string;
 }
 
 /** A signing request in PEM for a key of one's own, or a key to which one made for it is sealed. */
@@ -56,4 +67,8 @@ export const svidCalls = (transport: Transport) => ({
 
   /** The bundles by trust domain. */
   bundles: (options?: CallOptions) => transport.get<TrustBundles>('/v1/svid/bundles', options),
+
+  /** The revocation lists of this trust domain, signed now. */
+  revocations: (options?: CallOptions) =>
+    transport.get<RevocationLists>('/v1/svid/revocations', options),
 });

@@ -1,7 +1,8 @@
 // Tasks: everything an agent is given hangs off one, and ends with it.
+import { CountersignError } from './error.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
-import type { CallOptions, Transport } from './transport.ts';
+import type { CallOptions, Subject, Transport } from './transport.ts';
 import type { Delegation, Page, Task } from './types.ts';
 
 /** A task to start. */
@@ -15,6 +16,8 @@ export interface TaskOrder {
   triggerProof?: string | undefined;
   /** What another agent handed on: the task is then part of that agent's, and ends with it. */
   parent?: Delegation | string | undefined;
+  /** A person's own token of an issuer that policy names: they are shown to have set the task off. */
+  onBehalf?: string | undefined;
 }
 
 /** Part of a task, to be handed on. */
@@ -38,14 +41,26 @@ export interface TaskFilter extends ListOptions {
   state?: Task['state'] | undefined;
 }
 
+/** Whoever works on a part of another agent's task works for whoever set that off. */
+function subjectOf(parent: TaskOrder['parent'], onBehalf: string | undefined): Subject | undefined {
+  if (parent !== undefined && onBehalf !== undefined)
+    throw new CountersignError(
+      'invalid_request',
+      'A task is part of another agent’s or set off by a person: give parent or onBehalf, not both.',
+    );
+  if (onBehalf !== undefined) return { token: onBehalf, of: 'person' };
+  if (parent === undefined) return undefined;
+  return { token: typeof parent === 'object' ? parent.subject_token : parent, of: 'agent' };
+}
+
 export const taskCalls = (transport: Transport) => ({
   start: (
-    { purpose, ttlSeconds, triggeredBy, triggerProof, parent }: TaskOrder,
+    { purpose, ttlSeconds, triggeredBy, triggerProof, parent, onBehalf }: TaskOrder,
     options?: CallOptions,
   ) =>
     transport.post<Task>('/v1/tasks', {
       ...options,
-      subjectToken: typeof parent === 'object' ? parent.subject_token : parent,
+      subject: subjectOf(parent, onBehalf),
       body: {
         purpose,
         ttl_seconds: ttlSeconds,

@@ -24,8 +24,14 @@ interface Call extends CallOptions {
   retrySeconds?: number;
   /** For what anybody may read: asked without a token. */
   anonymous?: boolean;
-  /** What another agent handed on, which this call is made under instead of the client's own token. */
-  subjectToken?: string | undefined;
+  /** What another agent handed on, or a person's token: the call is made under it instead of the client's own. */
+  subject?: Subject | undefined;
+}
+
+/** A token to exchange (RFC 8693), by whom it is about. */
+export interface Subject {
+  token: string;
+  of: 'agent' | 'person';
 }
 
 export interface Transport {
@@ -77,10 +83,10 @@ function sendCall(
   const retrySeconds = call.retrySeconds ?? options.retrySeconds;
   const bound = { retrySeconds, signal: call.signal };
   if (call.anonymous) return retrying(() => exchange(options.fetch, message), bound);
-  const { subjectToken } = call;
+  const { subject } = call;
   let renewed = false;
   // Exchanged once for all attempts: what was handed on is good for one exchange.
-  const exchanged = subjectToken === undefined ? null : bearer.exchange(subjectToken);
+  const exchanged = subject === undefined ? null : bearer.exchange(subject);
   const attempt = async (): Promise<Attempt<string>> => {
     const token = await (exchanged ?? bearer.token());
     const proven = await bearer.prover.headers(method, message.url, token);

@@ -306,19 +306,31 @@ export interface SecretCustody {
 export interface Run {
   id: string;
   task: string;
-  role: string;
-  /** What its text says it does. */
-  effect: 'read' | 'write' | 'define' | 'access' | 'opaque';
+  /** Of a statement. */
+  role: string | null;
+  /** Of a call. */
+  upstream: string | null;
+  call: string | null;
+  /** What its text says it does, or the policy says of the call. */
+  effect: 'read' | 'write' | 'define' | 'access' | 'opaque' | 'delete';
   state: RunState;
-  outcome: 'committed' | 'read' | null;
+  outcome: 'committed' | 'read' | 'answered' | null;
   /** Why it failed: an SQLSTATE, or a word of ours. */
   code: string | null;
   rows: number | null;
+  /** How often a call went out, or may have. */
+  sends: number;
+  /** What a call was answered with, and how much of that came. */
+  status: number | null;
+  bytes: number | null;
+  is_cut: boolean | null;
+  /** Whether our own secret stood in the answer. */
+  is_masked: boolean | null;
   result_digest: string | null;
   /** Of exactly what ran. */
   digest: string;
   request: string | null;
-  credential: string;
+  credential: string | null;
   created_at: string;
   finished_at: string | null;
 }

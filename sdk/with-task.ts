@@ -5,7 +5,16 @@ import type { Denied, Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
 import { keepRenewing, type Holding } from './renewing.ts';
-import type { Ran, RunFailed, RunHeld, RunOrder, RunRows } from './runs.ts';
+import type {
+  CallAnswer,
+  CallOrder,
+  Ran,
+  RunFailed,
+  RunHeld,
+  RunOrder,
+  RunOutcome,
+  RunRows,
+} from './runs.ts';
 import type { DelegationOrder, TaskOrder } from './tasks.ts';
 import type {
   AccessRequest,
@@ -47,6 +56,12 @@ export interface StatementWish extends Omit<RunOrder, 'role' | 'statement' | 'se
   waitSeconds?: number | undefined;
 }
 
+/** How a call should be made. */
+export interface CallWish extends Omit<CallOrder, 'upstream' | 'call' | 'sealKey'> {
+  /** Instead of the task's own. */
+  waitSeconds?: number | undefined;
+}
+
 /** What the work gets to use. */
 export interface RunningTask {
   id: string;
@@ -65,6 +80,8 @@ export interface RunningTask {
   jwt(role: string, wish?: CredentialWish): Promise<JwtMaterial>;
   /** Has one statement run with a role, after waiting for people if it has to; nobody holds a login for it. */
   run(role: string, statement: string, wish?: StatementWish): Promise<RunRows>;
+  /** Has one call of an API made, after waiting for people if it has to; nobody holds what it signs in with. */
+  call(upstream: string, call: string, wish?: CallWish): Promise<CallAnswer>;
 }
 
 const WAIT_SECONDS = 900;
@@ -150,35 +167,52 @@ function runningTask(
     mysql: async (role, wish) => ofKind(await credential(role, wish), 'mysql', role),
     redis: async (role, wish) => ofKind(await credential(role, wish), 'redis', role),
     jwt: async (role, wish) => ofKind(await credential(role, wish), 'jwt', role),
-    run: (role, statement, wish = {}) =>
-      runUnder(client, task.id, options, { role, statement, sealKey, ...wish }),
+    run: async (role, statement, { waitSeconds, ...wish } = {}) => {
+      const order = { role, statement, sealKey, ...wish };
+      const asked = await client.runs.ask(task.id, order, { signal: options.signal });
+      return whatRan(client, options, asked, waitSeconds);
+    },
+    call: async (upstream, call, { waitSeconds, ...wish } = {}) => {
+      const order = { upstream, call, sealKey, ...wish };
+      const asked = await client.runs.call(task.id, order, { signal: options.signal });
+      return whatRan(client, options, asked, waitSeconds);
+    },
   };
 }
 
-async function runUnder(
+/** The result, after waiting for people if that is what it takes. */
+async function whatRan<R extends RunRows | CallAnswer>(
   client: Client,
-  task: string,
   { signal, onHeld, waitSeconds: usual = WAIT_SECONDS }: WithTaskOptions,
-  { waitSeconds = usual, ...order }: RunOrder & StatementWish & { sealKey: PrivateJwk },
-): Promise<RunRows> {
-  const asked = await client.runs.ask(task, order, { signal });
+  asked: RunOutcome<R>,
+  waitSeconds = usual,
+): Promise<R> {
   if (asked.outcome === 'denied') throw denied(asked);
   const ended = asked.outcome === 'held' ? await whenAgreed(asked) : asked;
   if (ended.outcome === 'ran') return ended.result;
-  const { run, error } = ended;
-  throw new CountersignError(
-    'statement_failed',
-    `The statement was not run (${run.code ?? run.state}): ${error?.message ?? 'nothing of it lasts'}.`,
-    { members: { run: run.id, target_code: run.code } },
-  );
+  throw notRun(ended);
 
-  async function whenAgreed({ request, sealKey }: RunHeld): Promise<Ran | RunFailed> {
+  async function whenAgreed({ request, sealKey }: RunHeld): Promise<Ran<R> | RunFailed> {
     onHeld?.(request);
     const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
     // By then it may have been tried: what the target said of it says more than that it failed.
     if (decided.state !== 'failed') refuseUnapproved(decided, waitSeconds);
-    return client.runs.ofRequest(request.id, sealKey, { signal });
+    return asAsked<R>(await client.runs.ofRequest(request.id, sealKey, { signal }));
   }
+}
+
+/** A request for a statement is carried out as one, and one for a call as a call. */
+const asAsked = <R>(ended: Ran | RunFailed): Ran<R> | RunFailed => ended as Ran<R> | RunFailed;
+
+function notRun({ run, error }: RunFailed): CountersignError {
+  const isCall = run.upstream !== null;
+  const lasts =
+    run.state === 'unknown' ? 'it may have been carried out all the same' : 'nothing of it lasts';
+  return new CountersignError(
+    isCall ? 'call_failed' : 'statement_failed',
+    `The ${isCall ? 'call was not answered' : 'statement was not run'} (${run.code ?? run.state}): ${error?.message ?? lasts}.`,
+    { members: { run: run.id, target_code: run.code } },
+  );
 }
 
 const denied = ({ detail, evaluation }: Denied): CountersignError =>

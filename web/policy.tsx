@@ -23,6 +23,14 @@ export interface PolicyView {
     maxSeconds: number;
     reason: string;
   }[];
+  upstreams: {
+    name: string;
+    title: string;
+    base: string;
+    dataClass: string;
+    /** Each call with what it does: "get-ticket (read)". */
+    calls: readonly string[];
+  }[];
   rules: {
     id: string;
     effect: string;
@@ -75,6 +83,7 @@ export const PolicyPage = ({ shell, view }: { shell: Shell; view: PolicyView }):
         ]}
       />
     </Panel>
+    {view.upstreams.length === 0 ? null : <Upstreams view={view} />}
     <Panel title="Rules" note="One line for each Cedar policy.">
       <Table
         caption="Rules"
@@ -99,6 +108,31 @@ export const PolicyPage = ({ shell, view }: { shell: Shell; view: PolicyView }):
       ))}
     </Panel>
   </Page>
+);
+
+const Upstreams = ({ view }: { view: PolicyView }): Html => (
+  <Panel title="APIs" note="What is called for agents. Nothing else of them can be called.">
+    <Table
+      caption="APIs"
+      rows={view.upstreams}
+      columns={[
+        {
+          label: 'API',
+          cell: (row) => (
+            <>
+              <strong>{row.name}</strong>
+              <span class="under">
+                <Untrusted text={row.title} />
+              </span>
+            </>
+          ),
+        },
+        { label: 'Address', cell: (row) => row.base },
+        { label: 'Data', cell: (row) => <Untrusted text={row.dataClass} /> },
+        { label: 'Calls', cell: (row) => row.calls.join(', ') },
+      ]}
+    />
+  </Panel>
 );
 
 const Routes = ({ view }: { view: PolicyView }): Html => (

@@ -136,6 +136,11 @@ function outcome(view: RequestView): Child {
 /** What a label of the card means to somebody who decides. */
 const LABELS: Record<string, string> = {
   'Parameter ttl_seconds': 'For how long',
+  'Parameter url': 'Address',
+  'Parameter method': 'Method',
+  'Parameter body': 'Body',
+  'Parameter headers': 'Headers',
+  'Parameter preview': 'What is there now',
   'Context reason': 'Reason given',
   'Context purpose': 'Purpose of the task',
   'Context task': 'Task',
@@ -143,9 +148,13 @@ const LABELS: Record<string, string> = {
   'Context triggered_by_proof': 'Proof of who did',
 };
 
+/** Plain names that are right for calls alone. */
+const CALL_LABELS = new Set(['Parameter body', 'Parameter headers', 'Parameter preview']);
+
 /** Labels say where a line of the action stands; these are the ones with a plainer name. */
 function labelOf(label: string, view: RequestView): string {
   if (view.card.action['action'] === 'agent:admit' && label === 'Context purpose') return 'Purpose';
+  if (view.card.action['action'] !== 'http:call' && CALL_LABELS.has(label)) return label;
   return LABELS[label] ?? label;
 }
 

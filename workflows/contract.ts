@@ -85,6 +85,9 @@ export interface Activities {
   reapTarget(target: string): Promise<Reaped>;
   sweepTarget(target: string): Promise<void>;
 
+  /** When the target is to be asked next; null where nobody can be asked. */
+  discoverTarget(target: string): Promise<{ nextAt: string | null }>;
+
   lookAtReview(id: string): Promise<ReviewView | null>;
   closeReview(id: string): Promise<ReviewView>;
 }
@@ -95,3 +98,4 @@ export type RequestWorkflow = (id: string) => Promise<RequestState | 'unknown'>;
 export type AgentWorkflow = (id: string, noted?: string | null) => Promise<AgentState | 'unknown'>;
 export type TargetWorkflow = (target: string) => Promise<never>;
 export type ReviewWorkflow = (id: string) => Promise<'closed' | 'unknown'>;
+export type DiscoveryWorkflow = (target: string) => Promise<'unknown'>;

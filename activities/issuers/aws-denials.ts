@@ -2,8 +2,8 @@
 // call of one against the policies of its role, and each session carries its lease's id as a tag.
 import { TargetError, type LeaseToEnd, type TargetRef } from '../../commands/issuer.ts';
 import { bodyOf, isId } from '../../domain/id.ts';
-import { callTarget, codeOf, isObject, refusedWith } from './http.ts';
-import { signCall } from './sigv4.ts';
+import { callIam } from './aws-iam.ts';
+import { isObject } from './http.ts';
 import type { World } from './world.ts';
 import { elementOf } from './xml.ts';
 
@@ -76,11 +76,7 @@ function documentOf(denials: Denials): string {
 
 /** Reads only what counts: a statement of ours that really denies everything. */
 async function readDenials(world: World, ref: TargetRef, role: string): Promise<Denials> {
-  const xml = await callIam(world, ref, {
-    Action: 'GetRolePolicy',
-    RoleName: role,
-    PolicyName: POLICY_NAME,
-  });
+  const xml = await readPolicy(world, ref, role);
   const text = xml === null ? null : elementOf(xml, 'PolicyDocument');
   const denials: Denials = new Map();
   if (text === null) return denials;
@@ -104,41 +100,13 @@ async function readDenials(world: World, ref: TargetRef, role: string): Promise<
 const isCredential = (id: unknown): id is string =>
   typeof id === 'string' && isId('credential', id) && bodyOf(id) !== '';
 
-/** Calls IAM; null where what is asked about does not exist. */
-async function callIam(
-  world: World,
-  { definition }: TargetRef,
-  parameters: Record<string, string>,
-): Promise<string | null> {
-  const iam = definition?.issuer === 'aws' ? definition.iam : undefined;
-  if (!iam) throw new TargetError('target_not_configured');
-  const read = (name: string): string => {
-    const value = world.secrets(name);
-    if (value === null) throw new TargetError('target_not_configured');
-    return value;
-  };
-  const url = new URL(iam.endpoint);
-  const body = new URLSearchParams({ ...parameters, Version: '2010-05-08' }).toString();
-  const headers = signCall(
-    {
-      method: 'POST',
-      url,
-      body,
-      headers: { 'content-type': 'application/x-www-form-urlencoded; charset=utf-8' },
-      service: 'iam',
-      region: iam.region,
-    },
-    {
-      accessKeyId: read(iam.access_key_id_from),
-      secretAccessKey: read(iam.secret_access_key_from),
-      sessionToken: iam.session_token_from === undefined ? null : read(iam.session_token_from),
-    },
-    new Date(world.now()),
-  );
-  const answer = await callTarget(world.egress, url.href, { method: 'POST', headers, body });
-  const code = elementOf(answer.body, 'Code') ?? 'refused';
-  if (answer.status === 200) return answer.body;
-  if (answer.status === 404 && code === 'NoSuchEntity' && parameters['Action'] === 'GetRolePolicy')
-    return null;
-  throw refusedWith(codeOf(code), answer);
-}
+/** The policy's text; null where the role has none of ours. */
+const readPolicy = (world: World, ref: TargetRef, role: string): Promise<string | null> =>
+  callIam(world, ref, {
+    Action: 'GetRolePolicy',
+    RoleName: role,
+    PolicyName: POLICY_NAME,
+  }).catch((error: unknown) => {
+    if (error instanceof TargetError && error.code === 'no_such_entity') return null;
+    throw error;
+  });

@@ -13,6 +13,7 @@ import {
 } from '../../commands/issuer.ts';
 import type { TokenKeys } from '../../keys/tokens.ts';
 import { denySessions, deniedSessions, roleNameOf } from './aws-denials.ts';
+import { discoverAccount } from './aws-discovery.ts';
 import { callTarget, codeOf, refusedWith } from './http.ts';
 import { done, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
 import type { World } from './world.ts';
@@ -37,6 +38,7 @@ export function awsIssuer(world: World, tokens: TokenKeys, issuer: string): Issu
     verifyDead: (ref, leases) => verify(world, ref, leases),
     // STS keeps no list of its sessions.
     list: () => Promise.resolve(null),
+    discover: (ref, roles) => discoverAccount(world, ref, roles, issuer),
   };
 }
 

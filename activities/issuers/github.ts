@@ -13,6 +13,7 @@ import {
   type TargetRef,
 } from '../../commands/issuer.ts';
 import type { Sent } from '../egress.ts';
+import { discoverApp, type GithubApp } from './github-discovery.ts';
 import { callTarget, forEach, isObject, membersOf, refusedWith, retryAt, textOf } from './http.ts';
 import { done, doneUnlessUnheard, failed, hasLapsed, lapsed, waitFor } from './lapse.ts';
 import type { World } from './world.ts';
@@ -30,6 +31,18 @@ export function githubIssuer(world: World): Issuer {
     verifyDead: (ref, leases) => forEach(leases, (lease) => look(world, ref, lease)),
     // GitHub lists the installations of an app, and not their tokens.
     list: () => Promise.resolve(null),
+    discover: (ref, roles) => discoverApp(appOf(world, ref), roles),
+  };
+}
+
+function appOf(world: World, ref: TargetRef): GithubApp {
+  const target = githubTargetOf(ref);
+  return {
+    installation: target.installation,
+    now: world.now,
+    call: (method, path, bearer, body = '') => call(world, target, { method, path, bearer, body }),
+    word: () => wordOf(world, target),
+    refusal: (answer) => refusedWith(reasonOf(answer), answer),
   };
 }
 

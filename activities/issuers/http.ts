@@ -1,5 +1,6 @@
 // Calls to the APIs that issuers speak to: addresses from the policy, answers that are read with distrust.
 import { TargetError } from '../../commands/issuer.ts';
+import type { FoundKind, Gap } from '../../domain/found-identity.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { EgressError, type Egress, type OutgoingMessage, type Sent } from '../egress.ts';
 
@@ -79,4 +80,39 @@ export async function forEach<T, R>(
   for (let start = 0; start < items.length; start += AT_ONCE)
     answers.push(...(await Promise.all(items.slice(start, start + AT_ONCE).map(work))));
   return answers;
+}
+
+/** No look at a target takes longer, so that whoever asks next finds nobody in the way. */
+const LOOK_MS_MAX = 240_000;
+
+/** Says so, by throwing, once a look that begins now has taken too long. */
+export function lookClock(now: () => number): () => void {
+  const until = now() + LOOK_MS_MAX;
+  return () => {
+    if (now() > until) throw new TargetError('too_slow');
+  };
+}
+
+/** What came of listing one kind of thing: nothing and the reason, where the other side refused. */
+export type Listed<T> = { items: T[]; refused: null } | { items: []; refused: string };
+
+/** A refusal is an answer too; anything else that goes wrong is not. */
+export const listing = <T>(asked: Promise<T[]>): Promise<Listed<T>> =>
+  asked.then(
+    (items): Listed<T> => ({ items, refused: null }),
+    (error: unknown): Listed<T> => {
+      if (error instanceof TargetError && error.nothingMade)
+        return { items: [], refused: error.code };
+      throw error;
+    },
+  );
+
+/** The gaps in what was listed; where that is all, the other side said nothing. */
+export function gapsIn(listed: readonly (readonly [FoundKind, Listed<unknown>])[]): Gap[] {
+  const gaps = listed.flatMap(([kind, { refused }]) =>
+    refused === null ? [] : [{ kind, code: refused }],
+  );
+  const [first] = gaps;
+  if (first && gaps.length === listed.length) throw new TargetError(first.code);
+  return gaps;
 }

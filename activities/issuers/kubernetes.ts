@@ -16,6 +16,7 @@ import { bodyOf, isId, type Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import type { Sent } from '../egress.ts';
 import { callTarget, codeOf, forEach, isObject, membersOf, refusedWith, textOf } from './http.ts';
+import { discoverCluster, type ClusterApi } from './kubernetes-discovery.ts';
 import { done, failed, hasLapsed, lapsed } from './lapse.ts';
 import type { World } from './world.ts';
 
@@ -38,6 +39,7 @@ export function kubernetesIssuer(world: World, mark: string): Issuer {
     revoke: (ref, leases) => forEach(leases, (lease) => revoke(world, () => cluster(ref), lease)),
     verifyDead: (ref, leases) => forEach(leases, (lease) => look(world, () => cluster(ref), lease)),
     list: async (ref) => listSecrets(cluster(ref)),
+    discover: async (ref, roles) => discoverCluster(clusterApi(world, cluster(ref)), roles),
   };
 }
 
@@ -46,7 +48,12 @@ interface Cluster {
   target: KubernetesTarget;
   deployment: string;
   /** Below the namespace of the target where the path does not begin with a slash. */
-  call(method: 'GET' | 'POST' | 'DELETE', path: string, body?: JsonObject): Promise<Sent>;
+  call(
+    method: 'GET' | 'POST' | 'DELETE',
+    path: string,
+    body?: JsonObject,
+    accept?: string,
+  ): Promise<Sent>;
 }
 
 function openCluster(world: World, { definition }: TargetRef, deployment: string): Cluster {
@@ -57,7 +64,7 @@ function openCluster(world: World, { definition }: TargetRef, deployment: string
   if (token === null || (definition.ca_from !== undefined && authority === null))
     throw new TargetError('target_not_configured', { nothingMade: true });
   const root = definition.api.replace(/\/$/, '');
-  const call: Cluster['call'] = (method, path, body) =>
+  const call: Cluster['call'] = (method, path, body, accept = 'application/json') =>
     callTarget(
       world.egress,
       `${root}${path.startsWith('/') ? path : `/api/v1/namespaces/${definition.namespace}/${path}`}`,
@@ -65,7 +72,7 @@ function openCluster(world: World, { definition }: TargetRef, deployment: string
         method,
         headers: {
           authorization: `Bearer ${token}`,
-          accept: 'application/json',
+          accept,
           'user-agent': 'countersign',
           ...(body && { 'content-type': 'application/json' }),
         },
@@ -75,6 +82,14 @@ function openCluster(world: World, { definition }: TargetRef, deployment: string
     );
   return { target: definition, deployment, call };
 }
+
+const clusterApi = (world: World, cluster: Cluster): ClusterApi => ({
+  namespace: cluster.target.namespace,
+  token: world.secrets(cluster.target.token_from) ?? '',
+  now: world.now,
+  get: (path, accept) => cluster.call('GET', path, undefined, accept),
+  refusal: (answer) => refusedWith(reasonOf(answer), answer),
+});
 
 /** The API server's own word for what is wrong (`Status.reason`). */
 function reasonOf(answer: Sent): string {

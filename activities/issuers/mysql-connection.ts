@@ -83,6 +83,26 @@ export async function ask(
   return rows;
 }
 
+const DENIED = new Set([
+  'er_tableaccess_denied_error',
+  'er_columnaccess_denied_error',
+  'er_dbaccess_denied_error',
+  'er_specific_access_denied_error',
+]);
+
+/** Asks what the issuer may not be allowed to know: null where it is not. */
+export async function askIfAllowed(
+  connection: PoolConnection,
+  sql: string,
+): Promise<Record<string, unknown>[] | null> {
+  try {
+    return await ask(connection, sql);
+  } catch (error) {
+    if (DENIED.has(mysqlErrorCode(error))) return null;
+    throw error;
+  }
+}
+
 /** Sets variables of this session; statements below read them. */
 export async function set(
   connection: PoolConnection,

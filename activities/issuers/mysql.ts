@@ -38,6 +38,7 @@ import {
   using,
   type MysqlServer,
 } from './mysql-connection.ts';
+import { discoverAccounts } from './mysql-discovery.ts';
 import { storedHash, type MysqlPlugin } from './mysql-hashes.ts';
 
 /** How often a killed session is looked for before the attempt is given up. */
@@ -89,6 +90,15 @@ export function mysqlIssuer(secrets: Secrets, mark: string): Issuer & { close():
     },
     list: async (target) =>
       using(servers.open(target), (connection) => listLogins(connection, said)),
+    discover: async (target, roles) => {
+      try {
+        return await using(servers.open(target), async (connection) =>
+          discoverAccounts(connection, await listLogins(connection, said), roles),
+        );
+      } catch (error) {
+        throw new TargetError(mysqlErrorCode(error));
+      }
+    },
     close: () => servers.close(),
   };
 }

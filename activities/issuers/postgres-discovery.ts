@@ -1,14 +1,17 @@
 // Every login that a PostgreSQL has besides our leases, as its own catalog tells it. Passwords are not in what is read.
 import type { Sql } from 'postgres';
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
-import { safeComment, type Found, type FoundFacts } from '../../domain/found-identity.ts';
+import type { TargetRef } from '../../commands/issuer.ts';
+import {
+  censusOf,
+  PLAIN_FACTS,
+  safeComment,
+  type Census,
+  type FoundFacts,
+} from '../../domain/found-identity.ts';
 import { fromMs } from '../../domain/instant.ts';
 import { mayBecome, tablesOf, writableBy } from '../observer/catalog.ts';
 import { leaseOfLogin, type Secrets } from './login.ts';
-
-/** More in one place than anybody can look through; a list that was cut would hide one. */
-const IDENTITIES_MAX = 2_000;
 
 /** Logins that serve us or the data's own application, by name. */
 type Servants = ReadonlyMap<string, NonNullable<FoundFacts['serves']>>;
@@ -35,26 +38,28 @@ export async function discoverLogins(
   mark: string,
   servants: Servants,
   roles: ReadonlyMap<string, RoleDefinition>,
-): Promise<Found[]> {
+): Promise<Census> {
   const logins = await readLogins(sql, mark);
   const others = logins.filter(({ name, marked }) => !marked || leaseOfLogin(name) === null);
-  if (others.length > IDENTITIES_MAX) throw new TargetError('too_many_identities');
   const reaches = await reachOf(sql, roles);
-  return others.map((login) => ({
-    name: login.name,
-    reference: login.reference,
-    kind: 'login',
-    facts: {
-      groups: login.groups,
-      reaches: reaches(login),
-      isSuperuser: login.superuser,
-      makesRoles: login.superuser || login.makes_roles,
-      expiresAt: login.expires_ms === null ? null : fromMs(Number(login.expires_ms)),
-      comment: safeComment(login.comment),
-      isConnected: login.connected,
-      serves: servants.get(login.name) ?? null,
-    },
-  }));
+  return censusOf(
+    others.map((login) => ({
+      name: login.name,
+      reference: login.reference,
+      kind: 'login',
+      facts: {
+        ...PLAIN_FACTS,
+        groups: login.groups,
+        reaches: reaches(login),
+        isSuperuser: login.superuser,
+        makesRoles: login.superuser || login.makes_roles,
+        expiresAt: login.expires_ms === null ? null : fromMs(Number(login.expires_ms)),
+        comment: safeComment(login.comment),
+        isConnected: login.connected,
+        serves: servants.get(login.name) ?? null,
+      },
+    })),
+  );
 }
 
 interface Login {

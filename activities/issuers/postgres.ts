@@ -2,7 +2,7 @@
 // the server itself with format(), and a login is gone only when the server no longer knows it.
 import { createHash, createHmac, pbkdf2Sync, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import postgres, { type Sql, type TransactionSql } from 'postgres';
+import postgres, { type Sql } from 'postgres';
 import {
   TargetError,
   type Issuer,
@@ -10,6 +10,7 @@ import {
   type RevokeOutcome,
   type TargetRef,
 } from '../../commands/issuer.ts';
+import { Sessions } from '../../db/sessions.ts';
 import { patientSockets } from '../../db/sockets.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
@@ -31,9 +32,14 @@ const CONNECTIONS_MAX = 4;
 
 /** A target as it is configured now. */
 interface Target {
+  /** For single statements. */
   sql: Sql;
+  /** For transactions. */
+  sessions: Sessions;
   url: URL;
 }
+
+type Connection = Omit<Target, 'url'>;
 
 /**
  * `mark` begins the comment that every role of ours carries, and no other; the number of the attempt follows it. A
@@ -43,24 +49,23 @@ export function postgresIssuer(
   secrets: Secrets,
   mark: string,
 ): Issuer & { close(): Promise<void> } {
-  const pools = new Map<string, Sql>();
+  const pools = new Map<string, Connection>();
   const open = ({ definition }: TargetRef): Target => {
     const text = definition?.issuer === 'postgres' ? secrets(definition.url_from) : null;
     if (text === null) throw new TargetError('target_not_configured');
-    const sql = pools.get(text) ?? connectTarget(text, CONNECTIONS_MAX);
-    pools.set(text, sql);
-    return { sql, url: new URL(text) };
+    const connection = pools.get(text) ?? connectTarget(text, CONNECTIONS_MAX);
+    pools.set(text, connection);
+    return { ...connection, url: new URL(text) };
   };
   return {
     issue: async (lease) => {
-      const { sql, url } = open(lease.target);
-      const material = await issueLogin(sql, url, mark, lease);
+      const material = await issueLogin(open(lease.target), mark, lease);
       return { material, handle: null, diesAt: null };
     },
     renew: async (lease) => {
-      const { sql } = open(lease.target);
+      const { sessions } = open(lease.target);
       try {
-        await unlessDisturbed(() => runBlock(sql, placeOf(mark, lease), EXTEND_LOGIN));
+        await unlessDisturbed(() => runBlock(sessions, placeOf(mark, lease), EXTEND_LOGIN));
       } catch (error) {
         throw new TargetError(errorCode(error), { cause: error });
       }
@@ -90,18 +95,15 @@ export function postgresIssuer(
       }
     },
     close: async () => {
-      await Promise.all([...pools.values()].map((sql) => sql.end({ timeout: 2 })));
+      await Promise.all([...pools.values()].map((connection) => disconnect(connection, 2)));
     },
   };
 }
 
-function connectTarget(url: string, connectionsMax: number): Sql {
-  return postgres(url, {
+function connectTarget(url: string, connectionsMax: number): Connection {
+  const settings = {
     // The client would take what stands in the URL as it stands there.
     database: databaseIn(new URL(url)),
-    max: connectionsMax,
-    ...patientSockets(url, connectionsMax),
-    idle_timeout: 20,
     connect_timeout: 3,
     onnotice: () => undefined,
     connection: {
@@ -111,14 +113,25 @@ function connectTarget(url: string, connectionsMax: number): Sql {
       // A login half made by a process that hangs is nobody's to wait for.
       idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MS,
     },
-  });
+  };
+  return {
+    sql: postgres(url, {
+      ...settings,
+      ...patientSockets(url, connectionsMax),
+      max: connectionsMax,
+      idle_timeout: 20,
+    }),
+    sessions: new Sessions(url, connectionsMax, settings),
+  };
 }
+
+const disconnect = ({ sql, sessions }: Connection, seconds: number): Promise<unknown> =>
+  Promise.all([sql.end({ timeout: seconds }), sessions.close()]);
 
 const databaseIn = (url: URL): string => decodeURIComponent(url.pathname.slice(1));
 
 async function issueLogin(
-  sql: Sql,
-  url: URL,
+  { sessions, url }: Target,
   mark: string,
   lease: LeaseToIssue,
 ): Promise<JsonObject> {
@@ -134,7 +147,7 @@ async function issueLogin(
     connections: String(connections),
   };
   try {
-    await unlessDisturbed(() => runBlock(sql, parameters, CREATE_LOGIN));
+    await unlessDisturbed(() => runBlock(sessions, parameters, CREATE_LOGIN));
   } catch (error) {
     throw new TargetError(errorCode(error), { cause: error });
   }
@@ -162,7 +175,7 @@ const placeOf = (mark: string, lease: LeaseToIssue) => ({
 
 /** Values reach the blocks below as settings of this transaction, never as text of a statement. */
 async function setParameters(
-  tx: TransactionSql,
+  tx: Pick<Sessions, 'unsafe'>,
   parameters: Record<string, string>,
 ): Promise<void> {
   const all = Object.entries(parameters).flatMap(([name, value]) => [`countersign.${name}`, value]);
@@ -175,13 +188,14 @@ async function setParameters(
 
 /** NOLOGIN, end sessions by usesysid, see none, put away what it owned, drop it. */
 async function revokeLogins(
-  { sql, url }: Target,
+  target: Target,
   mark: string,
   credentials: readonly Id<'credential'>[],
 ): Promise<RevokeOutcome[]> {
   const names = new Map(credentials.map((credential) => [loginName(credential), credential]));
   const failures = new Map<string, string>();
-  await closeLogins(sql, mark, [...names.keys()], failures);
+  const { sql } = target;
+  await closeLogins(target, mark, [...names.keys()], failures);
   const found = await sql<{ name: string; oid: string }[]>`
     select rolname as name, oid::text as oid from pg_roles
     where rolname = any(${[...names.keys()].filter((name) => failures.get(name) !== 'name_not_ours')})`;
@@ -194,7 +208,7 @@ async function revokeLogins(
   const emptied = found.map(({ name }) => name).filter((name) => !failures.has(name));
   const removeNext = async (): Promise<void> => {
     for (let name = emptied.pop(); name !== undefined; name = emptied.pop())
-      await remove({ sql, url }, mark, name, left.get(name) ?? [], failures);
+      await remove(target, mark, name, left.get(name) ?? [], failures);
   };
   await Promise.all(Array.from({ length: CONNECTIONS_MAX - 1 }, removeNext));
   return [...names].map(([name, credential]) => {
@@ -209,13 +223,13 @@ async function revokeLogins(
 
 /** Closes all of these at once; where one of them fails, each by itself, so that it fails alone. */
 async function closeLogins(
-  sql: Sql,
+  { sessions }: Target,
   mark: string,
   names: readonly string[],
   failures: Map<string, string>,
 ): Promise<void> {
   const close = (some: readonly string[]): Promise<void> =>
-    unlessDisturbed(() => runBlock(sql, { roles: JSON.stringify(some), mark }, CLOSE_LOGIN));
+    unlessDisturbed(() => runBlock(sessions, { roles: JSON.stringify(some), mark }, CLOSE_LOGIN));
   try {
     if (names.length > 0) await close(names);
   } catch {
@@ -225,7 +239,7 @@ async function closeLogins(
 
 /** Takes away what a closed login has anywhere, and then the login. */
 const remove = (
-  { sql, url }: Target,
+  { sessions, url }: Target,
   mark: string,
   name: string,
   left: readonly string[],
@@ -234,7 +248,7 @@ const remove = (
   attempt(failures, name, async () => {
     for (const database of left)
       await connected(inDatabase(url, database), (there) => disown(there, name, mark));
-    await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN, DROP_LOGIN));
+    await unlessDisturbed(() => runBlock(sessions, { role: name, mark }, DISOWN_LOGIN, DROP_LOGIN));
   });
 
 /** Where these have something that the usual end does not reach: in other databases, or prepared and not ended. */
@@ -255,11 +269,11 @@ async function databasesLeft(sql: Sql, names: readonly string[]): Promise<Map<st
 
 /** A connection of its own, for what should not be left behind in one that is used again. */
 async function connected(url: URL, work: (target: Target) => Promise<void>): Promise<void> {
-  const sql = connectTarget(url.href, 1);
+  const connection = connectTarget(url.href, 1);
   try {
-    await work({ sql, url });
+    await work({ ...connection, url });
   } finally {
-    await sql.end({ timeout: 1 });
+    await disconnect(connection, 1);
   }
 }
 
@@ -270,7 +284,7 @@ function inDatabase(url: URL, database: string): URL {
 }
 
 /** Takes from a login what it has in one database: what it left half done as well, which would hold its locks for ever. */
-async function disown({ sql, url }: Target, name: string, mark: string): Promise<void> {
+async function disown({ sql, sessions, url }: Target, name: string, mark: string): Promise<void> {
   const prepared = await sql<{ statement: string }[]>`
     select format('ROLLBACK PREPARED %L', gid) as statement from pg_prepared_xacts
     where owner = ${name} and database = current_database()`;
@@ -280,7 +294,7 @@ async function disown({ sql, url }: Target, name: string, mark: string): Promise
       await own.sql.unsafe(BECOME_LOGIN.replaceAll('login_to_become', name));
       for (const { statement } of prepared) await own.sql.unsafe(statement);
     });
-  await unlessDisturbed(() => runBlock(sql, { role: name, mark }, DISOWN_LOGIN));
+  await unlessDisturbed(() => runBlock(sessions, { role: name, mark }, DISOWN_LOGIN));
 }
 
 /** Of these, the ones whose login the server still knows: by its catalog, whatever revoking thought it did. */
@@ -322,11 +336,11 @@ async function unlessDisturbed(run: () => Promise<void>): Promise<void> {
 }
 
 async function runBlock(
-  sql: Sql,
+  sessions: Sessions,
   parameters: Record<string, string>,
   ...blocks: readonly string[]
 ): Promise<void> {
-  await sql.begin(async (tx) => {
+  await sessions.begin(async (tx) => {
     await setParameters(tx, parameters);
     for (const block of blocks) await tx.unsafe(block);
   });

@@ -21,6 +21,7 @@ import {
   type RedisServer,
   type Reply,
 } from './redis-connection.ts';
+import { discoverUsers } from './redis-discovery.ts';
 
 /** How often a killed session is looked for before the attempt is given up. */
 const SESSION_CHECKS_MAX = 40;
@@ -73,6 +74,11 @@ export function redisIssuer(secrets: Secrets, mark: string): Issuer {
       }),
     list: async (target) =>
       using(redisServer(target, secrets), (connection) => listUsers(connection, said)),
+    discover: async (target, roles) => {
+      const server = redisServer(target, secrets);
+      const self = decodeURIComponent(server.url.username || 'default');
+      return using(server, (connection) => discoverUsers(connection, said, self, roles));
+    },
   };
 }
 

@@ -134,13 +134,14 @@ export async function rowCounts(sql: Sql, tables: readonly string[]): Promise<Ro
 
 /** What the log's abbreviated time zones mean, over two years around now. */
 export async function zoneOffsets(sql: Sql): Promise<Map<string, string>> {
-  const rows = await sql.begin(async (tx) => {
-    await tx`select set_config('TimeZone', current_setting('log_timezone'), true)`;
-    return tx<{ name: string; offset: string }[]>`
-      select to_char(t, 'TZ') as name, to_char(t, 'TZH:TZM') as offset
-      from generate_series(now() - interval '1 year', now() + interval '1 year', interval '1 week') t order by t`;
-  });
-  return new Map(rows.map(({ name, offset }) => [name, offset]));
+  // Sent as one, so that nothing is sent any more to a session that the target has ended in between.
+  const [, , rows] = await sql.unsafe<{ name: string; offset: string }[][]>(`
+    begin;
+    select set_config('TimeZone', current_setting('log_timezone'), true);
+    select to_char(t, 'TZ') as name, to_char(t, 'TZH:TZM') as offset
+    from generate_series(now() - interval '1 year', now() + interval '1 year', interval '1 week') t order by t;
+    commit`);
+  return new Map((rows ?? []).map(({ name, offset }) => [name, offset]));
 }
 
 /** Settings without which the log does not say who did what; each in a sentence. */

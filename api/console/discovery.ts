@@ -1,20 +1,28 @@
 // Discovery on the console.
-import { lookForIdentities, recordLooks } from '../../commands/discovery.ts';
+import {
+  lookForIdentities,
+  NOT_SUPPORTED,
+  readTargetLooks,
+  type TargetLooked,
+} from '../../commands/discovery.ts';
 import {
   adoptIdentity,
   findFound,
   ignoreIdentity,
+  isOurs,
   readFound,
   type FoundRead,
 } from '../../commands/found-identities.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { isAdmin } from '../../commands/principal.ts';
+import { recordLooks } from '../../commands/record-look.ts';
 import { transact } from '../../commands/unit.ts';
 import { AGENT_KINDS } from '../../db/schema/index.ts';
 import { agentNameFor } from '../../domain/found-identity.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { readPublicKey } from '../../keys/public-key.ts';
-import { DiscoveryPage, FoundPage, type FoundView } from '../../web/discovery.tsx';
+import { DiscoveryPage, FILTER_NAMES, type TargetView } from '../../web/discovery.tsx';
+import { FoundPage, type FoundView } from '../../web/found-identity.tsx';
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { adoptBody } from '../discovery.ts';
@@ -45,7 +53,16 @@ const viewOf = ({ row, guessedName, agentName }: FoundRead): FoundView => ({
   state: row.state,
   risks: row.risks,
   around: row.around,
+  kind: row.kind,
   groups: row.facts.groups,
+  permissions: row.facts.permissions,
+  usableBy: row.facts.usableBy,
+  isEnabled: row.facts.isEnabled,
+  isOurs: isOurs(row),
+  createdAt: row.facts.createdAt,
+  secretChangedAt: row.facts.secretChangedAt,
+  unknown: row.facts.unknown,
+  difference: { kind: row.difference, at: row.differentAt, changes: row.changes },
   serves: row.facts.serves,
   expiresAt: row.facts.expiresAt,
   comment: row.facts.comment,
@@ -71,14 +88,21 @@ async function showAll(
   refusal: Refusal | null,
 ): Promise<Response> {
   const after = readCursor(deps.keys.cursors, LIST, visit.query.get('cursor') ?? undefined);
-  const reads = await readFound(deps.db.query, {}, after, PAGE_SIZE + 1);
+  const filter = FILTER_NAMES.find((each) => each === visit.query.get('show')) ?? 'all';
+  const wanted = {
+    isDifferent: filter === 'different',
+    ...(filter === 'unmanaged' && { state: filter }),
+  };
+  const reads = await readFound(deps.db.query, wanted, after, PAGE_SIZE + 1);
   const found = pageOf(reads, PAGE_SIZE, ({ row }) => row.id, deps.keys.cursors, LIST);
   await recordReading(deps, visit.call, reader(visit), 'discovery');
   return pageAfter(
     DiscoveryPage({
       shell: visit.shell,
+      targets: (await readTargetLooks(deps)).map(targetView),
       rows: found.rows.map(viewOf),
-      next: found.next === null ? null : `/discovery?cursor=${found.next}`,
+      filter,
+      next: found.next === null ? null : `/discovery?show=${filter}&cursor=${found.next}`,
       said: refusal && saidBy(refusal),
       once: newOnce(),
       isAdmin: isAdmin(reader(visit)),
@@ -86,6 +110,21 @@ async function showAll(
     refusal,
   );
 }
+
+const targetView = ({ target, row, nextAt, isSupported }: TargetLooked): TargetView => ({
+  target,
+  isSupported,
+  nextAt,
+  askedAt: row?.askedAt ?? null,
+  code: row?.code ?? null,
+  answeredAt: row?.answeredAt ?? null,
+  identities: row?.identities ?? 0,
+  found: row?.found ?? 0,
+  changed: row?.changed ?? 0,
+  gone: row?.gone ?? 0,
+  leftOut: row?.leftOut ?? 0,
+  gaps: row?.gaps ?? [],
+});
 
 async function showOne(
   visit: Visit,
@@ -126,8 +165,8 @@ const look: ConsoleRoute = {
   sameAs: 'post /v1/discovery',
   who: 'admin',
   handle: async (visit, deps) => {
-    const looks = await lookForIdentities(deps, null);
-    const silent = looks.filter(({ code }) => code !== null && code !== 'not_supported');
+    const looks = await lookForIdentities(deps, visit.call, null);
+    const silent = looks.filter(({ code }) => code !== null && code !== NOT_SUPPORTED);
     const answer = await attempt(() =>
       answerOnce(deps, visit.call, onceOf(visit), async (unit) => {
         await recordLooks(unit, looks);

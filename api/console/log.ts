@@ -164,6 +164,15 @@ const policy: ConsoleRoute = {
             maxSeconds: role.ttl_seconds_max,
             reason: role.reason,
           })),
+          upstreams: [...bundle.upstreams.entries()].map(([name, upstream]) => ({
+            name,
+            title: upstream.title,
+            base: upstream.base,
+            dataClass: upstream.data_class,
+            calls: Object.entries(upstream.calls).map(
+              ([call, { effect }]) => `${call} (${effect})`,
+            ),
+          })),
           rules: [...bundle.rules.values()].map(({ id, effect, route, control, mode }) => ({
             id,
             effect,

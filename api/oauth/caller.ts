@@ -13,6 +13,11 @@ export async function callerOf(
   deps: ApiDeps,
 ): Promise<Extract<Principal, { kind: 'agent' | 'service' }>> {
   const principal = context.get('principal');
+  if (principal?.kind === 'agent' && (principal.delegation ?? principal.onBehalf))
+    throw new OAuthError(
+      'invalid_client',
+      'This token is for starting tasks: come with one that the agent signed in with.',
+    );
   if (principal?.kind === 'agent' || principal?.kind === 'service') return principal;
   if (principal !== null)
     throw new OAuthError('invalid_client', 'This is for agents and services, and not for people.');

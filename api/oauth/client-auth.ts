@@ -3,7 +3,7 @@
 import { keysOf } from '../../commands/agent-keys.ts';
 import type { Proof } from '../../commands/agent-sign-in.ts';
 import { findAgent, findAgentNamed } from '../../commands/agents.ts';
-import { judgeCertificate } from '../../commands/foreign-certificates.ts';
+import { judgeCertificate, type ClientCertificate } from '../../commands/foreign-certificates.ts';
 import {
   judgeIssuerToken,
   judgeSvidToken,
@@ -12,6 +12,7 @@ import {
   type TokenJudge,
 } from '../../commands/foreign-tokens.ts';
 import { TrustUnavailable } from '../../commands/foreign-trust.ts';
+import { proveKeyByCertificate } from '../../commands/own-certificates.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { isId } from '../../domain/id.ts';
@@ -168,11 +169,28 @@ async function byCertificate(
       'invalid_request',
       `Say who you are: with client_assertion_type=${JWT_ASSERTION}, or by a client certificate.`,
     );
+  const clientId = form.get('client_id');
+  const own = clientId === undefined ? null : await byOwnCertificate(clientId, certificate, deps);
+  if (own) return own;
   const { federation, trust, now } = await tokenJudge(deps);
   const lets = await believed(judgeCertificate(certificate, { federation, trust, now }));
-  const clientId = form.get('client_id');
   const isOwnSpiffeId = lets.some(({ proof }) => proof.workload?.['spiffe_id'] === clientId);
   return oneOf(lets, isOwnSpiffeId ? undefined : clientId, deps);
+}
+
+/** RFC 8705 §2.2: the agent says who it is, and its certificate is of one of its keys. */
+async function byOwnCertificate(
+  clientId: string,
+  certificate: ClientCertificate,
+  deps: ApiDeps,
+): Promise<ProvenClient | null> {
+  const agent = isId('agent', clientId) ? await findAgent(deps.db.query, clientId) : null;
+  if (!agent) return null;
+  const keys = (await keysOf(deps.db.query, agent.id)).filter(isGoodNow);
+  const proof = proveKeyByCertificate(certificate, keys, new Date());
+  if (!proof) return null;
+  refuseInactive(agent);
+  return { agent, proof };
 }
 
 async function byKey(assertion: string, form: Form, deps: ApiDeps): Promise<ProvenClient> {

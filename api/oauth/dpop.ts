@@ -1,13 +1,11 @@
 // Proof of possession (RFC 9449): whoever uses a token shows, for this very call, that they hold its key.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { calculateJwkThumbprint, EmbeddedJWK, jwtVerify, type JWTPayload } from 'jose';
 import { noteProof } from '../../commands/dpop-proofs.ts';
+import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import { PROOF_ALGORITHMS, verifyProof } from '../../keys/proof.ts';
 import { isUnstorable } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { OAuthError } from './error.ts';
-
-/** What proofs may be signed with: one curve each, and nothing that could be weak. */
-export const PROOF_ALGORITHMS = ['ES256', 'ES384', 'EdDSA'];
 
 /** A proof is made for one call, so it is young. */
 const AGE_SECONDS_MAX = 60;
@@ -27,12 +25,12 @@ export async function checkProof(
   accessToken: string | null,
 ): Promise<string> {
   const proof = context.req.header('dpop') ?? '';
-  const { payload, thumbprint } = await verifySignature(proof);
-  refuseOtherCall(context, deps, payload);
-  refuseOtherToken(payload, accessToken);
-  refuseOtherTime(payload);
-  refuseWithoutNonce(context, deps, payload);
-  const { jti } = payload;
+  const { claims, thumbprint } = await verifySignature(proof);
+  refuseOtherCall(context, deps, claims);
+  refuseOtherToken(claims, accessToken);
+  refuseOtherTime(claims);
+  refuseWithoutNonce(context, deps, claims);
+  const { jti } = claims;
   if (typeof jti !== 'string' || jti === '' || jti.length > JTI_LENGTH_MAX || isUnstorable(jti))
     throw refused(`it needs a jti of 1 to ${JTI_LENGTH_MAX} characters`);
   const expiresAt = new Date(
@@ -46,26 +44,16 @@ export async function checkProof(
 const refused = (why: string): OAuthError =>
   new OAuthError('invalid_dpop_proof', `The DPoP proof is refused: ${why}.`);
 
-async function verifySignature(
-  proof: string,
-): Promise<{ payload: JWTPayload; thumbprint: string }> {
-  try {
-    const { payload, protectedHeader } = await jwtVerify(proof, EmbeddedJWK, {
-      typ: 'dpop+jwt',
-      algorithms: PROOF_ALGORITHMS,
-      clockTolerance: SKEW_SECONDS,
-    });
-    // EmbeddedJWK takes a public key and nothing else, so there is one.
-    return { payload, thumbprint: await calculateJwkThumbprint(protectedHeader.jwk ?? {}) };
-  } catch {
-    throw refused(
-      `it must be one JWT of typ dpop+jwt, signed with ${PROOF_ALGORITHMS.join(', ')} by the public key in its header`,
-    );
-  }
+async function verifySignature(proof: string): Promise<{ claims: JsonObject; thumbprint: string }> {
+  const verdict = await verifyProof(proof);
+  if (verdict.fault === null) return verdict;
+  throw refused(
+    `it must be one JWT of typ dpop+jwt, signed with ${PROOF_ALGORITHMS.join(', ')} by the public key in its header`,
+  );
 }
 
 /** §4.3: the method and the address of this call, as whoever called us knows it. */
-function refuseOtherCall(context: AppContext, deps: ApiDeps, { htm, htu }: JWTPayload): void {
+function refuseOtherCall(context: AppContext, deps: ApiDeps, { htm, htu }: JsonObject): void {
   if (htm !== context.req.method) throw refused(`htm must be ${context.req.method}`);
   const { path, url } = context.req;
   const meant = typeof htu === 'string' ? normalised(htu) : null;
@@ -83,22 +71,33 @@ function normalised(text: string): string | null {
 }
 
 /** §4.3: the proof names the token that it is sent with. */
-function refuseOtherToken({ ath }: JWTPayload, accessToken: string | null): void {
+function refuseOtherToken({ ath }: JsonObject, accessToken: string | null): void {
   if (accessToken === null) return;
   const expected = createHash('sha256').update(accessToken).digest('base64url');
   if (ath !== expected) throw refused('ath must be the SHA-256 of the access token, as base64url');
 }
 
-function refuseOtherTime({ iat }: JWTPayload): void {
-  const age = Date.now() / 1000 - (typeof iat === 'number' ? iat : NaN);
+/** Every comparison is written so that what is no number fails it. */
+function refuseOtherTime({ iat, nbf, exp }: JsonObject): void {
+  const now = Date.now() / 1000;
+  const age = now - secondsOf(iat, NaN);
   if (!(age <= AGE_SECONDS_MAX + SKEW_SECONDS && age >= -SKEW_SECONDS))
     throw refused('iat must be the time of this call');
+  // Nobody has to say more about its time; who does means it.
+  const hasBegun = secondsOf(nbf, 0) <= now + SKEW_SECONDS;
+  const lasts = now < secondsOf(exp, Number.POSITIVE_INFINITY) + SKEW_SECONDS;
+  if (!hasBegun || !lasts) throw refused('it is over, or not good yet');
+}
+
+function secondsOf(claim: JsonValue | undefined, otherwise: number): number {
+  if (claim === undefined) return otherwise;
+  return typeof claim === 'number' ? claim : NaN;
 }
 
 const NONCE_SECONDS = 300;
 
 /** §8: where we give nonces, a proof made in advance is of no use. */
-function refuseWithoutNonce(context: AppContext, deps: ApiDeps, { nonce }: JWTPayload): void {
+function refuseWithoutNonce(context: AppContext, deps: ApiDeps, { nonce }: JsonObject): void {
   if (!deps.dpopNonces) return;
   const slot = Math.floor(Date.now() / 1000 / NONCE_SECONDS);
   const current = nonceOf(deps, slot);
@@ -117,5 +116,8 @@ const nonceOf = ({ keys }: ApiDeps, slot: number): string =>
     .update(`countersign/dpop-nonce/v1/${slot}`)
     .digest('base64url');
 
-const sameText = (a: string, b: string): boolean =>
-  a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
+/** Compared as bytes: a text of equal length may have more of them. */
+function sameText(a: string, b: string): boolean {
+  const [given, wanted] = [Buffer.from(a), Buffer.from(b)];
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}

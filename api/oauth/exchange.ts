@@ -11,6 +11,7 @@ import {
 import { sameJson } from '../../domain/json.ts';
 import type { ApiDeps } from '../route.ts';
 import { OAuthError } from './error.ts';
+import { exchangePerson, ID_TOKEN_TYPE, isOfSomebodyElse } from './exchange-person.ts';
 import { refuseOtherTarget, signChainToken, typeFor, type TokenAnswer } from './own-claims.ts';
 import { readOwnToken, type OwnToken } from './own-token.ts';
 import type { Grant } from './token.ts';
@@ -19,14 +20,13 @@ export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 export const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token';
 const JWT_TYPE = 'urn:ietf:params:oauth:token-type:jwt';
 
-export async function exchange(
-  { client, confirmation, form, call }: Grant,
-  deps: ApiDeps,
-): Promise<TokenAnswer> {
+export async function exchange(grant: Grant, deps: ApiDeps): Promise<TokenAnswer> {
+  const { client, confirmation, form, call } = grant;
   refuseOtherTarget(form, deps);
   refuseOtherType(form);
-  const subject = await readSubject(form, deps);
   await refuseOtherActor(form, deps, { client: client.agent.id, confirmation });
+  if (isOfSomebodyElse(form, deps)) return exchangePerson(grant, deps);
+  const subject = await readSubject(form, deps);
   // What was bound stays bound: the binding moves on to a key of whoever acts next, and is never dropped.
   if (subject.confirmation !== null && confirmation === null)
     throw invalid(
@@ -66,8 +66,9 @@ function refuseOtherType(form: ReadonlyMap<string, string>): void {
   if (wanted !== ACCESS_TOKEN_TYPE && wanted !== JWT_TYPE)
     throw invalid(`A token is exchanged for one of type ${ACCESS_TOKEN_TYPE}, and no other.`);
   for (const name of ['subject_token_type', 'actor_token_type']) {
-    const type = form.get(name);
-    if (type !== undefined && type !== ACCESS_TOKEN_TYPE && type !== JWT_TYPE)
+    const type = form.get(name) ?? ACCESS_TOKEN_TYPE;
+    const isPersons = name === 'subject_token_type' && type === ID_TOKEN_TYPE;
+    if (type !== ACCESS_TOKEN_TYPE && type !== JWT_TYPE && !isPersons)
       throw invalid(`${name} must be ${ACCESS_TOKEN_TYPE}.`);
   }
   if (form.get('subject_token_type') === undefined)
@@ -103,13 +104,17 @@ async function refuseOtherActor(
   const token = form.get('actor_token');
   if (token === undefined) return;
   const actor = await readOwnToken(token, deps);
-  if (actor?.agent.state !== 'active' || actor.chain.length > 1 || actor.mayAct !== null)
+  if (actor?.agent.state !== 'active' || actor.chain.length > 1 || isNarrow(actor))
     throw invalid('The actor_token is no token that an agent signed in with, or is over.');
   if (actor.agent.id !== client)
     throw invalid('The actor_token is of another agent than the client: each acts for itself.');
   if (actor.confirmation !== null && !sameBinding(actor.confirmation, confirmation))
     throw invalid('The actor_token is bound to a key: prove that key with the same call.');
 }
+
+/** Whether a token is for something else than acting as its agent. */
+const isNarrow = ({ mayAct, person, task }: OwnToken): boolean =>
+  mayAct !== null || person !== null || task !== null;
 
 const sameBinding = (a: Confirmation, b: Confirmation | null): boolean =>
   b !== null && sameJson({ ...a }, { ...b });

@@ -1,12 +1,18 @@
 // What this authorization server offers, and where: RFC 8414, OpenID Connect Discovery 1.0 and RFC 9728.
 import type { JsonObject } from '../../domain/json.ts';
+import { PROOF_ALGORITHMS } from '../../keys/proof.ts';
 import type { ApiDeps } from '../route.ts';
 import { tokenEndpoint } from './client-auth.ts';
-import { PROOF_ALGORITHMS } from './dpop.ts';
 import { grantTypes } from './token.ts';
 
 /** RFC 7523 and 8705, and draft-ietf-oauth-spiffe-client-auth for the two of SPIFFE. */
-const AUTH_METHODS = ['private_key_jwt', 'tls_client_auth', 'spiffe_jwt', 'spiffe_x509'];
+const AUTH_METHODS = [
+  'private_key_jwt',
+  'tls_client_auth',
+  'self_signed_tls_client_auth',
+  'spiffe_jwt',
+  'spiffe_x509',
+];
 const AUTH_ALGORITHMS = ['ES256'];
 const SCOPES = ['agent', 'task'];
 
@@ -26,10 +32,14 @@ export const serverMetadata = (deps: ApiDeps): JsonObject => ({
   introspection_endpoint_auth_signing_alg_values_supported: AUTH_ALGORITHMS,
   revocation_endpoint_auth_methods_supported: AUTH_METHODS,
   revocation_endpoint_auth_signing_alg_values_supported: AUTH_ALGORITHMS,
-  dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
+  dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
   tls_client_certificate_bound_access_tokens: true,
   ...(deps.mutualTlsUrl !== null && {
-    mtls_endpoint_aliases: { token_endpoint: tokenEndpoint(deps.mutualTlsUrl) },
+    mtls_endpoint_aliases: {
+      token_endpoint: tokenEndpoint(deps.mutualTlsUrl),
+      introspection_endpoint: `${deps.mutualTlsUrl}/oauth2/introspect`,
+      revocation_endpoint: `${deps.mutualTlsUrl}/oauth2/revoke`,
+    },
   }),
   protected_resources: [deps.installation.issuer],
   service_documentation: `${deps.publicUrl}/docs`,
@@ -53,7 +63,7 @@ export const resourceMetadata = (deps: ApiDeps): JsonObject => ({
   authorization_servers: [deps.installation.issuer],
   scopes_supported: SCOPES,
   bearer_methods_supported: ['header'],
-  dpop_signing_alg_values_supported: PROOF_ALGORITHMS,
+  dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
   tls_client_certificate_bound_access_tokens: true,
   resource_name: 'Countersign',
   resource_documentation: `${deps.publicUrl}/docs`,

@@ -1,4 +1,5 @@
 // What every access token of ours says, whichever grant it comes from.
+import type { PersonToken } from '../../commands/act-for-person.ts';
 import { standingClaims } from '../../commands/agent-sign-in.ts';
 import type { ChainToken } from '../../commands/delegate.ts';
 import { statusClaim, type StatusPlace } from '../../commands/token-status.ts';
@@ -52,6 +53,24 @@ export function signChainToken(
     exp: Math.floor(Date.parse(token.expiresAt) / 1000),
   });
 }
+
+/** A token of an agent that acts for a person, and starts one task (RFC 8693 §4.1). */
+export const signPersonToken = (
+  deps: ApiDeps,
+  token: PersonToken,
+  more: { tokenId: string; confirmation: Confirmation | null },
+): Promise<string> =>
+  deps.tokens.sign(ACCESS_TOKEN, {
+    ...commonClaims(deps, { ...more, status: token.status }),
+    sub: token.person,
+    act: { sub: token.agent },
+    client_id: token.agent,
+    scope: scopeOfRoles(token.roles),
+    word: token.word,
+    ...standingClaims(token.standing),
+    auth_time: Math.floor(Date.parse(token.signedInAt) / 1000),
+    exp: Math.floor(Date.parse(token.expiresAt) / 1000),
+  });
 
 /** RFC 8707: the only audience of these tokens is ourselves. Tokens for others are roles, asked for under a task. */
 export function refuseOtherTarget(form: ReadonlyMap<string, string>, deps: ApiDeps): void {

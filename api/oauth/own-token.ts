@@ -1,6 +1,7 @@
 // Access tokens of our own: what they say, and whether all that they stand on still holds.
 import { inArray } from 'drizzle-orm';
 import type { JWTPayload } from 'jose';
+import { isWordGood } from '../../commands/act-for-person.ts';
 import { findSignedIn, readStanding } from '../../commands/agent-sign-in.ts';
 import type { TokenFacts } from '../../commands/principal.ts';
 import { isRevoked } from '../../commands/revoke-token.ts';
@@ -9,7 +10,7 @@ import { databaseTime } from '../../commands/unit.ts';
 import type { AgentRow } from '../../db/rows.ts';
 import { agent } from '../../db/schema/index.ts';
 import { chainOfClaims, readConfirmation } from '../../domain/delegation.ts';
-import type { Id } from '../../domain/id.ts';
+import { isId, type Id } from '../../domain/id.ts';
 import type { JsonValue } from '../../domain/json.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import type { ApiDeps } from '../route.ts';
@@ -21,6 +22,8 @@ export interface OwnToken extends TokenFacts {
   agent: AgentRow;
   /** Whoever acts first, then each agent on whose behalf. */
   chain: Id<'agent'>[];
+  /** The person it acts for; null where it acts for agents, or for itself. */
+  person: Id<'person'> | null;
   /** The task that it was handed on for; null for a token that an agent signed in with. */
   task: Id<'task'> | null;
   scope: string;
@@ -48,7 +51,11 @@ export async function ownTokenOf(claims: JWTPayload, deps: ApiDeps): Promise<Own
   });
   if (!holder || !(await isChainGood(deps, behind, said.atSeconds))) return null;
   if (said.task !== null && !(await isTaskRunning(deps, said.task))) return null;
-  const { atSeconds, chain, ...facts } = said;
+  const { atSeconds, chain, word, ...facts } = said;
+  if (said.person !== null) {
+    const given = { agent: holder, person: said.person, word };
+    if (!(await isWordGood(deps.db.query, deps.policies, given))) return null;
+  }
   return {
     ...facts,
     agent: holder,
@@ -60,6 +67,8 @@ export async function ownTokenOf(claims: JWTPayload, deps: ApiDeps): Promise<Own
 
 type Said = Omit<OwnToken, 'agent' | 'signedInAt' | 'chain'> & {
   chain: string[];
+  /** The policy's entry by which it acts for a person. */
+  word: string;
   atSeconds: number;
 };
 
@@ -73,15 +82,21 @@ function readClaims(claims: JWTPayload): Said | null {
     task_id: task,
   } = claims;
   const standing = readStanding(claims);
-  const chain = chainOfClaims(sub, asJson(claims['act']));
-  if (standing === null || typeof atSeconds !== 'number' || chain === null) return null;
+  const all = chainOfClaims(sub, asJson(claims['act']));
+  if (standing === null || typeof atSeconds !== 'number' || all === null) return null;
+  const person = isId('person', sub) ? sub : null;
+  const chain = person === null ? all : all.slice(0, -1);
   // Only the outermost actor acts (RFC 8693 §4.1), and the token was given to nobody else.
   if (chain[0] !== client) return null;
+  // A person's word is to one agent, which hands it on to nobody.
+  if (person !== null && (chain.length !== 1 || task !== undefined)) return null;
   return {
     jti,
     chain,
     standing,
     atSeconds,
+    person,
+    word: typeof claims['word'] === 'string' ? claims['word'] : '',
     confirmation: readConfirmation(asJson(claims['cnf'])),
     task: typeof task === 'string' ? (task as Id<'task'>) : null,
     scope: typeof claims['scope'] === 'string' ? claims['scope'] : '',

@@ -41,7 +41,7 @@ const token = defineRoute({
   tag: 'OAuth',
   summary: 'Sign an agent in, or exchange what was handed on to it (RFC 6749, 8693)',
   description:
-    'The client is an agent with its key, or whoever policy lets in as one: by a token of a federated issuer, by an SVID, or by a client certificate. With a `DPoP` proof (RFC 9449) the token is bound to its key, and over TLS with a client certificate to that (RFC 8705). A token exchange takes the `subject_token` that another agent made with `POST /v1/tasks/{id}/delegations`.',
+    'The client is an agent with its key, or whoever policy lets in as one: by a token of a federated issuer, by an SVID, or by a client certificate. With a `DPoP` proof (RFC 9449) the token is bound to its key, and over TLS with a client certificate to that (RFC 8705). A token exchange takes the `subject_token` that another agent made with `POST /v1/tasks/{id}/delegations`, or the token of a person that policy lets the agent act for.',
   allow: ['anyone'],
   form: z.object({
     grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT, TOKEN_EXCHANGE]),
@@ -67,7 +67,12 @@ const token = defineRoute({
     503: keysUnavailable,
   },
   refusals: [],
-  events: ['agent.signed_in', 'evaluation.decided', 'token.exchanged'],
+  events: [
+    'agent.signed_in',
+    'evaluation.decided',
+    'token.exchanged',
+    'token.exchanged_for_person',
+  ],
   handle: ({ context }, deps) => issueToken(context, deps),
 });
 

@@ -17,9 +17,26 @@ interface Held {
   expiresAt: number;
 }
 
+/** What the authorities of its trust domain revoked, as last heard. */
+interface Revoked {
+  /** Tells one state of it from another. */
+  digest: string;
+  /** Signed, as DER. */
+  lists: readonly Buffer[];
+  /** When the lists are too old to be believed, and when they came. */
+  nextUpdate: number;
+  at: number;
+}
+
 /** What a workload may be told. */
 export type Standing =
-  | { kind: 'ready'; held: Held; trustDomain: string; bundles: ReadonlyMap<string, SpiffeBundle> }
+  | {
+      kind: 'ready';
+      held: Held;
+      trustDomain: string;
+      bundles: ReadonlyMap<string, SpiffeBundle>;
+      revoked: Revoked;
+    }
   /** The agent is suspended, retired, or its key is no longer good. */
   | { kind: 'denied' }
   /** Nothing is known yet, or not any more: the server cannot be reached. */
@@ -109,7 +126,23 @@ async function look({ client, ttlSeconds }: IdentityOptions, before: Standing): 
     // An authority that was dropped at once takes with it what it signed.
     sameAuthorities(before, own);
   const held = isGood ? before.held : await renew(client, ttlSeconds);
-  return { kind: 'ready', held, trustDomain: answer.trust_domain, bundles };
+  const revoked = await revokedNow(client, before, answer.revocations);
+  return { kind: 'ready', held, trustDomain: answer.trust_domain, bundles, revoked };
+}
+
+/** The lists of before, unless there is something new on them or half of their time is over. */
+async function revokedNow(client: Client, before: Standing, digest: string): Promise<Revoked> {
+  if (before.kind === 'ready' && before.revoked.digest === digest) {
+    const { at, nextUpdate } = before.revoked;
+    if (Date.now() < (at + nextUpdate) / 2) return before.revoked;
+  }
+  const { revocations, lists, next_update: nextUpdate } = await client.svids.revocations();
+  return {
+    digest: revocations,
+    lists: lists.map(({ crl }) => Buffer.from(crl, 'base64')),
+    nextUpdate: Date.parse(nextUpdate),
+    at: Date.now(),
+  };
 }
 
 /** Whether every authority that was there is still there. */
@@ -158,11 +191,12 @@ function afterFault(before: Standing, error: unknown): Standing {
 /** What a workload would see of it: nothing is pushed that says nothing new. */
 function faceOf(standing: Standing): string {
   if (standing.kind !== 'ready') return standing.kind;
-  const { held, bundles } = standing;
+  const { held, bundles, revoked } = standing;
   const trust = [...bundles].map(([domain, bundle]): JsonObject => ({
     domain,
     x509: bundle.x509Authorities.map((der) => der.toString('base64')),
     jwt: [...bundle.jwtKeys],
   }));
-  return JSON.stringify([held.chain.map((der) => der.toString('base64')), trust]);
+  const lists = revoked.lists.map((der) => der.toString('base64'));
+  return JSON.stringify([held.chain.map((der) => der.toString('base64')), trust, lists]);
 }

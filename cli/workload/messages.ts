@@ -42,7 +42,17 @@ export interface X509SvidMessage {
   bundle: Uint8Array;
 }
 
-export const x509SvidResponse = (svid: X509SvidMessage, federated: Bundles): Buffer =>
+/** Lists of what was revoked, DER. */
+export type RevocationLists = readonly Uint8Array[];
+
+const listField = (number: number, lists: RevocationLists): Buffer =>
+  Buffer.concat(lists.map((list) => field(number, list)));
+
+export const x509SvidResponse = (
+  svid: X509SvidMessage,
+  lists: RevocationLists,
+  federated: Bundles,
+): Buffer =>
   Buffer.concat([
     field(
       1,
@@ -53,10 +63,12 @@ export const x509SvidResponse = (svid: X509SvidMessage, federated: Bundles): Buf
         field(4, svid.bundle),
       ]),
     ),
+    listField(2, lists),
     mapField(3, federated),
   ]);
 
-export const x509BundlesResponse = (bundles: Bundles): Buffer => mapField(2, bundles);
+export const x509BundlesResponse = (lists: RevocationLists, bundles: Bundles): Buffer =>
+  Buffer.concat([listField(1, lists), mapField(2, bundles)]);
 
 export const jwtBundlesResponse = (bundles: Bundles): Buffer => mapField(1, bundles);
 

@@ -46,7 +46,9 @@ export async function serveWorkloadApi(identity: Identity, socket: string): Prom
     streaming(identity, message);
   server.addService(SERVICE, {
     fetchX509Svid: stream(x509Svids),
-    fetchX509Bundles: stream(({ bundles }) => x509BundlesResponse(x509Bundles(bundles))),
+    fetchX509Bundles: stream(({ revoked, bundles }) =>
+      x509BundlesResponse(revoked.lists, x509Bundles(bundles)),
+    ),
     fetchJwtBundles: stream(({ bundles }) => jwtBundlesResponse(jwtBundles(bundles))),
     fetchJwtSvid: unary((request) => fetchJwtSvid(identity, request)),
     validateJwtSvid: unary(async (request) => validateJwtSvid(identity, request)),
@@ -162,7 +164,7 @@ function asCallError(error: unknown): CallError {
   return new CallError(status.INTERNAL, 'something went wrong here', { cause: error });
 }
 
-function x509Svids({ held, trustDomain, bundles }: Ready): Buffer {
+function x509Svids({ held, trustDomain, bundles, revoked }: Ready): Buffer {
   const all = x509Bundles(bundles);
   const own = `spiffe://${trustDomain}`;
   const federated = new Map([...all].filter(([domain]) => domain !== own));
@@ -173,6 +175,7 @@ function x509Svids({ held, trustDomain, bundles }: Ready): Buffer {
       privateKey: held.privateKey.export({ format: 'der', type: 'pkcs8' }),
       bundle: all.get(own) ?? new Uint8Array(),
     },
+    revoked.lists,
     federated,
   );
 }

@@ -1,11 +1,12 @@
 // Sessions of an AWS role, by our own word as the web identity provider that the role trusts.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { readOptions, refusedOption } from './options.ts';
 
 export const awsTarget = z.strictObject({
   issuer: z.literal('aws'),
+  ...targetCommon,
   region: z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d$/, 'a region such as eu-central-1'),
   /** Where STS answers; the region's own endpoint if this is not said. */
   sts_endpoint: z.url().optional(),

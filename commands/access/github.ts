@@ -1,11 +1,12 @@
 // Installation tokens of a GitHub App, for some of its repositories and some of its permissions.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { readOptions, refusedOption } from './options.ts';
 
 export const githubTarget = z.strictObject({
   issuer: z.literal('github'),
+  ...targetCommon,
   /** Where the API is; another for an Enterprise Server of one's own. */
   api: z.url().default('https://api.github.com'),
   /** The app's client id, or its number. */

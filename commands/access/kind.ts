@@ -64,6 +64,17 @@ export const variable = z
   .regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
 export const seconds = (most: number) => z.number().int().min(1).max(most);
 
+/** What every target says that can be asked which identities it has. */
+export const targetCommon = {
+  /** How often it is asked by itself; once a day if this is not said. */
+  discover_every_seconds: z
+    .number()
+    .int()
+    .min(300)
+    .max(30 * DAY)
+    .optional(),
+};
+
 /** What every role says, whatever it gives. */
 export const roleCommon = {
   title: z.string().min(1).max(100),

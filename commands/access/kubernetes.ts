@@ -1,6 +1,6 @@
 // Tokens of a Kubernetes service account, each bound to an object of ours whose deletion ends it.
 import { z } from 'zod';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { noOptions } from './options.ts';
 
 /** RFC 1123 labels, as Kubernetes names namespaces. */
@@ -14,6 +14,7 @@ const subdomain = z
 
 export const kubernetesTarget = z.strictObject({
   issuer: z.literal('kubernetes'),
+  ...targetCommon,
   api: z.url(),
   /** Where our objects are made, and where the service accounts of the roles are. */
   namespace: label,

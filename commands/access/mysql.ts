@@ -1,6 +1,6 @@
 // Logins to a MySQL or MariaDB: holders of roles that its owner made, for as long as their lease.
 import { z } from 'zod';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { noOptions } from './options.ts';
 import { tlsSettings } from './tls.ts';
 
@@ -10,6 +10,7 @@ const mysqlRoleName = z
 
 export const mysqlTarget = z.strictObject({
   issuer: z.literal('mysql'),
+  ...targetCommon,
   url_from: variable,
   ...tlsSettings,
   /** How the target checks passwords; its own usual way where this is not said. */

@@ -1,6 +1,6 @@
 // Logins to a PostgreSQL database: members of groups that its owner made, for as long as their lease.
 import { z } from 'zod';
-import { policyName, roleCommon, variable, type AccessKind } from './kind.ts';
+import { policyName, roleCommon, targetCommon, variable, type AccessKind } from './kind.ts';
 import { noOptions } from './options.ts';
 
 const databaseName = z
@@ -9,6 +9,7 @@ const databaseName = z
 
 export const postgresTarget = z.strictObject({
   issuer: z.literal('postgres'),
+  ...targetCommon,
   url_from: variable,
   observer_url_from: variable.optional(),
   /** How independent the observer is of us: A under other administrators, B our sensor on the target. */

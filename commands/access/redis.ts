@@ -1,11 +1,19 @@
 // Logins to a Redis: users of its access control list, who reach the keys and commands that a role names.
 import { z } from 'zod';
-import { policyName, roleCommon, seconds, variable, type AccessKind } from './kind.ts';
+import {
+  policyName,
+  roleCommon,
+  seconds,
+  targetCommon,
+  variable,
+  type AccessKind,
+} from './kind.ts';
 import { noOptions } from './options.ts';
 import { tlsSettings } from './tls.ts';
 
 export const redisTarget = z.strictObject({
   issuer: z.literal('redis'),
+  ...targetCommon,
   url_from: variable,
   ...tlsSettings,
 });

@@ -161,6 +161,9 @@ CREATE TABLE "found_identity" (
 	"first_seen_at" timestamp(3) with time zone NOT NULL,
 	"last_seen_at" timestamp(3) with time zone NOT NULL,
 	"used_at" timestamp(3) with time zone,
+	"difference" text NOT NULL,
+	"different_at" timestamp(3) with time zone NOT NULL,
+	"changes" text[] NOT NULL,
 	"guessedOwner" text collate "C",
 	"guessed_because" text,
 	"agent" text collate "C",
@@ -168,6 +171,28 @@ CREATE TABLE "found_identity" (
 	"decided_at" timestamp(3) with time zone,
 	"reason" text,
 	"accepted" text[] NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "target_look" (
+	"target" text PRIMARY KEY NOT NULL,
+	"since" timestamp(3) with time zone NOT NULL,
+	"asking_until" timestamp(3) with time zone,
+	"asked_at" timestamp(3) with time zone,
+	"code" text,
+	"answered_at" timestamp(3) with time zone,
+	"identities" integer NOT NULL,
+	"found" integer NOT NULL,
+	"changed" integer NOT NULL,
+	"gone" integer NOT NULL,
+	"left_out" integer NOT NULL,
+	"gaps" jsonb NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "foreign_bundle" (
+	"source" text PRIMARY KEY NOT NULL,
+	"trust_domain" text NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"fetched_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
 CREATE TABLE "leak" (
@@ -456,14 +481,18 @@ CREATE TABLE "run" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"task" text collate "C" NOT NULL,
 	"agent" text collate "C" NOT NULL,
-	"role" text NOT NULL,
+	"role" text,
 	"target" text NOT NULL,
+	"upstream" text,
+	"call" text,
+	"retry" text,
+	"sends" integer NOT NULL,
 	"control" text,
 	"effect" text NOT NULL,
 	"digest" text NOT NULL,
 	"request" text collate "C",
 	"permit" text collate "C",
-	"credential" text collate "C" NOT NULL,
+	"credential" text collate "C",
 	"state" text NOT NULL,
 	"attempt" integer NOT NULL,
 	"run_by" timestamp(3) with time zone NOT NULL,
@@ -471,6 +500,10 @@ CREATE TABLE "run" (
 	"outcome" text,
 	"code" text,
 	"rows" integer,
+	"status" integer,
+	"bytes" integer,
+	"is_cut" boolean,
+	"is_masked" boolean,
 	"result_digest" text,
 	"sealed" text,
 	"seal_thumbprint" text NOT NULL,

@@ -27,7 +27,7 @@ export const idempotency = pgTable(
 /** Workflows that should look at their rows again. One row per workflow however often it is woken. */
 export const wake = pgTable('wake', {
   workflow: text().primaryKey(),
-  kind: text({ enum: ['agent', 'task', 'request', 'target', 'review'] }).notNull(),
+  kind: text({ enum: ['agent', 'task', 'request', 'target', 'review', 'discovery'] }).notNull(),
   agent: text(),
   /** Counts the wake-ups, so that delivering one never deletes a later one. */
   sequence: bigint({ mode: 'number' }).notNull(),

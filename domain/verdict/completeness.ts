@@ -1,13 +1,20 @@
 // Completeness: what the target itself saw happen, held against the approvals that should have come before.
 import { addMs } from '../instant.ts';
-import type { Case, Effect, Facts, Lease } from './facts.ts';
+import { texts, type Case, type Effect, type Facts, type Lease } from './facts.ts';
 import { named, NONE, ruleOf, type Finding } from './finding.ts';
 import { RULE } from './rule.ts';
 
 /** No effect without an approval before it, as seen by the target itself or a sensor on it. */
 export function completeness(facts: Facts): Finding {
-  const { effects, sensors } = facts;
-  const judged = effects.map((effect) => ({ effect, ...judgeEffect(facts, effect) }));
+  const { sensors } = facts;
+  const all = facts.effects.map((effect) => ({ effect, ...judgeEffect(facts, effect) }));
+  // Two gates can stand in front of one table. Who came through the other, as it asks, did not go past this one; who
+  // came through neither went past both.
+  const elsewhere = all.filter(
+    ({ found, fault, doubt }) =>
+      found !== null && facts.others.has(found.request) && fault === null && doubt === null,
+  );
+  const judged = all.filter((each) => !elsewhere.includes(each));
   const exceptions = judged.flatMap(({ effect, fault, found }) =>
     fault === null
       ? []
@@ -24,18 +31,25 @@ export function completeness(facts: Facts): Finding {
       ? []
       : [{ request: found?.request ?? null, events: [effect.fact.id], says: doubt }],
   );
-  const matched = effects.length - exceptions.length - unknown.length;
+  const matched = judged.length - exceptions.length - unknown.length;
   return {
     id: 'completeness',
-    population: effects.length,
+    population: judged.length,
     exceptions,
     unknown,
     threshold: `${NONE}; planted effects seen with a lower bound of .95 (59 of 59)`,
     says:
       sensors.size === 0
         ? 'no independent sensor was heard of, so nothing is known of effects outside the gate'
-        : `${matched} of ${effects.length} effects seen in ${[...sensors.keys()].join(', ')} had an approval before them; how much the sensor misses is not measured`,
+        : `${matched} of ${judged.length} effects seen in ${[...sensors.keys()].join(', ')} had an approval before them${besides(elsewhere)}; how much the sensor misses is not measured`,
   };
+}
+
+function besides(elsewhere: readonly { found: Case | null }[]): string {
+  if (elsewhere.length === 0) return '';
+  const controls = elsewhere.flatMap(({ found }) => texts(found?.opened.detail['controls']));
+  const names = [...new Set(controls)].toSorted().join(', ');
+  return `, and ${elsewhere.length} more went through another gate in front of the same (${names})`;
 }
 
 interface Judged {
@@ -47,7 +61,8 @@ interface Judged {
 function judgeEffect(facts: Facts, effect: Effect): Judged {
   const lease = facts.leases.get(effect.credential ?? '');
   // Whenever it was opened: an effect in this period may rest on an approval from before it.
-  const found = facts.known.get(lease?.request ?? '') ?? null;
+  const found =
+    facts.known.get(lease?.request ?? '') ?? otherGate(facts, effect, lease?.request ?? '');
   const judged = (fault: string | null, doubt: string | null = null): Judged => ({
     found,
     fault,
@@ -67,6 +82,13 @@ function judgeEffect(facts: Facts, effect: Effect): Judged {
   if (addMs(effect.at, -effect.skewMs) < approved.time)
     return judged(null, 'too close to its approval to say which came first');
   return judged(faultAfter(effect, lease), doubtAfter(effect, lease));
+}
+
+/** The case of another control, if that one stands in front of what was touched as well. */
+function otherGate({ others }: Facts, { controls }: Effect, request: string): Case | null {
+  const found = others.get(request);
+  const theirs = texts(found?.opened.detail['controls']);
+  return found && theirs.some((control) => controls.includes(control)) ? found : null;
 }
 
 const opaqueDoubt = ({ unexplainedRows }: Effect): string =>

@@ -41,6 +41,8 @@ export interface Effect {
   login: string;
   effect: string;
   credential: string | null;
+  /** Every control that stands in front of what it touched. */
+  controls: string[];
   /** Rows that were counted as written and that no statement explains; null for a statement. */
   unexplainedRows: number | null;
 }
@@ -58,6 +60,8 @@ export interface Facts {
   leases: Map<string, Lease>;
   /** Every case of the control by its request, whenever it was opened. */
   known: ReadonlyMap<string, Case>;
+  /** The cases of other controls, by request. */
+  others: ReadonlyMap<string, Case>;
   activations: Fact[];
   roster: Roster;
 }
@@ -110,7 +114,7 @@ const CLOSING: readonly EventName[] = [
   'request.cancelled',
 ];
 
-/** Gathers what concerns one control. Leaves of other controls are read and passed over. */
+/** Gathers what concerns one control, and of others what tells whether theirs was the gate that something went through. */
 export function gather(leaves: Iterable<Leaf>, control: string): Facts {
   const facts: Facts = {
     cases: [],
@@ -120,20 +124,25 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     standing: new Map(),
     leases: new Map(),
     known: new Map(),
+    others: new Map(),
     activations: [],
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
+  const others = new Map<string, Case>();
   const roster: RosterEntries = { groups: new Map(), doors: new Map() };
   for (const leaf of leaves) {
     const fact = factOf(leaf);
     if (!fact) continue;
-    if (fact.name === 'request.opened') addCase(cases, fact, control);
-    else if (fact.request !== null) addToCase(cases.get(fact.request), fact);
+    const isOwn = texts(fact.detail['controls']).includes(control);
+    if (fact.name === 'request.opened') addCase(isOwn ? cases : others, fact);
+    else if (fact.request !== null)
+      addToCase(cases.get(fact.request) ?? others.get(fact.request), fact);
     addElsewhere(facts, roster, fact, control);
   }
   facts.cases = [...cases.values()];
   facts.known = cases;
+  facts.others = others;
   facts.roster = {
     groupsAt: (person, index) => before(roster.groups.get(person), index).at(-1)?.groups ?? null,
     letInBy: (person, index) => before(roster.doors.get(person), index).map(({ by }) => by),
@@ -172,8 +181,8 @@ function factOf({ index, event }: Leaf): Fact | null {
   };
 }
 
-function addCase(cases: Map<string, Case>, fact: Fact, control: string): void {
-  if (fact.request === null || !texts(fact.detail['controls']).includes(control)) return;
+function addCase(cases: Map<string, Case>, fact: Fact): void {
+  if (fact.request === null) return;
   cases.set(fact.request, {
     request: fact.request,
     simulated: fact.detail['simulated'] === true,
@@ -262,7 +271,8 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
   if (grade !== 'A' && grade !== 'B') return;
   if (kind === 'sensor_started' || kind === 'sensor_alive') push(facts.sensors, target, fact.time);
   if (kind === 'sensor_blind') push(facts.blind, target, fact);
-  if (!texts(detail['controls']).includes(control)) return;
+  const controls = texts(detail['controls']);
+  if (!controls.includes(control)) return;
   if (kind === 'standing_access')
     facts.standing.set(target, { count: numberOf(detail['statements']), fact });
   if (kind === 'effect' && detail['outcome'] === 'ran')
@@ -274,6 +284,7 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
       login: text(detail['login']) ?? 'other',
       effect: text(detail['effect']) ?? 'opaque',
       credential: text(detail['credential']),
+      controls,
       unexplainedRows: text(detail['session_ref'])?.endsWith('/row-counts')
         ? numberOf(detail['statements'])
         : null,

@@ -7,6 +7,7 @@ import { TrustUnavailable, type ForeignTrust } from '../../commands/foreign-trus
 import type { IssuerDefinition } from '../../commands/policy-federation.ts';
 import { toPem } from '../../keys/x509/pem.ts';
 import { newSigningKey, startOidcIssuer, type OidcIssuer } from '../fakes/oidc-issuer.ts';
+import { memoryBundles } from '../support/bundle-store.ts';
 import { authorityOf, certificateOf, type TestAuthority } from '../support/certificates.ts';
 
 let issuer: OidcIssuer;
@@ -20,6 +21,7 @@ beforeEach(async () => {
   now = Date.parse('2026-11-21T12:00:00Z');
   trust = openForeignTrust({
     egress: openEgress({ allow: [], loopback: false }),
+    bundles: memoryBundles(),
     secret: (name) => secrets[name] ?? null,
     now: () => now,
   });

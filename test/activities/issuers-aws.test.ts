@@ -1,11 +1,7 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { GetCallerIdentityCommand, STSClient } from '@aws-sdk/client-sts';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { awsIssuer } from '../../activities/issuers/aws.ts';
 import { signCall } from '../../activities/issuers/sigv4.ts';
-import { tryPort } from '../../cli/embedded/process.ts';
 import { awsAccess, awsRole, awsTarget, type AwsRole } from '../../commands/access/aws.ts';
 import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
 import { Refusal } from '../../domain/refusal.ts';
@@ -19,13 +15,14 @@ import {
   toEnd,
   type TestWorld,
 } from '../support/issuing.ts';
+import { startMoto, type Moto } from '../support/moto.ts';
 import { fileKey, tokensOf } from '../support/signing.ts';
-import { mayBeMissing, motoServer, programOf, unless } from '../support/third-party.ts';
+import { mayBeMissing, motoServer, unless } from '../support/third-party.ts';
 
 const ISSUER = 'https://countersign.example';
 const tokens = await tokensOf([await fileKey('active')]);
 const strangers = await tokensOf([await fileKey('active')]);
-const moto = await motoServer();
+const tool = await motoServer();
 const SECRETS = {
   KEY_ID: IAM_KEYS.accessKeyId,
   KEY: IAM_KEYS.secretAccessKey,
@@ -314,32 +311,14 @@ describe('the signature of a call to AWS', () => {
   });
 });
 
-describe.skipIf('missing' in moto && mayBeMissing)(`with software of others${unless(moto)}`, () => {
+describe.skipIf('missing' in tool && mayBeMissing)(`with software of others${unless(tool)}`, () => {
+  let moto: Moto;
   let url = '';
-  let stop: () => Promise<void> = () => Promise.resolve();
   beforeAll(async () => {
-    const port = (await tryPort(0, '127.0.0.1')) ?? 0;
-    const server = spawn(
-      programOf(moto),
-      ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)],
-      {
-        stdio: 'ignore',
-      },
-    );
-    stop = async () => {
-      const ended = once(server, 'exit');
-      server.kill();
-      await ended;
-    };
-    url = `http://127.0.0.1:${port}`;
-    const answers = () =>
-      fetch(`${url}/moto-api/`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-    while (!(await answers())) await sleep(100);
+    moto = await startMoto(tool);
+    url = moto.url;
   });
-  afterAll(() => stop());
+  afterAll(() => moto.close());
 
   it("moto gives a session, and the AWS SDK is then known as the lease's session", async () => {
     const asked = lease({ session_policy: READ_ORDERS }, {}, { sts_endpoint: url });
@@ -359,16 +338,7 @@ describe.skipIf('missing' in moto && mayBeMissing)(`with software of others${unl
   });
 
   it('moto takes the denial of a session into a role, and gives it back', async () => {
-    const call = (form: Record<string, string>) =>
-      fetch(url, {
-        method: 'POST',
-        headers: {
-          authorization:
-            'AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=x',
-        },
-        body: new URLSearchParams({ Version: '2010-05-08', ...form }),
-      });
-    await call({
+    await moto.callIam({
       Action: 'CreateRole',
       RoleName: 'order-support',
       AssumeRolePolicyDocument: JSON.stringify({ Version: '2012-10-17', Statement: [] }),
@@ -377,7 +347,7 @@ describe.skipIf('missing' in moto && mayBeMissing)(`with software of others${unl
     const asked = lease({ revoke: { deny_policy: true } }, {}, { sts_endpoint: url, iam });
     const issued = await issuer.issue(asked);
     expect(await endings(issuer, asked, [toEnd(asked, issued)])).toEqual(['done gone over']);
-    const stored = await call({
+    const stored = await moto.callIam({
       Action: 'GetRolePolicy',
       RoleName: 'order-support',
       PolicyName: 'countersign-ended-sessions',

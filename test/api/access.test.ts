@@ -114,15 +114,17 @@ describe('every route lets in exactly those whom its table names', () => {
   });
 
   it('a wrong credential is refused where none is needed, never ignored', async () => {
-    const wrong: Record<string, string>[] = [
-      { authorization: 'Bearer nonsense' },
-      { authorization: 'Basic YWRtaW46YWRtaW4=' },
-      { authorization: '' },
+    const wrong: [string, string][] = [
+      // RFC 6750 §3.1: an error is told to whoever sent a token, and to nobody else.
+      ['Bearer nonsense', 'Bearer error="invalid_token"'],
+      ['Basic YWRtaW46YWRtaW4=', 'Bearer'],
+      ['', 'Bearer'],
     ];
-    for (const headers of wrong) {
+    for (const [authorization, challenge] of wrong) {
+      const headers = { authorization };
       const reply = await anyone(cast.service).call('GET', '/version', undefined, headers);
       expect(reply.status).toBe(401);
-      expect(reply.headers.get('www-authenticate')).toBe('Bearer');
+      expect(reply.headers.get('www-authenticate')).toBe(challenge);
     }
   });
 });

@@ -345,6 +345,7 @@ describe('the documents of the authorization server', () => {
       token_endpoint_auth_methods_supported: [
         'private_key_jwt',
         'tls_client_auth',
+        'self_signed_tls_client_auth',
         'spiffe_jwt',
         'spiffe_x509',
       ],

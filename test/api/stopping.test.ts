@@ -1,4 +1,5 @@
 // Stopping much at once, and what keeps failing: orders to revoke, the kill switch, giving up by a person's word.
+import { randomUUID } from 'node:crypto';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../domain/json.ts';
@@ -52,6 +53,21 @@ const revokeBy = (by: string, id: string, more: JsonObject = {}): Promise<Reply>
   );
 
 describe('an order to revoke', () => {
+  it('I8: that was waited for is repeated as what it came to', async () => {
+    const login = await giveLogin(cast);
+    const order = { by: 'task', id: login.task, reason: 'test' };
+    const key = { 'idempotency-key': randomUUID() };
+    const send = (headers: Record<string, string>): Promise<Reply> =>
+      admin(cast.service).call('POST', '/v1/revocations', order, { ...key, ...headers });
+    const first = await send({ prefer: 'wait=20' });
+    expect([first.status, first.body['alive']]).toEqual([200, 0]);
+    for (const headers of [{}, { prefer: 'wait=20' }]) {
+      const again = await send(headers);
+      expect([again.status, again.text]).toEqual([first.status, first.text]);
+      expect(again.headers.get('idempotent-replayed')).toBe('true');
+    }
+  });
+
   describe('by', () => {
     let other: TestAgent;
     beforeAll(async () => {

@@ -87,6 +87,20 @@ describe('a policy that opens a way in', () => {
     await approve(reply);
   });
 
+  it('I4: waits for them as well when it takes somebody’s word for whom an agent acts, and says whose', async () => {
+    const { id } = cast.owner;
+    const word = (agent: string) =>
+      `${SOURCES} []\npeople:\n  - { person: ${id}, issuer: ci, subject: olga, agents: [${agent}] }\n`;
+    const reply = await propose(admin(cast.service), word(cast.agent.name));
+    expect(routesOf(reply)).toEqual(BOTH);
+    const { parameters } = object(object(reply.body['request'])['action']) as {
+      parameters: JsonObject;
+    };
+    expect(list(parameters['opens'])).toMatchObject([
+      { person: id, issuer: 'ci', subject: 'olga', agents: [cast.agent.name] },
+    ]);
+  });
+
   it('waits for them when it changes one or what one stands on, and not when it closes one', async () => {
     const { name } = cast.agent;
     const before = SOURCES + way(name, 'a');

@@ -31,7 +31,9 @@ describe('countersign discover', () => {
     expect([looked.code, looked.stderr]).toEqual([0, '']);
     expect(looked.stdout).toMatch(/^sample +\d+ .*everything$/m);
     const unmanaged = await run('found', 'list', '--state', 'unmanaged', '--limit', '1000');
-    expect(unmanaged.stdout).toMatch(/legacy_batch +unmanaged +no_expiry around_control/);
+    expect(unmanaged.stdout).toMatch(
+      /login +legacy_batch +unmanaged +new +no_expiry around_control/,
+    );
     const adopted = await run(
       ...['found', 'adopt', await idOf('legacy_batch'), '--owner', cast.owner.id],
       ...['--team', 'core', '--purpose', 'the old batch', '--join'],
@@ -44,6 +46,15 @@ describe('countersign discover', () => {
       ...['found', 'ignore', await idOf('countersign_issuer'), '--reason', 'ours'],
     );
     expect([ignored.code, ignored.stdout]).toEqual([0, expect.stringContaining('ignored')]);
+  });
+
+  it('says when each target was asked, and what was different then', async () => {
+    await run('discover');
+    const targets = await run('discovery');
+    expect([targets.code, targets.stderr]).toEqual([0, '']);
+    expect(targets.stdout).toMatch(/^sample +\d{4}-[\d: -]+Z +\d+ +0 +0 +0 +\d{4}.* everything$/m);
+    const different = await run('found', 'list', '--different', '--json');
+    expect([different.code, JSON.parse(different.stdout)]).toEqual([0, []]);
   });
 
   it('fails where a target said nothing', async () => {

@@ -138,6 +138,22 @@ describe.skipIf(mayBeMissing && 'missing' in goSpiffe)(`go-spiffe${unless(goSpif
     expect(await goSays('ask', doomed.socket)).toBe('PermissionDenied PermissionDenied\nok\n');
   });
 
+  it('I3: what was revoked is on the lists of every open stream in seconds, of all authorities there are', async () => {
+    const leaving = await serve();
+    const serial = (await goSays('serial', leaving.socket)).split('\n')[0] ?? '';
+    const watching = goSays('revoked', one.socket, serial);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await admin(service).call('POST', `/v1/agents/${leaving.agent.id}/suspend`, {});
+    const said = await watching;
+    expect(said).toMatch(
+      /^(svid 1 false\n)+svid 1 true\n(bundles 1 false\n)*bundles 1 true\nok\n$/,
+    );
+  });
+
+  it('nothing is said anew while nothing is new', async () => {
+    expect(await goSays('quiet', two.socket)).toBe('ok\n');
+  });
+
   it('an agent that was let ask again has an identity again', async () => {
     const reply = await admin(service).call('POST', `/v1/agents/${doomed.agent.id}/resume`, {});
     expect(reply.body['state']).toBe('active');

@@ -140,6 +140,40 @@ describe('federation.yaml', () => {
     );
   });
 
+  const PERSON = 'psn_01m7yqzappe5099zbsamz9ktrd';
+  const people = (...entries: string[]): string =>
+    `${SOURCES}  - { agent: orders-bot, issuer: github-actions, ${SUBJECT} }\n  - { agent: orders-bot, issuer: github-actions, subject_prefix: "ci:" }\npeople:\n${entries.map((each) => `  - { ${each} }\n`).join('')}`;
+  const ada = `person: ${PERSON}, issuer: github-actions, subject: ada, agents: [orders-bot]`;
+
+  it('says whose word an issuer’s token is, each subject once, and no agent’s', () => {
+    expect(read(people(ada)).people).toMatchObject([
+      { person: PERSON, issuer: 'github-actions', subject: 'ada', agents: ['orders-bot'] },
+    ]);
+    const [before] = read(people(ada)).people;
+    for (const changed of [
+      people(ada.replace('subject: ada', 'subject: bob')),
+      people(ada.replace('[orders-bot]', '[orders-bot, other-bot]')),
+      people(ada).replace('audience: https://countersign.example', 'audience: https://b.example'),
+    ])
+      expect(read(changed).people[0]?.digest).not.toBe(before?.digest);
+    for (const [entries, says] of [
+      [[ada, ada], 'people.1.subject: is there twice'],
+      [[ada, ada.replace('ktrd', 'ktre')], 'people.1.subject: is there twice'],
+      [[ada.replace('issuer: github-actions', 'issuer: other')], 'there is no "other" here'],
+      [[ada.replace('issuer: github-actions', 'issuer: toString')], 'there is no'],
+      [[ada.replace('subject: ada', SUBJECT)], 'nobody is both'],
+      [[ada.replace('subject: ada', 'subject: "ci:ada"')], 'nobody is both'],
+      [[ada.replace(PERSON, 'Ada')], 'the id of a person'],
+      [[ada.replace('[orders-bot]', '[]')], 'agents'],
+      [[ada.replace('[orders-bot]', '["*"]')], 'the name of an agent'],
+      [[`${ada}, claims: { a: b }`], 'claims'],
+    ] as const)
+      expect([entries, problemsOf(people(...entries))]).toEqual([
+        entries,
+        expect.stringContaining(says),
+      ]);
+  });
+
   it('warns of a prefix, which is allowed', () => {
     const { warnings } = read(way('issuer: github-actions, subject_prefix: "repo:acme/orders:"'));
     expect(warnings.map(({ line }) => line)).toEqual([10]);

@@ -2,12 +2,18 @@
 // behind, and is never said to have failed when it was committed.
 import { randomUUID } from 'node:crypto';
 import postgres from 'postgres';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
+import { asAgentId } from '../../commands/agents.ts';
 import type { Deps } from '../../commands/deps.ts';
 import { sweepRuns } from '../../commands/fulfil-run.ts';
 import { fulfilRequest } from '../../commands/fulfil.ts';
+import { TargetError } from '../../commands/issuer.ts';
+import { fingerprintOf } from '../../commands/once.ts';
+import { requestRun } from '../../commands/run-door.ts';
+import { statementDoor } from '../../commands/run-statement.ts';
 import type { Call } from '../../commands/unit.ts';
+import { readPublicKey } from '../../keys/public-key.ts';
 import { seen, startCast, startTask, type Cast } from '../support/cast.ts';
 import { list, object, opened, text, vote } from '../support/client.ts';
 
@@ -39,6 +45,9 @@ afterAll(async () => {
   await own.close();
   await cast.close();
 });
+
+// Nor does anybody number events, which would soon stop everything else: they are as good as new before each test.
+beforeEach(() => cast.service.database.owner.sql`update log_pending set at = now()`);
 
 /** The service as it is when its process dies at a point: nothing after it happens. */
 const dyingAt = (point: string): Deps => ({
@@ -188,6 +197,52 @@ describe('REL: a process that dies while it runs an approved statement', () => {
     slow.release();
     expect(await running).toMatchObject({ outcome: 'failed', code: 'task_not_running' });
     expect(await marks(mark)).toBe(0);
+  });
+
+  it('I8: and cannot tell yet what came of it begins no second run for the same key', async () => {
+    const unheard: Deps = {
+      ...own.deps,
+      runner: {
+        ...own.deps.runner,
+        run: async (material, statement, beforeCommit) => {
+          await own.deps.runner.run(material, statement, (ran) =>
+            beforeCommit({ ...ran, transaction: '99' }),
+          );
+          throw new TargetError('commit_unknown');
+        },
+        fateOf: () => Promise.resolve('in_progress'),
+      },
+    };
+    const fingerprint = fingerprintOf({});
+    const once = { principal: cast.agent.id, route: 'run', key: randomUUID(), fingerprint };
+    const asked: Call = {
+      principal: { kind: 'agent', id: asAgentId(cast.agent.id) },
+      traceId: null,
+    };
+    const order = {
+      task,
+      agent: asAgentId(cast.agent.id),
+      role: 'orders-readonly',
+      statement: 'select 1 from orders',
+      parameters: [],
+      sealTo: await readPublicKey({ ...cast.seal.publicJwk }, 'seal_key_invalid'),
+      maxRows: 1,
+      maxAffectedRows: null,
+      timeoutSeconds: 5,
+      reason: null,
+      callbackUrl: null,
+    };
+    const ask = () =>
+      requestRun(unheard, asked, once, statementDoor(unheard, asked, order), {
+        ran: ({ id, state }) => ({ status: 201, body: { id, state } }),
+        held: () => Promise.reject(new Error('nobody has to agree to this')),
+      });
+    const first = await ask();
+    expect(first).toMatchObject({ body: { state: 'running' } });
+    await expect(ask()).rejects.toMatchObject({ code: 'idempotency_in_progress' });
+    await cast.service.database.owner.sql`
+      update idempotency set locked_until = now() where key = ${once.key}`;
+    expect(await ask()).toEqual(first);
   });
 
   it('whose target has forgotten the transaction says that nobody knows', async () => {

@@ -187,6 +187,37 @@ describe('completeness', () => {
     expect([test.exceptions, test.cases.length]).toEqual([0, 1]);
   });
 
+  it('what came through another gate in front of the same table did not go past this one', () => {
+    const both = { controls: ['orders-write', 'orders-admin'] };
+    const log = newLog();
+    log.wrote(log.approved(), both);
+    log.wrote(log.approved({ control: 'orders-admin' }), both);
+    const test = testIn(log.judge(), 'completeness');
+    expect(test).toMatchObject({ population: 1, exceptions: 0, cases: [] });
+    expect(test.says).toContain('1 more went through another gate');
+    expect(testIn(log.judge('orders-admin'), 'completeness')).toMatchObject({
+      population: 1,
+      exceptions: 0,
+    });
+  });
+
+  it('another gate is none where it stands in front of something else, or was gone past', () => {
+    const both = { controls: ['orders-write', 'orders-admin'] };
+    const log = newLog();
+    log.wrote(log.approved({ control: 'payouts' }), both);
+    const early = log.now;
+    const credential = log.approved({ control: 'orders-admin' });
+    log.wrote(credential, { ...both, at: early });
+    log.revoked(credential);
+    log.wrote(credential, both);
+    log.wrote(`crd_${log.open({ control: 'orders-admin' }).request}`, both);
+    for (const control of ['orders-write', 'orders-admin'])
+      expect(testIn(log.judge(control), 'completeness')).toMatchObject({
+        population: 4,
+        exceptions: 4,
+      });
+  });
+
   it('a blocked attempt is evidence for the control, not against it', () => {
     const log = newLog();
     log.wrote(null, { outcome: 'refused' });

@@ -3,6 +3,7 @@
 import { createHash, createHmac, randomBytes } from 'node:crypto';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet, type JWTPayload } from 'jose';
+import { answerDirectory, emptyDirectory, type AwsDirectory } from './aws-directory.ts';
 import { startServer, type Given, type Received } from './server.ts';
 
 export interface FakeAwsOptions {
@@ -35,7 +36,8 @@ interface Statement {
   Condition?: { StringEquals?: Record<string, string | string[]> };
 }
 
-export const ROLE_ARN = 'arn:aws:iam::123456789012:role/agents/order-support';
+export const ACCOUNT = '123456789012';
+export const ROLE_ARN = `arn:aws:iam::${ACCOUNT}:role/agents/order-support`;
 export const IAM_KEYS = {
   accessKeyId: 'AKIDEXAMPLEISSUER',
   secretAccessKey: 'iam-secret-of-the-issuer-0123456789',
@@ -49,6 +51,8 @@ export interface FakeAws {
   sessions: AwsSession[];
   /** Inline policies of the role, by name. */
   policies: Map<string, string>;
+  /** What the account has, as it is listed. */
+  directory: AwsDirectory;
   /** The codes of what was refused, oldest first. */
   refused: string[];
   /** What the account would say to a call of a session: `ok`, or why not. */
@@ -74,6 +78,7 @@ export async function startFakeAws(options: FakeAwsOptions): Promise<FakeAws> {
   const now = options.now ?? Date.now;
   const sessions: AwsSession[] = [];
   const policies = new Map<string, string>();
+  const directory = emptyDirectory();
   const refused: string[] = [];
   const guarded =
     (handle: (received: Received) => Promise<string>) =>
@@ -102,7 +107,11 @@ export async function startFakeAws(options: FakeAwsOptions): Promise<FakeAws> {
   const iam = await startServer(
     guarded(async (received) => {
       await checkSignature(received, now());
-      return answerIam(new URLSearchParams(received.body), policies);
+      const form = new URLSearchParams(received.body);
+      must(form.get('Version') === '2010-05-08', 'InvalidAction');
+      const listed = answerDirectory(directory, form, ACCOUNT);
+      must(listed !== 'AccessDenied', 'AccessDenied', 403);
+      return listed ?? answerIam(form, policies);
     }),
   );
   return {
@@ -110,6 +119,7 @@ export async function startFakeAws(options: FakeAwsOptions): Promise<FakeAws> {
     iamUrl: iam.url,
     sessions,
     policies,
+    directory,
     refused,
     call: (token, action, resource) => {
       const session = sessions.find((each) => each.token === token);
@@ -277,7 +287,6 @@ const bytesOf = (data: string | ArrayBuffer | ArrayBufferView): Uint8Array => {
 };
 
 function answerIam(form: URLSearchParams, policies: Map<string, string>): string {
-  must(form.get('Version') === '2010-05-08', 'InvalidAction');
   must(form.get('RoleName') === ROLE_ARN.split('/').at(-1), 'NoSuchEntity', 404);
   const name = form.get('PolicyName') ?? '';
   must(/^[\w+=,.@-]{1,128}$/.test(name), 'ValidationError');

@@ -24,8 +24,16 @@ export interface FakeGithub {
   privateKey: string;
   /** Tokens that work now. */
   tokens: Map<string, GivenToken>;
+  /** What the app may do there. */
+  granted: Record<string, string>;
+  /** Installations of the app, as GitHub tells of them. */
+  installations: JsonObject[];
+  /** Deploy keys by the full name of their repository. */
+  deployKeys: Map<string, JsonObject[]>;
   /** What the next answers are instead, oldest first. */
   instead: Given[];
+  /** What happens just before a call is answered. */
+  meanwhile: ((method: string, path: string) => void) | null;
   /** Adds this to what tokens are made for, as GitHub must never do. */
   widen: { repositories: string[] | null; permissions: Record<string, string> } | null;
   close(): Promise<void>;
@@ -47,7 +55,11 @@ export async function startFakeGithub(now: () => number = Date.now): Promise<Fak
     installation: 4711,
     privateKey,
     tokens: new Map(),
+    granted: { ...GRANTED },
+    installations: [],
+    deployKeys: new Map(INSTALLED.map((name) => [`acme/${name}`, []])),
     instead: [],
+    meanwhile: null,
     widen: null,
     close: () => server.close(),
   };
@@ -58,6 +70,7 @@ export async function startFakeGithub(now: () => number = Date.now): Promise<Fak
 
 async function answer(fake: FakeGithub, received: Received, now: number): Promise<Given> {
   const { method, url, headers } = received;
+  fake.meanwhile?.(method, url.pathname);
   const [instead] = fake.instead.splice(0, 1);
   if (instead) return instead;
   if (headers['user-agent'] === undefined)
@@ -69,6 +82,10 @@ async function answer(fake: FakeGithub, received: Received, now: number): Promis
     return (await isApp(fake, bearer, now))
       ? makeToken(fake, url.pathname, asObject(JSON.parse(received.body)), now)
       : problem(401, 'A JSON web token could not be decoded');
+  if (method === 'GET' && url.pathname === '/app/installations')
+    return (await isApp(fake, bearer, now))
+      ? json(200, pageOf(fake.installations, url))
+      : problem(401, 'A JSON web token could not be decoded');
   const token = fake.tokens.get(bearer);
   if (!token || token.expires <= now) return problem(401, 'Bad credentials');
   if (method === 'DELETE' && url.pathname === '/installation/token') {
@@ -76,8 +93,27 @@ async function answer(fake: FakeGithub, received: Received, now: number): Promis
     return { status: 204 };
   }
   if (method === 'GET' && url.pathname === '/installation/repositories')
-    return json(200, { total_count: 1, repositories: [] });
+    return json(200, {
+      total_count: fake.deployKeys.size,
+      repositories: pageOf(
+        [...fake.deployKeys.keys()].map((name) => ({ full_name: name })),
+        url,
+      ),
+    });
+  const [, repository = ''] = /^\/repos\/(.+)\/keys$/.exec(decodeURIComponent(url.pathname)) ?? [];
+  const keys = fake.deployKeys.get(repository);
+  if (method === 'GET' && keys)
+    return token.permissions['administration'] === undefined
+      ? problem(403, 'Resource not accessible by integration')
+      : json(200, pageOf(keys, url));
   return problem(404, 'Not Found');
+}
+
+/** GitHub gives thirty where nobody says how many, and a hundred at most. */
+function pageOf(all: readonly JsonObject[], url: URL): JsonObject[] {
+  const size = Math.min(Number(url.searchParams.get('per_page') ?? 30), 100);
+  const page = Number(url.searchParams.get('page') ?? 1);
+  return all.slice((page - 1) * size, page * size);
 }
 
 /** RS256 only, ten minutes at most, issued in the past, by the app. */
@@ -108,11 +144,11 @@ function makeToken(fake: FakeGithub, path: string, asked: JsonObject, now: numbe
       422,
       'There is at least one repository that does not exist or is not accessible.',
     );
-  const levels = Object.entries(asked['permissions'] ?? GRANTED).map(
+  const levels = Object.entries(asked['permissions'] ?? fake.granted).map(
     ([name, level]) => [name, String(level)] as const,
   );
   const isGranted = ([name, level]: readonly [string, string]): boolean =>
-    LEVELS.indexOf(level) <= LEVELS.indexOf(GRANTED[name] ?? '');
+    LEVELS.indexOf(level) <= LEVELS.indexOf(fake.granted[name] ?? '');
   if (!levels.every(isGranted))
     return problem(422, 'The permissions requested are not granted to this installation.');
   const token = `ghs_${fake.installation}_${randomBytes(90).toString('base64url')}`;

@@ -3,6 +3,12 @@
 import { randomUUID } from 'node:crypto';
 import { generateKeyPair, jwtVerify, SignJWT } from 'jose';
 import type { JsonObject } from '../../domain/json.ts';
+import {
+  emptyDirectory,
+  listAt,
+  pageOf,
+  type KubernetesDirectory,
+} from './kubernetes-directory.ts';
 import { json, startServer, type Given, type Received } from './server.ts';
 
 export interface FakeKubernetes {
@@ -12,6 +18,8 @@ export interface FakeKubernetes {
   token: string;
   /** Secrets by name. */
   secrets: Map<string, KubernetesSecret>;
+  /** What else the cluster has, as it is listed. */
+  directory: KubernetesDirectory;
   /** What our account may do, as `verb resource`. */
   allowed: Set<string>;
   /** What the next answers are instead, oldest first. */
@@ -62,11 +70,15 @@ export async function startFakeKubernetes(
     namespace: 'agents',
     token: `sa-${randomUUID()}`,
     secrets: new Map(),
+    directory: emptyDirectory(),
     allowed: new Set([
       'create secrets',
       'get secrets',
       'list secrets',
       'delete secrets',
+      'list serviceaccounts',
+      'list rolebindings',
+      'list clusterrolebindings',
       'create serviceaccounts/token',
       'create tokenreviews',
     ]),
@@ -139,6 +151,11 @@ function answer(fake: FakeKubernetes, received: Received, authority: Authority):
   if (method === 'POST' && url.pathname === '/apis/authentication.k8s.io/v1/tokenreviews') {
     may('create tokenreviews');
     return reviewed(body, authority);
+  }
+  const list = method === 'GET' ? listAt(fake.directory, url, fake.namespace) : null;
+  if (list) {
+    may(`list ${list.resource}`);
+    return Promise.resolve(json(200, pageOf(list.items, url, headers.accept ?? '')));
   }
   if (!url.pathname.startsWith(below)) throw new StatusError(403, 'Forbidden');
   const [resource, name, subresource] = url.pathname.slice(below.length).split('/');

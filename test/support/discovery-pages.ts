@@ -1,5 +1,6 @@
 // A found identity as its page shows it.
-import { DiscoveryPage, FoundPage, type AdoptForm, type FoundView } from '../../web/discovery.tsx';
+import { DiscoveryPage, type TargetView } from '../../web/discovery.tsx';
+import { FoundPage, type AdoptForm, type FoundView } from '../../web/found-identity.tsx';
 import type { Html, Said } from '../../web/parts.tsx';
 import type { Shell } from '../../web/shell.ts';
 
@@ -7,11 +8,20 @@ import type { Shell } from '../../web/shell.ts';
 const foundIn = (text: string, at: string): FoundView => ({
   id: 'fnd_1',
   target: 'sample',
+  kind: 'login',
   name: text,
   state: 'unmanaged',
+  isEnabled: false,
+  isOurs: false,
   risks: ['superuser', 'around_control'],
   around: ['orders-write'],
   groups: [text],
+  permissions: [text],
+  usableBy: [text],
+  createdAt: at,
+  secretChangedAt: at,
+  unknown: ['used_at'],
+  difference: { kind: 'changed', at, changes: ['groups', 'risks'] },
   serves: null,
   expiresAt: null,
   comment: text,
@@ -22,6 +32,22 @@ const foundIn = (text: string, at: string): FoundView => ({
   agent: null,
   decidedAt: at,
   reason: text,
+});
+
+/** One that did not answer when it was last asked, and has not told everything before. */
+const targetAt = (at: string): TargetView => ({
+  target: 'cloud',
+  isSupported: true,
+  askedAt: at,
+  code: 'access_denied',
+  answeredAt: at,
+  nextAt: at,
+  identities: 12,
+  found: 1,
+  changed: 2,
+  gone: 3,
+  leftOut: 4,
+  gaps: [{ kind: 'access_key', code: 'access_denied' }],
 });
 
 const adoptForm = (text: string): AdoptForm => ({
@@ -41,7 +67,9 @@ export const discoveryPages = (
   discovery: () =>
     DiscoveryPage({
       shell,
+      targets: [targetAt(at)],
       rows: [foundIn(text, at)],
+      filter: 'all',
       next: null,
       said,
       once: 'once',

@@ -21,6 +21,8 @@ export interface CaseOptions {
     | 'collected twice'
     | 'approved late';
   simulated?: boolean;
+  /** The control that asks; `orders-write` unless told. */
+  control?: string;
   proof?: 'verified' | 'claimed' | 'none';
   barred?: string[];
   routeGroups?: string[];
@@ -106,16 +108,17 @@ export class LogBook {
   open(options: CaseOptions = {}): { request: string; about: JsonObject } {
     this.#requests += 1;
     const request = `req_${this.#requests}`;
-    const about = { request, action_ref: `sha256:${this.#requests}`, control: CONTROL };
+    const { control = CONTROL } = options;
+    const about = { request, action_ref: `sha256:${this.#requests}`, control };
     this.add(
       'request.opened',
       {
         action: 'credential:request',
         resource: { type: 'role', id: 'orders-write' },
-        controls: [CONTROL],
+        controls: [control],
         routes: [
           {
-            name: CONTROL,
+            name: control,
             groups: options.routeGroups ?? ['data-owners'],
             quorum: 1,
             rule_digest: 'sha256:rule',

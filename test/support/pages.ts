@@ -25,6 +25,7 @@ import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
 import { ruleTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
+import { ticketsIn } from './upstreams.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
 export const HOSTILE =
@@ -405,6 +406,7 @@ export const PAGES: Record<string, () => Html> = {
         version: DIGEST,
         routes: [],
         roles: [],
+        upstreams: [ticketsIn(HOSTILE)],
         rules: [],
         files: [{ name: 'main.cedar', text: HOSTILE }],
       },

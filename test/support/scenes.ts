@@ -14,6 +14,7 @@ import {
   requestHands,
   requestRow,
   reviewHands,
+  scheduledAt,
   taskHands,
   taskRow,
   type AgentRow,
@@ -156,6 +157,17 @@ const otherScenes: Scene[] = [
       hands: { reapTarget: failing(2, reapTarget), sweepTarget: nothing },
       act: async (stage, handle, bench) => {
         await bench.skip(130);
+        await stage.wake(handle);
+        await bench.skip(30);
+      },
+    };
+  }),
+  scene('discovery-rounds', 'discovery', 'sample', () => {
+    const daily = () => Promise.resolve({ nextAt: iso(scheduledAt() + 24 * HOUR_MS) });
+    return {
+      hands: { discoverTarget: failing(2, daily) },
+      act: async (stage, handle, bench) => {
+        await bench.skip(50 * 3_600);
         await stage.wake(handle);
         await bench.skip(30);
       },

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -61,9 +61,9 @@ export function tesseraFsck(): Promise<Tool> {
 /** A Go program of this repository, whose modules are pinned beside it. */
 export async function goProgram(name: string): Promise<Tool> {
   const source = path.join(import.meta.dirname, '../third-party', name);
-  const parts = ['go.mod', 'go.sum', 'main.go'].map((file) => path.join(source, file));
   const hash = createHash('sha256');
-  for (const part of parts) hash.update(await readFile(part));
+  for (const file of (await readdir(source)).toSorted())
+    hash.update(await readFile(path.join(source, file)));
   return prepared(
     `${name}-${hash.digest('hex').slice(0, 16)}`,
     name,

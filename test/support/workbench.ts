@@ -259,6 +259,7 @@ const HANDS: Record<ActivityName, true> = {
   finishRetirement: true,
   reapTarget: true,
   sweepTarget: true,
+  discoverTarget: true,
   lookAtReview: true,
   closeReview: true,
 };

@@ -1,4 +1,4 @@
-// Uses a SPIFFE Workload API as workloads do: with go-spiffe, which knows nothing of who serves it.
+// Uses a SPIFFE Workload API as workloads do, and bundle endpoints as trust domains do: with go-spiffe, which knows nothing of who serves it.
 package main
 
 import (
@@ -24,7 +24,8 @@ import (
 
 var checks = map[string]func(ctx context.Context, args []string) error{
 	"mtls": mtls, "jwt": jwt, "bundles": bundles, "rotate": rotate, "unmarked": unmarked, "denied": denied,
-	"serial": serial, "ask": ask,
+	"serial": serial, "ask": ask, "fetch-bundle": fetchBundle, "serve-bundle": serveBundle,
+	"revoked": revoked, "quiet": quiet,
 }
 
 func main() {
