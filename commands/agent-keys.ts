@@ -3,6 +3,7 @@ import { eq, inArray, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { KeyRow } from '../db/rows.ts';
 import { agentKey } from '../db/schema/index.ts';
+import type { Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -33,6 +34,7 @@ export async function storeKeys(
   unit: Unit,
   agent: Id<'agent'>,
   keys: readonly PublicKey[],
+  broughtBy: Party,
 ): Promise<KeyRow[]> {
   if (keys.length === 0) return [];
   const rows = keys.map((key): KeyRow => ({
@@ -41,6 +43,7 @@ export async function storeKeys(
     thumbprint: key.thumbprint,
     jwk: key.jwk,
     state: 'active',
+    broughtBy,
     retireAt: null,
     createdAt: unit.at,
   }));

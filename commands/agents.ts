@@ -90,7 +90,7 @@ export async function registerAgent(
     orphanedAt: null,
   };
   await unit.sql.insert(agent).values(row);
-  await storeKeys(unit, row.id, registration.keys);
+  await storeKeys(unit, row.id, registration.keys, row.registeredBy);
   unit.emit('agent.requested', {
     subject: row.id,
     agent: row.id,

@@ -3,7 +3,7 @@
 import { eq } from 'drizzle-orm';
 import type { AgentRow, KeyRow, RequestRow } from '../db/rows.ts';
 import { agent, agentKey } from '../db/schema/index.ts';
-import { actionDigest, type Action } from '../domain/action.ts';
+import { actionDigest, type Action, type Party } from '../domain/action.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
@@ -43,7 +43,8 @@ export async function askForKey(
         reasons: evaluation.says,
       },
     });
-  if (evaluation.decision === 'permit') return { key: await addKey(unit, row, key) };
+  if (evaluation.decision === 'permit')
+    return { key: await addKey(unit, row, key, partyOf(unit.call.principal)) };
   const asked = { action, agent: row, task: null, reason: null, sealTo: null, callbackUrl: null };
   return { request: await openRequest(unit, asked, judged) };
 }
@@ -72,7 +73,7 @@ export async function addApprovedKey(unit: Unit, request: RequestRow): Promise<R
     if (token !== undefined) return null;
     const key = await readPublicKey(asObject(jwk), 'weak_key');
     await refuseTakenKeys(unit, [key]);
-    await addKey(unit, row, key);
+    await addKey(unit, row, key, request.requester);
     return null;
   } catch (error) {
     if (error instanceof Refusal) return error;
@@ -83,8 +84,13 @@ export async function addApprovedKey(unit: Unit, request: RequestRow): Promise<R
 /** What was put into the action was an object, and reading it as a key checks what is in it. */
 const asObject = (jwk: unknown): JsonObject => jwk as JsonObject;
 
-async function addKey(unit: Unit, row: AgentRow, key: PublicKey): Promise<KeyRow> {
-  const [added] = await storeKeys(unit, row.id, [key]);
+async function addKey(
+  unit: Unit,
+  row: AgentRow,
+  key: PublicKey,
+  broughtBy: Party,
+): Promise<KeyRow> {
+  const [added] = await storeKeys(unit, row.id, [key], broughtBy);
   if (!added) throw new Error('a stored key was not returned');
   await unit.sql
     .update(agent)

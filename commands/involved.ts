@@ -1,7 +1,7 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
-import { and, arrayOverlaps, eq, inArray, or, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, gt, inArray, isNull, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
-import { agent, person, request } from '../db/schema/index.ts';
+import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
@@ -65,21 +65,32 @@ const asId = (id: string): Id<'agent'> => id as Id<'agent'>;
  */
 async function standingBehind(unit: Unit, row: AgentRow): Promise<string[]> {
   const keyed = await unit.sql
+    .select({ by: agentKey.broughtBy })
+    .from(agentKey)
+    .where(eq(agentKey.agent, row.id));
+  // Whoever has a token that is still good can bring one at any moment.
+  const tokens = await unit.sql
+    .select({ by: joinToken.madeBy })
+    .from(joinToken)
+    .where(
+      and(
+        eq(joinToken.agent, row.id),
+        isNull(joinToken.usedAt),
+        isNull(joinToken.withdrawnAt),
+        gt(joinToken.expiresAt, unit.at),
+      ),
+    );
+  const opened = await unit.sql
     .select({ by: request.requester })
     .from(request)
     .where(
       and(
         eq(request.state, 'consumed'),
-        or(
-          and(eq(request.agent, row.id), sql`${request.action} ->> 'action' = 'agent:add_key'`),
-          and(
-            sql`${request.action} ->> 'action' = 'policy:activate'`,
-            sql`${request.action} #> '{parameters,opens}' @> ${JSON.stringify([{ agent: row.name }])}::jsonb`,
-          ),
-        ),
+        sql`${request.action} ->> 'action' = 'policy:activate'`,
+        sql`${request.action} #> '{parameters,opens}' @> ${JSON.stringify([{ agent: row.name }])}::jsonb`,
       ),
     );
-  const people = [row.registeredBy, ...keyed.map(({ by }) => by)]
+  const people = [row.registeredBy, ...[...keyed, ...tokens, ...opened].map(({ by }) => by)]
     .filter(({ type }) => type === 'person')
     .map(({ id }) => id);
   return [...new Set([row.owner, ...people])];

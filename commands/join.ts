@@ -38,8 +38,10 @@ async function makeJoinToken(
   of: { agent: Id<'agent'>; id: Id<'joinToken'>; request: Id<'request'> | null; expiresAt: string },
 ): Promise<MadeToken> {
   const token = randomBytes(TOKEN_BYTES).toString('base64url');
+  const madeBy = partyOf(unit.call.principal);
   const row: JoinTokenRow = {
     ...of,
+    madeBy,
     tokenHash: joinTokenHash(token),
     createdAt: unit.at,
     usedAt: null,
@@ -47,7 +49,7 @@ async function makeJoinToken(
     key: null,
   };
   await unit.sql.insert(joinToken).values(row);
-  const { type, id } = partyOf(unit.call.principal);
+  const { type, id } = madeBy;
   unit.emit('agent.join_token_made', {
     subject: of.agent,
     agent: of.agent,
@@ -203,7 +205,7 @@ async function bindKey(
   token: JoinTokenRow,
   key: PublicKey,
 ): Promise<KeyRow> {
-  const [bound] = await storeKeys(unit, row.id, [key]);
+  const [bound] = await storeKeys(unit, row.id, [key], token.madeBy);
   if (!bound) throw new Error('a stored key was not returned');
   const [won] = await unit.sql
     .update(joinToken)

@@ -28,6 +28,7 @@ CREATE TABLE "agent_key" (
 	"thumbprint" text NOT NULL,
 	"jwk" jsonb NOT NULL,
 	"state" text NOT NULL,
+	"brought_by" jsonb NOT NULL,
 	"retire_at" timestamp(3) with time zone,
 	"created_at" timestamp(3) with time zone NOT NULL
 );
@@ -37,6 +38,7 @@ CREATE TABLE "join_token" (
 	"token_hash" text NOT NULL,
 	"agent" text collate "C" NOT NULL,
 	"request" text collate "C",
+	"made_by" jsonb NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"used_at" timestamp(3) with time zone,

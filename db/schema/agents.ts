@@ -52,6 +52,8 @@ export const agentKey = pgTable(
     thumbprint: text().notNull(),
     jwk: jsonb().$type<JsonObject>().notNull(),
     state: text({ enum: ['active', 'revoked'] }).notNull(),
+    /** Who brought it, or asked for the token of whoever did: with it they can act as the agent (I4). */
+    broughtBy: jsonb('brought_by').$type<Party>().notNull(),
     /** From then on it is no key any more, whether or not anybody has noted that. */
     retireAt: instant('retire_at'),
     createdAt: instant('created_at').notNull(),
@@ -71,6 +73,8 @@ export const joinToken = pgTable(
       .references(() => agent.id),
     /** What has to be approved before it is good; null where policy asks nobody. */
     request: id('request')(),
+    /** Who asked for it, and may hand it to anybody. */
+    madeBy: jsonb('made_by').$type<Party>().notNull(),
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
     usedAt: instant('used_at'),
