@@ -2,10 +2,25 @@
 
 const MASK = Buffer.from('[masked]');
 
-/** Ways to write a text that undo each other: as it is, in URLs, in JSON, and in base64 at any of its offsets. */
+/** Everything that gives a secret away, in every way that it is commonly written. */
 export function spellingsOf(secret: string): Buffer[] {
+  const all = [secret, ...insideBasic(secret)].flatMap(writtenAs);
+  // Of a short one parts would be found by chance.
+  return [...new Set(all)].filter((text) => text.length >= 6).map((text) => Buffer.from(text));
+}
+
+/** What Basic credentials say (RFC 7617): a user and a password, of which the password is secret by itself. */
+function insideBasic(secret: string): string[] {
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(secret)) return [];
+  const said = Buffer.from(secret, 'base64').toString('utf8');
+  const at = said.indexOf(':');
+  return at < 0 || !/^[\x20-\x7e]+$/.test(said) ? [] : [said, said.slice(at + 1)];
+}
+
+/** Ways to write a text that undo each other: as it is, in URLs, in JSON, and in base64 at any of its offsets. */
+function writtenAs(secret: string): string[] {
   const bytes = Buffer.from(secret, 'utf8');
-  const texts = [
+  return [
     secret,
     encodeURIComponent(secret),
     JSON.stringify(secret).slice(1, -1),
@@ -14,8 +29,6 @@ export function spellingsOf(secret: string): Buffer[] {
     bytes.toString('hex').toUpperCase(),
     ...[0, 1, 2].flatMap((offset) => insideBase64(bytes, offset)),
   ];
-  // Of a short secret a part of its base64 would be found by chance.
-  return [...new Set(texts)].filter((text) => text.length >= 6).map((text) => Buffer.from(text));
 }
 
 /** The part of a longer text's base64 that the secret alone decides, in both alphabets. */

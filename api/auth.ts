@@ -8,7 +8,7 @@ import type { SessionRow } from '../db/rows.ts';
 import { rolesOfScope, type Confirmation } from '../domain/delegation.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { PROOF_ALGORITHMS } from '../keys/proof.ts';
-import { checkProof } from './oauth/dpop.ts';
+import { readProof, useProof } from './oauth/dpop.ts';
 import { OAuthError } from './oauth/error.ts';
 import { readOwnToken, type OwnToken } from './oauth/own-token.ts';
 import { ChallengeRefusal } from './problem.ts';
@@ -72,7 +72,7 @@ async function refuseUnbound(
     throw challenge('This token is bound to a key: send it as Authorization: DPoP, with a proof.');
   if (jkt === null && isDpop)
     throw challenge('This token is bound to no key: send it as Authorization: Bearer.');
-  if (jkt !== null && (await provenKey(context, deps, token)) !== jkt)
+  if (jkt !== null && (await provenKey(context, deps, { token, jkt })) !== jkt)
     throw challenge('The DPoP proof was made by another key than the one of this token.');
   if (confirmation === null || jkt !== null) return;
   const certificate = context.get('clientCertificate')?.thumbprint;
@@ -82,9 +82,16 @@ async function refuseUnbound(
     throw bearerChallenge('This token is bound to another certificate than the one you came with.');
 }
 
-async function provenKey(context: AppContext, deps: ApiDeps, token: string): Promise<string> {
+async function provenKey(
+  context: AppContext,
+  deps: ApiDeps,
+  { token, jkt }: { token: string; jkt: string },
+): Promise<string> {
   try {
-    return await checkProof(context, deps, token);
+    const proof = await readProof(context, deps, token);
+    // One that was made by another key than the token's is nothing to remember.
+    if (proof.thumbprint === jkt) await useProof(deps, proof);
+    return proof.thumbprint;
   } catch (error) {
     if (error instanceof OAuthError) throw challenge(error.message, error.code);
     throw error;

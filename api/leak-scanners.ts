@@ -47,8 +47,10 @@ const scannerMembers = {
   url: z.string(),
   created_at: z.string(),
 };
-const scanner = z.object(scannerMembers).meta({ id: 'LeakScanner' });
-const newScanner = z.object({ ...scannerMembers, secret: z.string().nullable() });
+/** @public Compared with the SDK’s own type. */
+export const scanner = z.object(scannerMembers).meta({ id: 'LeakScanner' });
+/** @public Compared with the SDK’s own type. */
+export const newScanner = z.object({ ...scannerMembers, secret: z.string().nullable() });
 
 const presentScanner = (row: ScannerRow, deps: ApiDeps): JsonObject => ({
   id: row.id,

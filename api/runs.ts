@@ -51,6 +51,7 @@ const ask = defineRoute({
   refusals: [
     'not_found',
     'denied',
+    'delegation_refused',
     'role_unknown',
     'reason_required',
     'statement_refused',
@@ -63,6 +64,7 @@ const ask = defineRoute({
     'policy_changed',
     'task_not_running',
     'agent_not_active',
+    'stopped',
     'target_unavailable',
     'owner_not_ready',
     'log_unavailable',

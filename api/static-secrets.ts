@@ -104,7 +104,8 @@ const remove = defineRoute({
   },
 });
 
-const LIST = 'static-secrets';
+/** Where cursors of secrets and of their custody belong. */
+export const CUSTODY_PLACE = 'static-secrets';
 
 const list = defineRoute({
   method: 'get',
@@ -117,9 +118,9 @@ const list = defineRoute({
   refusals: [],
   events: [],
   handle: async ({ query }, deps) => {
-    const after = readCursor(deps.keys.cursors, LIST, query.cursor);
+    const after = readCursor(deps.keys.cursors, CUSTODY_PLACE, query.cursor);
     const rows = await listSecrets(deps.db.query, after, query.limit + 1);
-    const page = pageOf(rows, query.limit, (row) => row.name, deps.keys.cursors, LIST);
+    const page = pageOf(rows, query.limit, (row) => row.name, deps.keys.cursors, CUSTODY_PLACE);
     return ok({ data: page.rows.map(presentSecret), next_cursor: page.next });
   },
 });
@@ -136,21 +137,20 @@ const custody = defineRoute({
   events: [],
   handle: async ({ params, query }, deps) => {
     const name = nameIn(params);
-    const place = `${LIST}/${name}`;
+    const place = `${CUSTODY_PLACE}/${name}`;
     const before = readCursor(deps.keys.cursors, place, query.cursor);
     const rows = await custodyOf(deps.db.query, name, placeIn(before), query.limit + 1);
-    const page = pageOf(
-      rows,
-      query.limit,
-      (row) => `${row.credential}/${row.version}`,
-      deps.keys.cursors,
-      place,
-    );
+    const page = pageOf(rows, query.limit, custodyCursor, deps.keys.cursors, place);
     return ok({ data: page.rows.map(presentCustody), next_cursor: page.next });
   },
 });
 
-function placeIn(cursor: string | null): CustodyPlace | null {
+/** Where a loan stands in the chain of custody. */
+export const custodyCursor = ({ credential, version }: SecretCustodyRow): string =>
+  `${credential}/${version}`;
+
+/** The place that a cursor names. */
+export function placeIn(cursor: string | null): CustodyPlace | null {
   if (cursor === null) return null;
   const [credential = '', version = ''] = cursor.split('/');
   return { credential, version: Number(version) };

@@ -10,7 +10,8 @@ import { asJsonObject } from './json-body.ts';
 import { created, defineRoute, noContent, ok } from './route.ts';
 import * as shape from './schemas.ts';
 
-const source = z
+/** @public Compared with the SDK’s own type. */
+export const source = z
   .object({ id: z.string(), name: z.string(), thumbprint: z.string(), created_at: z.string() })
   .meta({ id: 'TriggerSource' });
 

@@ -26,7 +26,7 @@ const FIRST_LOOK_SECONDS = 600;
 const AGAIN_SECONDS = 3_600;
 
 /** Says that somebody else is asking this target right now. */
-export const UNDER_WAY = 'look_under_way';
+const UNDER_WAY = 'look_under_way';
 /** Says that this kind of target has nobody who could be asked. */
 export const NOT_SUPPORTED = 'not_supported';
 

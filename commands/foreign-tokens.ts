@@ -33,6 +33,24 @@ export interface TokenJudge {
   now: Date;
 }
 
+/**
+ * What of a federation is somebody else's. Our own tokens and SVIDs let nobody in: they come from a sign-in, and one
+ * that led to the next would outlast the key or the way in that it began with.
+ */
+export function onlyOthers(
+  federation: Federation,
+  own: { issuer: string; trustDomain: string; publicUrl: string },
+): Federation {
+  const isOurs = (issuer: string): boolean => [own.issuer, own.publicUrl].includes(issuer);
+  return {
+    ...federation,
+    issuers: new Map([...federation.issuers].filter(([, { issuer }]) => !isOurs(issuer))),
+    trustDomains: new Map(
+      [...federation.trustDomains].filter(([name]) => name !== own.trustDomain),
+    ),
+  };
+}
+
 /** Judges a token of an OIDC issuer by every definition that has its issuer, byte for byte. */
 export async function judgeIssuerToken(token: string, judge: TokenJudge): Promise<Judgement> {
   const issuer = unverifiedClaims(token)?.['iss'];

@@ -1,7 +1,8 @@
 // Join tokens: a right to bind one key to one agent, once, for a workload whose key cannot be known beforehand. It is
 // as good as a key, so it goes the way of one; only its hash is kept, and a reader of the table cannot join.
 import { createHash, randomBytes } from 'node:crypto';
-import { and, eq, isNull } from 'drizzle-orm';
+import { and, desc, eq, gt, isNull } from 'drizzle-orm';
+import type { Query } from '../db/client.ts';
 import type { AgentRow, JoinTokenRow, KeyRow, RequestRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, request } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
@@ -106,6 +107,25 @@ export async function askForJoinToken(
   const of = { agent: row.id, id: token, request: held?.id ?? null, expiresAt };
   return { ...(await makeJoinToken(unit, of)), request: held };
 }
+
+/** Tokens of an agent that could still bring a key, or could once people agree; the newest first. */
+export const openJoinTokens = (
+  query: Query,
+  of: Id<'agent'>,
+  now: string,
+): Promise<JoinTokenRow[]> =>
+  query
+    .select()
+    .from(joinToken)
+    .where(
+      and(
+        eq(joinToken.agent, of),
+        isNull(joinToken.usedAt),
+        isNull(joinToken.withdrawnAt),
+        gt(joinToken.expiresAt, now),
+      ),
+    )
+    .orderBy(desc(joinToken.id));
 
 function tokenAction(unit: Unit, row: AgentRow, token: string, expiresAt: string): Action {
   const asker = partyOf(unit.call.principal);

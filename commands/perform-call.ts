@@ -27,8 +27,9 @@ export type CallPerformed =
   | (Extract<Performed, { kind: 'ended' }> & { answered: Answered | null })
   | Extract<Performed, { kind: 'later' }>;
 
-/** Before a call goes out again. */
+/** Before a call goes out again, and how long after its beginning it does so at once: whoever asked is waiting. */
 const PAUSE_MS = 500;
+const PATIENCE_MS = 30_000;
 
 /** Signs in, makes the call while everything it stands on holds, and writes down what was answered. */
 export async function performCall(
@@ -43,6 +44,7 @@ export async function performCall(
   deps.crashPoint('run:login');
   // The same at every time it goes out, whoever sends it.
   const message = { ...toSend(prepared, run.id), signIn };
+  const started = Date.now();
   for (;;) {
     const sent = await sendOnce(deps, call, run, message);
     if ('answered' in sent) {
@@ -53,6 +55,7 @@ export async function performCall(
     }
     const ended = await whenUnanswered(deps, call, run, sent);
     if (ended) return ended;
+    if (Date.now() - started > PATIENCE_MS) return { kind: 'later', code: 'no_answer' };
     await pause(PAUSE_MS);
   }
 }

@@ -1,5 +1,5 @@
 // Where secrets were put, as the agents that hold them say: what sensors on a host should watch.
-import { asc, count, eq } from 'drizzle-orm';
+import { asc, count, eq, inArray } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import type { CredentialRow, PlacementRow } from '../db/rows.ts';
 import { placement } from '../db/schema/index.ts';
@@ -42,6 +42,17 @@ export async function placeCredential(
   });
   return row;
 }
+
+/** Where each of these was put, the first place first. */
+export const placementsAmong = (
+  query: Query,
+  ids: readonly CredentialRow['id'][],
+): Promise<PlacementRow[]> =>
+  query
+    .select()
+    .from(placement)
+    .where(inArray(placement.credential, [...ids]))
+    .orderBy(asc(placement.id));
 
 export const placementsOf = (query: Query, id: CredentialRow['id']): Promise<PlacementRow[]> =>
   query.select().from(placement).where(eq(placement.credential, id)).orderBy(asc(placement.id));

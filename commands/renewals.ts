@@ -129,6 +129,9 @@ const over = (what: string): Refusal =>
   new Refusal('wrong_state', `${what}: ask for a new credential.`);
 
 function refuseUnlessLive(row: CredentialRow, now: string, isRepeated: boolean): void {
+  // It was made for one statement or one call, and nobody was ever given it: nor is what would be made anew.
+  if (row.holder !== 'agent')
+    throw new Refusal('not_renewable', 'This is ours, for one run: it is given to nobody.');
   if (row.state !== 'active' || !(now < row.expiresAt))
     throw over(`This credential is ${row.state === 'active' ? 'over' : row.state}`);
   if (row.renewBy !== null && now < row.renewBy && !isRepeated)

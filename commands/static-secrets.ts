@@ -4,16 +4,21 @@ import { randomBytes } from 'node:crypto';
 import { and, asc, count, desc, eq, gt, inArray, isNotNull, isNull, ne, sql } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import type { SecretCustodyRow, StaticSecretRow } from '../db/rows.ts';
-import { credential, secretCustody, staticSecret } from '../db/schema/index.ts';
+import { credential, event, secretCustody, staticSecret } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { addMs } from '../domain/instant.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { openVault, type Vault } from '../keys/vault.ts';
 import type { RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
+import { asCredentialId } from './leases.ts';
 import { activeBundle } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 import { keyOf, partyOf } from './principal.ts';
 import type { Unit } from './unit.ts';
+
+const DAY_MS = 86_400_000;
 
 const useOfKey = (name: string, version: number): string => `static_secret.key/${name}/${version}`;
 const useOfSecret = (name: string, version: number): string => `static_secret/${name}/${version}`;
@@ -215,6 +220,16 @@ export async function lentUnder(
   return new Set(rows.map((row) => row.credential));
 }
 
+/** The secret that was lent under a lease; null where none was. */
+export async function secretLentUnder(query: Query, lease: string): Promise<string | null> {
+  const [row] = await query
+    .select({ secret: secretCustody.secret })
+    .from(secretCustody)
+    .where(eq(secretCustody.credential, asCredentialId(lease)))
+    .limit(1);
+  return row?.secret ?? null;
+}
+
 /** Secrets by name, after one of them. */
 export const listSecrets = (
   query: Query,
@@ -232,6 +247,70 @@ export const listSecrets = (
     )
     .orderBy(asc(staticSecret.name))
     .limit(limit);
+
+/** What is known of one secret, whether or not it was removed. */
+export async function findSecret(query: Query, name: string): Promise<StaticSecretRow | null> {
+  const [row] = await query.select().from(staticSecret).where(eq(staticSecret.name, name));
+  return row ?? null;
+}
+
+/** One change of a secret, as the log has it. */
+export interface SecretChange {
+  what: 'put' | 'rotated' | 'removed';
+  version: number;
+  at: string;
+  by: string;
+}
+
+/** How a secret came to its version, the latest change first. */
+export async function changesOf(
+  query: Query,
+  name: string,
+  limit: number,
+): Promise<SecretChange[]> {
+  const changes = (['put', 'rotated', 'removed'] as const).map(
+    (what) => [`dev.countersign.secret.${what}.v1`, what] as const,
+  );
+  const rows = await query
+    .select({
+      type: event.type,
+      at: event.time,
+      version: sql<number>`(${event.leaf}::jsonb #>> '{data,detail,version}')::int`,
+      by: sql<string>`${event.leaf}::jsonb #>> '{data,detail,by,id}'`,
+    })
+    .from(event)
+    .where(
+      and(
+        inArray(
+          event.type,
+          changes.map(([type]) => type),
+        ),
+        sql`${event.leaf}::jsonb ->> 'subject' = ${name}`,
+      ),
+    )
+    .orderBy(desc(event.id))
+    .limit(limit);
+  const whatOf = new Map<string, SecretChange['what']>(changes);
+  return rows.map(({ type, ...row }) => ({ ...row, what: whatOf.get(type) ?? 'put' }));
+}
+
+/** How many days a version of each secret may be used: as few as any role says. */
+function daysBySecret(roles: PolicyBundle['roles']): Map<string, number> {
+  const days = new Map<string, number>();
+  for (const role of roles.values())
+    if (role.issuer === 'static')
+      days.set(role.secret, Math.min(role.rotate_days, days.get(role.secret) ?? Infinity));
+  return days;
+}
+
+/** When a secret is to be replaced for its age; null where no role lends it. */
+export function rotationDueAt(
+  { name, putAt }: StaticSecretRow,
+  roles: PolicyBundle['roles'],
+): string | null {
+  const days = daysBySecret(roles).get(name);
+  return days === undefined ? null : addMs(putAt, days * DAY_MS);
+}
 
 /** A place in a chain of custody. */
 export interface CustodyPlace {
@@ -260,15 +339,9 @@ export const custodyOf = (
     .orderBy(desc(secretCustody.credential), desc(secretCustody.version))
     .limit(limit);
 
-const DAY_MS = 86_400_000;
-
 /** Says, at most once a day for each secret, that it is time to replace it. */
 export async function remindOfRotation(unit: Unit, deps: Pick<Deps, 'policies'>): Promise<void> {
   const { roles } = await activeBundle(unit, deps.policies);
-  const days = new Map<string, number>();
-  for (const role of roles.values())
-    if (role.issuer === 'static')
-      days.set(role.secret, Math.min(role.rotate_days, days.get(role.secret) ?? Infinity));
   const rows = await unit.sql
     .select()
     .from(staticSecret)
@@ -276,10 +349,9 @@ export async function remindOfRotation(unit: Unit, deps: Pick<Deps, 'policies'>)
     .for('update');
   const now = Date.parse(unit.at);
   for (const row of rows) {
-    const allowed = days.get(row.name);
-    const dueAt = allowed === undefined ? null : Date.parse(row.putAt) + allowed * DAY_MS;
+    const dueAt = rotationDueAt(row, roles);
     const because =
-      row.taintedAt !== null ? 'tainted' : dueAt !== null && dueAt <= now ? 'age' : null;
+      row.taintedAt !== null ? 'tainted' : dueAt !== null && dueAt <= unit.at ? 'age' : null;
     const isRecent = row.remindedAt !== null && now - Date.parse(row.remindedAt) < DAY_MS;
     if (because === null || isRecent) continue;
     await unit.sql
@@ -292,7 +364,7 @@ export async function remindOfRotation(unit: Unit, deps: Pick<Deps, 'policies'>)
         secret: row.name,
         version: row.version,
         because,
-        due_at: because === 'tainted' ? row.taintedAt : new Date(dueAt ?? now).toISOString(),
+        due_at: because === 'tainted' ? row.taintedAt : (dueAt ?? unit.at),
       },
       private: {},
     });

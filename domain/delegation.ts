@@ -45,6 +45,21 @@ export function isWithinScope(asked: string, allowed: string): boolean {
   );
 }
 
+/** No role has a longer name, and nobody asks for more of them at once. */
+const ROLE_NAME = /^(?:\*|[A-Za-z0-9][A-Za-z0-9_.-]{0,99})$/;
+const ROLES_MAX = 50;
+
+/** Whether a scope is one that can be given: a task, and roles by names that a role can have. */
+export function isRoleScope(scope: string): boolean {
+  const names = scopeTokens(scope).filter((token) => token !== DELEGATED_SCOPE);
+  return (
+    names.length <= ROLES_MAX &&
+    names.every(
+      (name) => name.startsWith(ROLE_SCOPE) && ROLE_NAME.test(name.slice(ROLE_SCOPE.length)),
+    )
+  );
+}
+
 /** Whether a limit on roles lets another one through: a child's roles are among its parent's. */
 export const areRolesWithin = (
   asked: readonly string[] | null,

@@ -38,7 +38,10 @@ export function verifyAssertion<K extends { jwk: JsonObject }>(
     required: [],
   });
   if (verdict.fault !== null) return { key: null, fault: verdict.fault };
-  const { sub, jti, exp } = verdict.claims;
+  const { sub, aud, jti, exp } = verdict.claims;
+  // Whoever else it is for could bring it here first; several names of ours are one audience.
+  if (![aud].flat().every((each) => audience.includes(each)))
+    return { key: null, fault: 'audience_wrong' };
   const key = keys.find(({ jwk }) => jwk === verdict.jwk);
   if (!key || sub !== client || typeof jti !== 'string')
     return { key: null, fault: 'claims_refused' };

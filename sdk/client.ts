@@ -13,6 +13,7 @@ import { revocationCalls } from './revocations.ts';
 import { runCalls } from './runs.ts';
 import { bearerOf, type ClientCredential } from './sign-in.ts';
 import { leakCalls, receiverCalls } from './signals.ts';
+import { scannerCalls, triggerSourceCalls } from './sources.ts';
 import { svidCalls } from './svids.ts';
 import { taskCalls } from './tasks.ts';
 import { openTransport, type CallOptions } from './transport.ts';
@@ -55,6 +56,8 @@ export interface Client {
   slack: ReturnType<typeof slackCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
+  scanners: ReturnType<typeof scannerCalls>;
+  triggerSources: ReturnType<typeof triggerSourceCalls>;
   svids: ReturnType<typeof svidCalls>;
   signingKeys: ReturnType<typeof signingKeyCalls>;
   /** An access token that is good now, for calls of your own. */
@@ -93,6 +96,8 @@ export function openClient(options: ClientOptions): Client {
     slack: slackCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),
+    scanners: scannerCalls(transport),
+    triggerSources: triggerSourceCalls(transport),
     svids: svidCalls(transport),
     signingKeys: signingKeyCalls(transport),
     accessToken: () => bearer.token(),

@@ -27,6 +27,7 @@ export {
   type WebhookEvent,
 } from './webhook.ts';
 export type { LeakReport, ReceiverOrder } from './signals.ts';
+export type { ScannerOrder } from './sources.ts';
 export type { SignalName } from '../domain/signal.ts';
 export type * from './signal-types.ts';
 export { eachItem, type ListOptions } from './lists.ts';

@@ -126,17 +126,14 @@ export const runCalls = (transport: Transport) => ({
   get: async (id: string, options?: CallOptions): Promise<Run> =>
     transport.get<Run>(path`/v1/runs/${id}`, options),
 
-  /** What a held request came to, once it was carried out; waits a minute for that. */
+  /** What a held request came to, once it was carried out; waits a few minutes for that. */
   ofRequest: async (
     request: string,
     sealKey: PrivateJwk,
     options?: CallOptions,
   ): Promise<Ran | RunFailed> => {
     const found = await begun(transport, request, options);
-    const run = await transport.get<SealedRun>(path`/v1/runs/${found.id}`, {
-      ...options,
-      waitSeconds: WAIT_SECONDS_MAX,
-    });
+    const run = await over(transport, found.id, options);
     const isCall = run.upstream !== null;
     return isCall ? openRun(run, sealKey, asAnswer) : openRun(run, sealKey, asRows);
   },
@@ -157,11 +154,32 @@ async function asked<R>(
     })
     .catch(asDenied);
   if (reply.outcome === 'denied') return reply;
+  const { warnings = [] } = reply;
   if ('denial' in reply) {
-    const { request, denial, warnings = [] } = reply;
+    const { request, denial } = reply;
     return { outcome: 'held', request, reasons: denial.reasons, warnings, sealKey };
   }
-  return openRun(reply, sealKey, read);
+  // Asked for again after a call that was cut short, it can still be at work.
+  const ended = reply.state === 'running' ? await over(transport, reply.id, options) : reply;
+  return openRun({ ...ended, warnings }, sealKey, read);
+}
+
+/** Longer than any run takes. */
+const LOOKS_MAX = 4;
+
+/** A run once it has ended; as it is then, should it not end in minutes. */
+async function over(
+  transport: Transport,
+  id: string,
+  options: CallOptions | undefined,
+): Promise<SealedRun> {
+  for (let looks = 1; ; looks += 1) {
+    const run = await transport.get<SealedRun>(path`/v1/runs/${id}`, {
+      ...options,
+      waitSeconds: WAIT_SECONDS_MAX,
+    });
+    if (run.state !== 'running' || looks >= LOOKS_MAX) return run;
+  }
 }
 
 /** Carrying out begins within moments of the approval. */

@@ -93,3 +93,29 @@ export interface Placement {
   host: string | null;
   at: string;
 }
+
+/** Somebody who reports leaks by themselves. */
+export interface LeakScanner {
+  id: string;
+  name: string;
+  kind: 'github' | 'webhook';
+  policy: 'revoke' | 'suspend';
+  key_identifiers: string[];
+  /** Where it reports. */
+  url: string;
+  created_at: string;
+}
+
+/** A scanner that was just added. */
+export interface NewLeakScanner extends LeakScanner {
+  /** With which a webhook signs; told this once. */
+  secret: string | null;
+}
+
+/** A source whose signed events show what set a task off. */
+export interface TriggerSource {
+  id: string;
+  name: string;
+  thumbprint: string;
+  created_at: string;
+}

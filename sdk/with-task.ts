@@ -206,8 +206,8 @@ const asAsked = <R>(ended: Ran | RunFailed): Ran<R> | RunFailed => ended as Ran<
 
 function notRun({ run, error }: RunFailed): CountersignError {
   const isCall = run.upstream !== null;
-  const lasts =
-    run.state === 'unknown' ? 'it may have been carried out all the same' : 'nothing of it lasts';
+  const isOver = run.state === 'failed';
+  const lasts = isOver ? 'nothing of it lasts' : 'it may have been carried out all the same';
   return new CountersignError(
     isCall ? 'call_failed' : 'statement_failed',
     `The ${isCall ? 'call was not answered' : 'statement was not run'} (${run.code ?? run.state}): ${error?.message ?? lasts}.`,

@@ -1,15 +1,17 @@
 // One agent: what it is, what hangs off it, and stopping it.
 import type { AgentLine } from './agents.tsx';
 import { CredentialTable, type CredentialLine } from './credentials.tsx';
-import { AreaField, Submit } from './fields.tsx';
+import { AreaField, SelectField, Submit } from './fields.tsx';
 import { Page } from './layout.tsx';
 import {
   Badge,
   Code,
   Confirm,
+  Copy,
   Facts,
   Form,
   MaybeTime,
+  Notice,
   Panel,
   Problem,
   ReasonField,
@@ -48,6 +50,8 @@ export interface AgentView extends AgentLine {
     createdAt: string;
     retireAt: string | null;
   }[];
+  /** Tokens with which a workload may still bring a key of its own. */
+  joinTokens: { id: string; request: string | null; createdAt: string; expiresAt: string }[];
   tasks: TaskLine[];
   credentials: CredentialLine[];
   requests: RequestSummary[];
@@ -119,6 +123,7 @@ export const AgentPage = ({
       <div class="split-side">
         <Identity view={view} now={shell.now} />
         <Keys shell={shell} view={view} />
+        {view.isAdmin ? <JoinTokens shell={shell} view={view} /> : null}
         {view.isAdmin ? <Stop shell={shell} view={view} /> : null}
       </div>
     </div>
@@ -203,6 +208,95 @@ const Keys = ({ shell, view }: { shell: Shell; view: AgentView }): Html => (
       </details>
     ) : null}
   </Panel>
+);
+
+const TTLS = [
+  { value: '900', label: '15 minutes' },
+  { value: '3600', label: 'an hour' },
+  { value: '86400', label: 'a day' },
+];
+
+const JoinTokens = ({ shell, view }: { shell: Shell; view: AgentView }): Html => (
+  <Panel title="Join tokens" note="For a workload whose key is not known yet: it brings one, once.">
+    {view.joinTokens.length === 0 ? (
+      <p class="quiet">None is open.</p>
+    ) : (
+      <ul class="plain">
+        {view.joinTokens.map((token) => (
+          <li>
+            <Code text={token.id} />
+            <span class="under">
+              good until <Time at={token.expiresAt} now={shell.now} />
+              {token.request === null ? null : (
+                <>
+                  , if <a href={`/requests/${token.request}`}>people agree</a>
+                </>
+              )}
+            </span>
+          </li>
+        ))}
+      </ul>
+    )}
+    {view.state === 'active' && !view.retiring ? (
+      <details class="more-of">
+        <summary>Make a join token</summary>
+        <Form shell={shell} action={`/agents/${view.id}/join-tokens`}>
+          <SelectField id="ttl_seconds" label="Good for" value="3600" options={TTLS} />
+          <p class="note">It is shown once. Whoever has it can become the agent.</p>
+          <Submit label="Make it" tone="plain" />
+        </Form>
+      </details>
+    ) : null}
+  </Panel>
+);
+
+/** The one page that ever shows a join token. */
+export const JoinTokenPage = ({
+  shell,
+  agent,
+  token,
+  request,
+  expiresAt,
+}: {
+  shell: Shell;
+  agent: { id: string; name: string };
+  token: string;
+  request: string | null;
+  expiresAt: string;
+}): Html => (
+  <Page
+    shell={shell}
+    title="A join token"
+    lead={<Untrusted text={`for ${agent.name}`} />}
+    back={{ href: `/agents/${agent.id}`, label: agent.name }}
+  >
+    {request === null ? null : (
+      <Notice tone="warn" title="It waits for people">
+        <p>
+          It is good for nothing until <a href={`/requests/${request}`}>this request</a> is approved
+          by those who agree to keys.
+        </p>
+      </Notice>
+    )}
+    <Panel
+      title="The token"
+      note="Shown this once and kept nowhere: copy it now. Loading this page again makes another."
+    >
+      <Copy text={token} label="Join token" />
+      <Facts
+        facts={[
+          { label: 'Good until', value: <Time at={expiresAt} now={shell.now} /> },
+          { label: 'Good for', value: 'one key, from the first who comes with it' },
+        ]}
+      />
+    </Panel>
+    <Panel
+      title="Where the workload runs"
+      note="Save the token in a file there. The key is made there and stays there."
+    >
+      <Copy text="countersign agent join --token join.token --out key.json" label="Command" />
+    </Panel>
+  </Page>
 );
 
 const STEPS: readonly { verb: string; label: string; says: string; from: readonly string[] }[] = [

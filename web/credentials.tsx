@@ -46,6 +46,11 @@ export const CredentialTable = ({
               <span class="under">
                 <Code text={row.id} />
               </span>
+              {row.issuer === 'static' ? (
+                <span class="under">
+                  <a href={`/secrets/of/${row.id}`}>who had this secret</a>
+                </span>
+              ) : null}
               {row.request === null ? null : (
                 <span class="under">
                   <a href={`/requests/${row.request}`}>approved by request</a>

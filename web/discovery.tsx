@@ -1,6 +1,6 @@
 // Discovery: the targets, when each was asked, and the identities that they have and nobody registered.
 import { Submit } from './fields.tsx';
-import { Risks, Used, type FoundView } from './found-identity.tsx';
+import { differenceOf, Risks, Used, type FoundView } from './found-identity.tsx';
 import { Page } from './layout.tsx';
 import {
   Badge,
@@ -76,7 +76,7 @@ export const DiscoveryPage = ({
       {rows.length === 0 ? (
         <p class="quiet">{FILTERS[filter].none}</p>
       ) : (
-        <FoundTable shell={shell} rows={rows} />
+        <FoundTable shell={shell} rows={rows} isDifferent={filter === 'different'} />
       )}
       <More href={next} label="More" />
     </Panel>
@@ -85,7 +85,15 @@ export const DiscoveryPage = ({
 
 export const FILTER_NAMES = ['all', 'unmanaged', 'different'] as const;
 
-const FoundTable = ({ shell, rows }: { shell: Shell; rows: readonly FoundView[] }): Html => (
+const FoundTable = ({
+  shell,
+  rows,
+  isDifferent,
+}: {
+  shell: Shell;
+  rows: readonly FoundView[];
+  isDifferent: boolean;
+}): Html => (
   <Table
     caption="Identities that were found"
     rows={rows}
@@ -107,27 +115,29 @@ const FoundTable = ({ shell, rows }: { shell: Shell; rows: readonly FoundView[] 
         label: 'State',
         cell: (row) => (
           <>
-            <Badge state={row.state} />
+            {row.isOurs && row.state === 'unmanaged' ? (
+              <Badge state="ours" />
+            ) : (
+              <Badge state={row.state} />
+            )}
             {row.isEnabled ? null : <span class="under">switched off</span>}
           </>
         ),
       },
       { label: 'Risks', cell: (row) => <Risks found={row} /> },
-      {
-        label: 'Likely owner',
-        cell: (row) =>
-          row.isOurs ? (
-            <span class="quiet">Countersign itself</span>
-          ) : row.guess ? (
-            <Untrusted text={row.guess.name} />
-          ) : (
-            <span class="quiet">nobody known</span>
-          ),
-      },
+      isDifferent
+        ? { label: 'Difference', cell: (row) => differenceOf(row) }
+        : { label: 'Likely owner', cell: (row) => <LikelyOwner found={row} /> },
       { label: 'Used', cell: (row) => <Used found={row} now={shell.now} /> },
     ]}
   />
 );
+
+const LikelyOwner = ({ found }: { found: FoundView }): Html => {
+  if (found.isOurs) return <span class="quiet">Countersign itself</span>;
+  if (found.guess) return <Untrusted text={found.guess.name} />;
+  return <span class="quiet">nobody known</span>;
+};
 
 /** A target, and what came of asking it. */
 export interface TargetView {

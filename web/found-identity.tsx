@@ -71,6 +71,10 @@ const BECAUSE: Record<string, string> = {
   owns_users: 'they alone have agents there',
 };
 
+/** What was last different about it, in words. */
+export const differenceOf = ({ difference: { kind, changes } }: FoundView): string =>
+  kind === 'changed' && changes.length > 0 ? `changed: ${changes.map(words).join(', ')}` : kind;
+
 /** Where the target does not tell, not having seen it says nothing. */
 export const Used = ({ found, now }: { found: FoundView; now: string }): Html => (
   <MaybeTime
@@ -128,7 +132,7 @@ export const FoundPage = ({
 
 /** Names of others, one after another. */
 const Words = ({ list }: { list: readonly string[] }): Html => (
-  <Untrusted text={list.join(', ') || 'none'} />
+  <Untrusted text={list.join('; ') || 'none'} />
 );
 
 const About = ({ shell, found }: { shell: Shell; found: FoundView }): Html => (
@@ -195,10 +199,7 @@ const whenItWas = (found: FoundView, now: string): (Fact | null)[] => [
     label: 'Last difference',
     value: (
       <>
-        {found.difference.kind === 'changed'
-          ? `changed: ${found.difference.changes.map(words).join(', ')}`
-          : found.difference.kind}{' '}
-        <Time at={found.difference.at} now={now} />
+        {differenceOf(found)} <Time at={found.difference.at} now={now} />
       </>
     ),
   },
@@ -231,14 +232,14 @@ const Adopt = ({
     <Form shell={shell} action={`/discovery/${found.id}/adopt`}>
       <input type="hidden" name="once" value={once} />
       <p>
-        Registers the agent that takes over; people then admit it. The login in the target stays as
-        it is until you drop it there.
+        Registers the agent that takes over; people then admit it. What the target has stays as it
+        is until you drop it there.
       </p>
       <div class="pair">
         <TextField
           id="name"
           label="Name of the agent"
-          hint="Left empty, it follows from the login."
+          hint="Left empty, it follows from the name above."
           max={63}
           value={values['name']}
         />

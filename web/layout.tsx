@@ -13,13 +13,21 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/reviews', label: 'Reviews' },
   { href: '/discovery', label: 'Discovery' },
   { href: '/leaks', label: 'Leaks' },
+  { href: '/secrets', label: 'Secrets' },
   { href: '/stopping', label: 'Stopping' },
   { href: '/log', label: 'Log' },
   { href: '/policy', label: 'Policy' },
   { href: '/docs', label: 'API reference' },
 ];
 
-const AUDITED: readonly string[] = ['/people', '/discovery', '/leaks', '/log', '/stopping'];
+const AUDITED: readonly string[] = [
+  '/people',
+  '/discovery',
+  '/leaks',
+  '/secrets',
+  '/log',
+  '/stopping',
+];
 
 /** Tasks are reached through their agent, so that is where they belong. */
 function isHere(href: string, path: string): boolean {

@@ -1,6 +1,7 @@
 // Loads what the pages about agents and tasks show.
 import { and, desc, eq, inArray, lt } from 'drizzle-orm';
 import { keysOf } from '../../commands/agent-keys.ts';
+import { openJoinTokens } from '../../commands/join.ts';
 import { FORCE_CLOSE_ATTEMPTS } from '../../commands/lease-ends.ts';
 import { isAdmin, mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { aliveUnder } from '../../commands/tasks.ts';
@@ -97,6 +98,12 @@ export async function agentView(
       state,
       createdAt,
       retireAt,
+    })),
+    joinTokens: (await openJoinTokens(query, row.id, now)).map((each) => ({
+      id: each.id,
+      request: each.request,
+      createdAt: each.createdAt,
+      expiresAt: each.expiresAt,
     })),
     orphanedAt: row.orphanedAt,
     tasks: tasks.map(({ id, purpose, state, createdAt, deadlineAt }) => ({

@@ -10,6 +10,7 @@ import {
 } from '../../commands/agents.ts';
 import { askForKey, revokeKey } from '../../commands/change-keys.ts';
 import { revokeCredential } from '../../commands/credentials.ts';
+import { askForJoinToken } from '../../commands/join.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { endTask } from '../../commands/tasks.ts';
 import { transact, type Unit } from '../../commands/unit.ts';
@@ -17,11 +18,10 @@ import { AGENT_KINDS } from '../../db/schema/agents.ts';
 import { JsonError, parseJson, type JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { readPublicKey } from '../../keys/public-key.ts';
-import { AgentPage } from '../../web/agent.tsx';
+import { AgentPage, JoinTokenPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
 import { TaskPage } from '../../web/task.tsx';
 import { pageOf, readCursor } from '../cursor.ts';
-import { STATUS } from '../problem.ts';
 import { created } from '../route.ts';
 import * as shape from '../schemas.ts';
 import { refuseStrangers, visibleCredential, visibleTask } from '../tasks.ts';
@@ -30,6 +30,7 @@ import {
   field,
   onceOf,
   page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -58,7 +59,7 @@ async function showAgents(
   const before = readCursor(deps.keys.cursors, LIST, cursor);
   const rows = await newestAgents(query, before === null ? null : asAgentId(before), PAGE_SIZE + 1);
   const found = pageOf(rows, PAGE_SIZE, (row) => row.id, deps.keys.cursors, LIST);
-  return page(
+  return pageAfter(
     AgentsPage({
       shell: visit.shell,
       rows: await agentLines(query, found.rows),
@@ -71,7 +72,7 @@ async function showAgents(
       },
       said: refusal && saidBy(refusal),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -132,9 +133,9 @@ async function showAgent(
   const row = await findAgent(deps.db.query, visit.params['id'] ?? '');
   if (!row) throw new Refusal('not_found', 'There is no such agent.');
   const view = await agentView(deps.db.query, row, reader(visit), visit.shell.now);
-  return page(
+  return pageAfter(
     AgentPage({ shell: visit.shell, view, said: refusal && saidBy(refusal) }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -187,6 +188,34 @@ const giveKey = agentForm(
   (done, id) => ('request' in done ? `/requests/${done.request.id}` : `/agents/${id}`),
 );
 
+/** The token is on the page that answers, and nowhere else: loading it again would make another. */
+const giveJoinToken: ConsoleRoute = {
+  method: 'post',
+  path: '/agents/{id}/join-tokens',
+  sameAs: 'post /v1/agents/{id}/join-tokens',
+  who: 'admin',
+  handle: async (visit, deps) => {
+    const id = visit.params['id'] ?? '';
+    const made = await attempt(() => {
+      const { ttl_seconds: seconds } = parseFields(shape.joinTokenBody, {
+        ttl_seconds: Number(field(visit, 'ttl_seconds')),
+      });
+      return transact(deps, visit.call, (unit) => askForJoinToken(unit, deps, id, seconds));
+    });
+    if (made instanceof Refusal) return showAgent(visit, deps, made);
+    const row = await findAgent(deps.db.query, id);
+    return page(
+      JoinTokenPage({
+        shell: visit.shell,
+        agent: { id, name: row?.name ?? id },
+        token: made.token,
+        request: made.request?.id ?? null,
+        expiresAt: made.row.expiresAt,
+      }),
+    );
+  },
+};
+
 const showTask: ConsoleRoute = {
   method: 'get',
   path: '/tasks/{id}',
@@ -202,9 +231,9 @@ async function taskPage(
 ): Promise<Response> {
   const row = await visibleTask(deps, visit.person, id);
   const view = await taskView(deps.db.query, row, reader(visit), visit.shell.now);
-  return page(
+  return pageAfter(
     TaskPage({ shell: visit.shell, view, said: refusal && saidBy(refusal) }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -249,6 +278,7 @@ export const agentPages = [
   ...steps,
   takeKey,
   giveKey,
+  giveJoinToken,
   showTask,
   ending('complete', 'completed'),
   ending('fail', 'failed'),

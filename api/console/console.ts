@@ -10,6 +10,7 @@ import type { Html } from '../../web/parts.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { csrfToken, isCsrfToken, SESSION_COOKIE } from '../auth.ts';
 import { readForm } from '../body.ts';
+import { STATUS } from '../problem.ts';
 import { honoPath, isOneOf, type ApiDeps, type App, type AppContext, type Who } from '../route.ts';
 import { ASSETS } from './assets.ts';
 import { countWaiting } from './waiting.ts';
@@ -126,6 +127,10 @@ export function page(content: Html, status: ContentfulStatusCode = 200): Respons
     headers: { 'content-type': 'text/html; charset=utf-8' },
   });
 }
+
+/** The page that a form was on, with what it was refused; as it is where nothing was. */
+export const pageAfter = (content: Html, refusal: Refusal | null): Response =>
+  page(content, refusal ? STATUS[refusal.code] : 200);
 
 /** After a form: another page, fetched by GET. Only ever a path of ours. */
 export const redirect = (path: string, headers: Record<string, string> = {}): Response =>

@@ -26,7 +26,6 @@ import { FoundPage, type FoundView } from '../../web/found-identity.tsx';
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { adoptBody } from '../discovery.ts';
-import { STATUS } from '../problem.ts';
 import { recordReading } from '../reviews.ts';
 import { created, ok } from '../route.ts';
 import * as shape from '../schemas.ts';
@@ -35,7 +34,7 @@ import { keyFrom } from './agents.ts';
 import {
   field,
   onceOf,
-  page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -97,7 +96,7 @@ async function showAll(
   const reads = await readFound(deps.db.query, wanted, after, PAGE_SIZE + 1);
   const found = pageOf(reads, PAGE_SIZE, ({ row }) => row.id, deps.keys.cursors, LIST);
   await recordReading(deps, visit.call, reader(visit), 'discovery');
-  return page(
+  return pageAfter(
     DiscoveryPage({
       shell: visit.shell,
       targets: (await readTargetLooks(deps)).map(targetView),
@@ -108,7 +107,7 @@ async function showAll(
       once: newOnce(),
       isAdmin: isAdmin(reader(visit)),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -142,14 +141,14 @@ async function showOne(
         once: newOnce(),
       }
     : null;
-  return page(
+  return pageAfter(
     FoundPage({
       shell: visit.shell,
       found: viewOf(read),
       said: refusal && saidBy(refusal),
       adopt,
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 

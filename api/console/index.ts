@@ -11,6 +11,7 @@ import { peoplePages } from './people.ts';
 import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
+import { secretPages } from './secrets.ts';
 import { signInPages } from './sign-in.ts';
 import { stoppingPages } from './stopping.ts';
 
@@ -35,6 +36,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...reviewPages,
   ...discoveryPages,
   ...leakPages,
+  ...secretPages,
   ...stoppingPages,
   ...logPages,
   ...referencePages,

@@ -8,11 +8,11 @@ import type { JsonValue } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { LeakPage, LeaksPage, type LeakView } from '../../web/leaks.tsx';
 import { leakBody, leakState, takeReport } from '../leaks.ts';
-import { STATUS } from '../problem.ts';
 import {
   field,
   onceOf,
   page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -77,7 +77,7 @@ async function showLeaks(
   const reads = await readLeaks(deps.db.query, null, SHOWN);
   const rows: LeakView[] = [];
   for (const read of reads) rows.push(await viewOf(deps, read, false));
-  return page(
+  return pageAfter(
     LeaksPage({
       shell: visit.shell,
       rows,
@@ -85,7 +85,7 @@ async function showLeaks(
       once: newOnce(),
       isAdmin: isAdmin(reader(visit)),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 

@@ -20,14 +20,13 @@ import {
   type ReviewLine,
   type ReviewSummary,
 } from '../../web/reviews.tsx';
-import { STATUS } from '../problem.ts';
 import { recordReading } from '../reviews.ts';
 import { created } from '../route.ts';
 import * as shape from '../schemas.ts';
 import {
   field,
   onceOf,
-  page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -75,7 +74,7 @@ async function showReviews(
   const who = reader(visit);
   const lines = mayAudit(who) ? await lifecycleLines(query, visit.shell.now) : null;
   if (lines) await recordReading(deps, visit.call, who, 'lifecycle');
-  return page(
+  return pageAfter(
     ReviewsPage({
       shell: visit.shell,
       reviews: (await listReviews(query)).map(summaryOf),
@@ -84,7 +83,7 @@ async function showReviews(
       once: newOnce(),
       said: refusal && saidBy(refusal),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 
@@ -140,7 +139,7 @@ async function showReview(
     deps.db.query,
     found.lines.map((line) => line.decidedBy),
   );
-  return page(
+  return pageAfter(
     ReviewPage({
       shell: visit.shell,
       view: {
@@ -150,7 +149,7 @@ async function showReview(
       },
       said: refusal && saidBy(refusal),
     }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 

@@ -10,7 +10,6 @@ import { credential, revocation, targetSweep } from '../../db/schema/index.ts';
 import { isId } from '../../domain/id.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { StoppingPage, type OrderLine } from '../../web/stopping.tsx';
-import { STATUS } from '../problem.ts';
 import { refuseUnconfirmed } from '../revocations.ts';
 import * as shape from '../schemas.ts';
 import * as stopping from '../stopping-schemas.ts';
@@ -18,7 +17,7 @@ import { visibleCredential } from '../tasks.ts';
 import { credentialLine } from './agent-view.ts';
 import {
   field,
-  page,
+  pageAfter,
   reader,
   redirect,
   type ConsoleDeps,
@@ -74,9 +73,9 @@ async function showStopping(
     attempts: FORCE_CLOSE_ATTEMPTS,
     isAdmin: isAdmin(reader(visit)),
   };
-  return page(
+  return pageAfter(
     StoppingPage({ shell: visit.shell, view, said: refusal && saidBy(refusal) }),
-    refusal ? STATUS[refusal.code] : 200,
+    refusal,
   );
 }
 

@@ -7,6 +7,7 @@ import { judgeCertificate, type ClientCertificate } from '../../commands/foreign
 import {
   judgeIssuerToken,
   judgeSvidToken,
+  onlyOthers,
   type Judgement,
   type LetIn,
   type TokenJudge,
@@ -102,8 +103,10 @@ async function bySvid(assertion: string, form: Form, deps: ApiDeps): Promise<Pro
   return oneOf(lets, clientId === sub ? undefined : clientId, deps);
 }
 
-async function tokenJudge(deps: ApiDeps): Promise<TokenJudge> {
-  const { federation } = await readActiveBundle(deps.db.query, deps.policies);
+/** What to judge others' tokens and certificates by. */
+export async function tokenJudge(deps: ApiDeps): Promise<TokenJudge> {
+  const { federation: all } = await readActiveBundle(deps.db.query, deps.policies);
+  const federation = onlyOthers(all, { ...deps.installation, publicUrl: deps.publicUrl });
   return { federation, trust: deps.trust, audiences: audiencesOf(deps), now: new Date() };
 }
 
@@ -199,6 +202,8 @@ async function byKey(assertion: string, form: Form, deps: ApiDeps): Promise<Prov
   if (clientId !== undefined && clientId !== agent.id)
     throw new OAuthError('invalid_client', 'client_id and the assertion name different agents.');
   const { key, jti, exp } = await provenKey(assertion, agent, deps);
+  // Only now: what state an agent is in is nobody's business but its own.
+  refuseInactive(agent);
   const expiresAt = new Date((exp + ASSERTION_GRACE_SECONDS) * 1000).toISOString();
   return {
     agent,
@@ -219,7 +224,6 @@ async function claimedAgent(assertion: string, deps: ApiDeps): Promise<AgentRow>
   const agent =
     sub !== undefined && isId('agent', sub) ? await findAgent(deps.db.query, sub) : null;
   if (!agent) throw new OAuthError('invalid_client', 'The assertion names no agent known here.');
-  refuseInactive(agent);
   return agent;
 }
 

@@ -15,15 +15,22 @@ const JTI_LENGTH_MAX = 200;
 /** Whether a call came with a proof. */
 export const hasProof = (context: AppContext): boolean => context.req.header('dpop') !== undefined;
 
+/** A proof that is good for this call, and has still to be used up. */
+export interface ReadProof {
+  /** Of the key that made it. */
+  thumbprint: string;
+  jti: string;
+}
+
 /**
- * The thumbprint of the key that made the proof of this call; `accessToken` is the one it is sent with, if any.
- * Throws an OAuthError that says what is wrong. A proof is used up by this.
+ * Reads the proof of this call; `accessToken` is the one it is sent with, if any. Throws an OAuthError that says what
+ * is wrong. Nothing is written yet: anybody can make proofs, and only those of known callers are remembered.
  */
-export async function checkProof(
+export async function readProof(
   context: AppContext,
   deps: ApiDeps,
   accessToken: string | null,
-): Promise<string> {
+): Promise<ReadProof> {
   const proof = context.req.header('dpop') ?? '';
   const { claims, thumbprint } = await verifySignature(proof);
   refuseOtherCall(context, deps, claims);
@@ -33,12 +40,16 @@ export async function checkProof(
   const { jti } = claims;
   if (typeof jti !== 'string' || jti === '' || jti.length > JTI_LENGTH_MAX || isUnstorable(jti))
     throw refused(`it needs a jti of 1 to ${JTI_LENGTH_MAX} characters`);
+  return { thumbprint, jti };
+}
+
+/** Uses a proof up; throws an OAuthError when it was used before. */
+export async function useProof(deps: ApiDeps, proof: ReadProof): Promise<void> {
   const expiresAt = new Date(
     Date.now() + (AGE_SECONDS_MAX + 2 * SKEW_SECONDS) * 1000,
   ).toISOString();
-  if (!(await noteProof(deps.db.query, { thumbprint, jti, expiresAt })))
+  if (!(await noteProof(deps.db.query, { ...proof, expiresAt })))
     throw refused('it was already used: make one for each call');
-  return thumbprint;
 }
 
 const refused = (why: string): OAuthError =>

@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto';
 import { exchangePersonsWord } from '../../commands/act-for-person.ts';
 import { judgePersonsWord, type GivenWord } from '../../commands/foreign-people.ts';
 import { TrustUnavailable } from '../../commands/foreign-trust.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
 import { transact } from '../../commands/unit.ts';
-import { isWithinScope, rolesOfScope, scopeOfRoles } from '../../domain/delegation.ts';
+import { isRoleScope, isWithinScope, rolesOfScope, scopeOfRoles } from '../../domain/delegation.ts';
 import { unverifiedClaims } from '../../keys/verify.ts';
 import type { ApiDeps } from '../route.ts';
+import { tokenJudge } from './client-auth.ts';
 import { OAuthError } from './error.ts';
 import { signPersonToken, typeFor, type TokenAnswer } from './own-claims.ts';
 import type { Grant } from './token.ts';
@@ -30,7 +30,7 @@ export async function exchangePerson(
 ): Promise<TokenAnswer> {
   const given = await wordOf(form, client.agent, deps);
   const scope = form.get('scope') ?? ALL;
-  if (!isWithinScope(scope, ALL))
+  if (!isWithinScope(scope, ALL) || !isRoleScope(scope))
     throw new OAuthError('invalid_scope', `What is given is "${ALL}", and no more than that.`);
   const tokenId = randomUUID();
   const exchanged = await transact(deps, call, (unit) =>
@@ -63,12 +63,11 @@ async function wordOf(
   agent: Grant['client']['agent'],
   deps: ApiDeps,
 ): Promise<GivenWord> {
-  const { federation } = await readActiveBundle(deps.db.query, deps.policies);
   const names = {
     name: agent.name,
     ids: [agent.id, ...(agent.spiffeId === null ? [] : [agent.spiffeId])],
   };
-  const judge = { federation, trust: deps.trust, now: new Date() };
+  const judge = await tokenJudge(deps);
   try {
     const given = await judgePersonsWord(form.get('subject_token') ?? '', names, judge);
     if ('says' in given) throw new OAuthError('invalid_request', given.says);

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { exchangeToken } from '../../commands/delegate.ts';
 import { transact } from '../../commands/unit.ts';
 import {
+  isRoleScope,
   isWithinScope,
   rolesOfScope,
   scopeOfRoles,
@@ -123,7 +124,7 @@ const sameBinding = (a: Confirmation, b: Confirmation | null): boolean =>
 function askedRoles(form: ReadonlyMap<string, string>, { scope }: Subject): string[] | null {
   const asked = form.get('scope');
   if (asked === undefined) return null;
-  if (!isWithinScope(asked, scope))
+  if (!isWithinScope(asked, scope) || !isRoleScope(asked))
     throw new OAuthError(
       'invalid_scope',
       `What was handed on is "${scope}", and no more than that.`,

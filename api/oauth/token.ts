@@ -9,7 +9,7 @@ import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { authenticateClient, JWT_BEARER_GRANT, type ProvenClient } from './client-auth.ts';
-import { checkProof, hasProof } from './dpop.ts';
+import { hasProof, readProof, useProof, type ReadProof } from './dpop.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
 import { exchange, TOKEN_EXCHANGE } from './exchange.ts';
 import { commonClaims, refuseOtherTarget, typeFor, type TokenAnswer } from './own-claims.ts';
@@ -32,8 +32,10 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
     const form = await readForm(context.req);
     const grant = grantOf(form);
     // Before the client is: who is told to come back with a nonce has used up nothing.
-    const confirmation = await confirmationOf(context, deps);
+    const proof = hasProof(context) ? await readProof(context, deps, null) : null;
     const client = await authenticateClient(form, context, deps);
+    if (proof) await useProof(deps, proof);
+    const confirmation = confirmationOf(context, proof);
     const call = {
       principal: { kind: 'agent' as const, id: client.agent.id },
       traceId: context.get('traceId'),
@@ -61,9 +63,9 @@ function grantOf(form: ReadonlyMap<string, string>): MakeToken {
 }
 
 /** A proof binds the token to its key, and a certificate to itself (RFC 8705 §3); both is one too many. */
-async function confirmationOf(context: AppContext, deps: ApiDeps): Promise<Confirmation | null> {
+function confirmationOf(context: AppContext, proof: ReadProof | null): Confirmation | null {
   const certificate = context.get('clientCertificate');
-  if (hasProof(context)) return { jkt: await checkProof(context, deps, null) };
+  if (proof) return { jkt: proof.thumbprint };
   return certificate && { 'x5t#S256': certificate.thumbprint };
 }
 

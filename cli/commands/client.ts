@@ -13,6 +13,7 @@ import { receiverCommands } from './receiver.ts';
 import { requestCommands } from './request.ts';
 import { secretCommands } from './secret.ts';
 import { setupCommands } from './setup.ts';
+import { sourceCommands } from './sources.ts';
 import { stopCommands } from './stop.ts';
 import { taskCommands } from './task.ts';
 import type { Terminal } from './terminal.ts';
@@ -30,6 +31,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   secretCommands(program, terminal);
   receiverCommands(program, terminal);
   leakCommands(program, terminal);
+  sourceCommands(program, terminal);
   stopCommands(program, terminal);
   discoveryCommands(program, terminal);
   keysCommands(program, terminal);

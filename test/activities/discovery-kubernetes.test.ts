@@ -109,7 +109,10 @@ describe('the service accounts of a namespace', () => {
     });
     // Everything within a namespace, and a role that only is called so, are not everything.
     expect(named(all, 'agents/clerk')?.isSuperuser).toBe(false);
-    expect(named(all, 'agents/last')?.isSuperuser).toBe(false);
+    expect(named(all, 'agents/last')).toMatchObject({
+      isSuperuser: false,
+      groups: ['metrics', 'role cluster-admin in the namespace'],
+    });
     expect(named(all, 'kube-system/stranger')?.isSuperuser).toBe(true);
     expect(named(all, 'agents/countersign')?.serves).toBe('issuer');
   });

@@ -4,6 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { EgressError } from '../../activities/egress.ts';
 import { openExchange } from '../../activities/exchange.ts';
 import { longestOf, mask, spellingsOf } from '../../activities/masking.ts';
+import { startServer } from '../fakes/server.ts';
+import { selfSigned } from '../support/tls.ts';
 
 const exchange = openExchange({ allow: [], loopback: true });
 
@@ -151,6 +153,36 @@ describe('an exchange ends, and says whether anything went out', () => {
   });
 });
 
+describe('over TLS', () => {
+  it('the other side is who its certificate says, by the authority of the policy, or is sent nothing', async () => {
+    const pair = await selfSigned();
+    const server = await startServer(() => ({ status: 200, body: 'ok' }), pair);
+    const sent: string[] = [];
+    const call = (authorities: string | null) =>
+      exchange(
+        `${server.url}/a`,
+        {
+          method: 'GET',
+          headers: {},
+          body: null,
+          timeoutMs: 2000,
+          bytesMax: 10,
+          trusted: true,
+          authorities,
+        },
+        () => {
+          sent.push(authorities ?? 'public');
+          return Promise.resolve();
+        },
+      );
+    await expect(call(null)).rejects.toMatchObject({ code: 'unreachable' });
+    await expect(call((await selfSigned()).cert)).rejects.toMatchObject({ code: 'unreachable' });
+    expect(sent).toEqual([]);
+    expect(await call(pair.cert)).toMatchObject({ status: 200, isCut: false });
+    await server.close();
+  });
+});
+
 describe('I5: a secret in an answer', () => {
   const SECRET = 'sk_live_4f/9+Zq"x';
   const hide = (text: string, limit = text.length) =>
@@ -171,6 +203,15 @@ describe('I5: a secret in an answer', () => {
     expect(hidden).toContain('[masked]');
     for (const spelling of spellingsOf(SECRET)) expect(hidden).not.toContain(spelling.toString());
     expect(hidden).toMatch(/^before .* after$/);
+  });
+
+  it('that is a user with a password is masked by either', () => {
+    const basic = Buffer.from('robot:correct horse').toString('base64');
+    const text = `hello robot:correct horse, or correct horse, or ${basic}, robot`;
+    const all = Buffer.from(text);
+    expect(mask(all, spellingsOf(basic), all.length).bytes.toString()).toBe(
+      'hello [masked], or [masked], or [masked], robot',
+    );
   });
 
   it('that the limit would cut in two is masked whole, wherever it begins', () => {

@@ -63,7 +63,8 @@ const INVALID = '401 invalid_client';
 describe('a client assertion', () => {
   it('is taken for the issuer and for the token endpoint', async () => {
     const { publicUrl } = cast.service;
-    for (const aud of [publicUrl, `${publicUrl}/oauth2/token`, [publicUrl, 'https://b.example']]) {
+    const endpoint = `${publicUrl}/oauth2/token`;
+    for (const aud of [publicUrl, endpoint, [publicUrl, endpoint]]) {
       const reply = await signIn({ aud });
       expect(reply.status).toBe(200);
       expect(reply.body).toMatchObject({ token_type: 'Bearer', scope: 'agent', expires_in: 900 });

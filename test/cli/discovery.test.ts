@@ -87,6 +87,19 @@ describe('the population', () => {
     expect(members.filter(({ source }) => source === 'discovered')).toHaveLength(there.length);
   });
 
+  it('says of a stored secret that it is old, once nobody replaced it for 90 days', async () => {
+    const { service } = cast;
+    const put = await admin(service).call('PUT', '/v1/static-secrets/legacy', { value: 'a value' });
+    expect(put.status).toBeLessThan(300);
+    const risks = async () => {
+      const { body } = await admin(service).call('GET', '/v1/reports/population');
+      return list(body['data']).find(({ source }) => source === 'stored')?.['risks'];
+    };
+    expect(await risks()).toBe('no_expiry');
+    await service.database.owner.sql`update static_secret set put_at = put_at - interval '90 days'`;
+    expect(await risks()).toBe('no_expiry old_secret');
+  });
+
   it('comes as CSV, with one line for each and no formula for a spreadsheet to run', async () => {
     const { service } = cast;
     await service.database.owner

@@ -3,11 +3,17 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
+import { asAgentId } from '../../commands/agents.ts';
 import type { Deps } from '../../commands/deps.ts';
 import { sweepRuns } from '../../commands/fulfil-run.ts';
 import { fulfilRequest, type Fulfilment } from '../../commands/fulfil.ts';
+import type { CallWish } from '../../commands/http-call.ts';
+import { fingerprintOf } from '../../commands/once.ts';
+import { callDoor } from '../../commands/run-call.ts';
+import { requestRun } from '../../commands/run-door.ts';
 import type { Call } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import { readPublicKey } from '../../keys/public-key.ts';
 import { startFakeTickets, type FakeTickets } from '../fakes/tickets.ts';
 import { changePolicy, detailsOf, seen, startCast, startTask, type Cast } from '../support/cast.ts';
 import { admin, list, object, opened, text, vote } from '../support/client.ts';
@@ -231,6 +237,73 @@ describe('REL: a process that dies while it makes an approved call', () => {
     expect(await runOf(sent.request)).toMatchObject({ state: 'unknown', code: 'no_answer' });
     expect(await runOf(unsent.request)).toMatchObject({ state: 'failed', code: 'not_run' });
     expect(changes(unsent.ticket)).toHaveLength(0);
+  });
+});
+
+describe('I8: a call that was cut short, made again with its key', () => {
+  /** One call as its agent makes it, again and again with the same key. */
+  async function keyed(wish: Partial<CallWish> & { call: string }) {
+    const agent = asAgentId(cast.agent.id);
+    const asked: Call = { principal: { kind: 'agent', id: agent }, traceId: null };
+    const key = randomUUID();
+    const once = { principal: agent, route: 'run', key, fingerprint: fingerprintOf({}) };
+    const order = {
+      task,
+      agent,
+      sealTo: await readPublicKey({ ...cast.seal.publicJwk }, 'seal_key_invalid'),
+      reason: null,
+      callbackUrl: null,
+      wish: { upstream: 'tickets', params: {}, query: {}, headers: {}, ...wish },
+    };
+    const { sql } = cast.service.database.owner;
+    return {
+      ask: (deps: Deps) =>
+        requestRun(deps, asked, once, callDoor(deps, asked, order), {
+          ran: ({ id, state, code, sends }) => ({ status: 201, body: { id, state, code, sends } }),
+          held: () => Promise.reject(new Error('nobody has to agree to this')),
+        }),
+      /** Until another may take it over, and until whoever sent it has died. */
+      later: async () => {
+        await sql`update idempotency set locked_until = now() where key = ${key}`;
+        await sql`update run set run_by = now() - interval '1 second' where state = 'running'`;
+      },
+    };
+  }
+  const looking = (ticket: string) => ({ call: 'get-ticket', params: { ticket } });
+
+  it('goes out again where that does no harm, as the same run', async () => {
+    const ticket = randomUUID();
+    const { ask: again, later } = await keyed(looking(ticket));
+    await expect(again(dyingAt('run:answered'))).rejects.toThrow('died');
+    await expect(again(own.deps)).rejects.toMatchObject({ code: 'idempotency_in_progress' });
+    await later();
+    const done = await again(own.deps);
+    expect(done).toMatchObject({ body: { state: 'done', sends: 2 } });
+    const replayed = await again(own.deps);
+    expect(replayed).toMatchObject({ replayed: true });
+    expect(replayed).toHaveProperty('body', Reflect.get(done, 'body'));
+    expect(tickets.received.filter(({ target }) => target.includes(ticket))).toHaveLength(2);
+  });
+
+  it('does not go out again where nobody said that it does no harm', async () => {
+    const text = randomUUID();
+    const { ask: again, later } = await keyed({ call: 'search', body: { text } });
+    await expect(again(dyingAt('run:answered'))).rejects.toThrow('died');
+    await later();
+    expect(await again(own.deps)).toMatchObject({ body: { state: 'failed', code: 'no_answer' } });
+    expect(tickets.received.filter(({ body }) => body.includes(text))).toHaveLength(1);
+  });
+
+  it('does not go out where its task has ended meanwhile', async () => {
+    const ticket = randomUUID();
+    const { ask: again, later } = await keyed(looking(ticket));
+    await expect(again(dyingAt('run:sent'))).rejects.toThrow('died');
+    await later();
+    const { sql } = cast.service.database.owner;
+    await sql`update task set deadline_at = now() where id = ${task}`;
+    expect(await again(own.deps)).toMatchObject({ body: { state: 'failed', sends: 1 } });
+    await sql`update task set deadline_at = now() + interval '10 minutes' where id = ${task}`;
+    expect(tickets.received.filter(({ target }) => target.includes(ticket))).toHaveLength(0);
   });
 });
 

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
+import { prepareCall, toSend } from '../../commands/http-call.ts';
 import { parsePolicyBundle, policyVersion } from '../../commands/policy-bundle.ts';
 import { runPolicyTests } from '../../commands/policy-tests.ts';
 import { retryOf } from '../../commands/policy-upstreams.ts';
@@ -135,6 +136,41 @@ describe('upstreams.yaml', () => {
     ['no calls', /calls:[^]*$/, 'calls: {}', /at least one call/],
   ])('%s is a mistake, told with its place and what is allowed', (_what, from, to, says) => {
     expect(problemsOf(replacing(from, to))).toMatch(says);
+  });
+});
+
+describe('what goes out', () => {
+  const sent = (bundle: Files) => {
+    const filled = { params: { ticket: '7' }, query: {}, headers: {} };
+    const wish = { upstream: 'tickets', call: 'get-ticket', ...filled };
+    return toSend(prepareCall(parsePolicyBundle(bundle), wish), 'run_1');
+  };
+
+  it('may go to a private address only where the policy says so, or names this machine', () => {
+    expect(sent(files).isPrivateAllowed).toBe(false);
+    expect(sent(replacing('https://tickets.example', 'https://10.0.0.5')).isPrivateAllowed).toBe(
+      false,
+    );
+    const flag = replacing('  timeout_seconds', '  private_addresses: allowed\n  timeout_seconds');
+    expect(sent(flag).isPrivateAllowed).toBe(true);
+    expect(sent(replacing('https://tickets.example', 'http://127.0.0.1:9')).isPrivateAllowed).toBe(
+      true,
+    );
+    expect(sent(replacing('tickets.example', '127.0.0.1.example')).isPrivateAllowed).toBe(false);
+  });
+
+  it('carries a key where the API takes one, and nowhere else', () => {
+    const paying = parsePolicyBundle(files);
+    const wish = {
+      upstream: 'tickets',
+      call: 'pay',
+      params: { ticket: '7' },
+      query: {},
+      headers: {},
+    };
+    const { headers } = toSend(prepareCall(paying, { ...wish, body: {} }), 'run_1');
+    expect(headers).toEqual({ accept: 'application/json', 'idempotency-key': 'run_1' });
+    expect(sent(files).headers).toEqual({ accept: 'application/json' });
   });
 });
 

@@ -187,6 +187,22 @@ describe('REL: a process that dies while it runs an approved statement', () => {
     expect(await marks(mark)).toBe(0);
   });
 
+  it('I5: its login is ours while it runs: no agent renews it, or is given it anew', async () => {
+    const { request } = await approvedMark();
+    const slow = heldBeforeCommit();
+    const running = fulfilRequest(slow.deps, call, request);
+    await slow.reached;
+    const credential = text((await runOf(request))['credential']);
+    for (const body of [{}, { seal_to: cast.seal.publicJwk }]) {
+      const renewed = await cast.agent.call('POST', `/v1/credentials/${credential}/renew`, body);
+      expect([renewed.status, renewed.body['code']]).toEqual([409, 'not_renewable']);
+    }
+    const taken = await cast.agent.call('POST', `/v1/requests/${request}/collect`, {});
+    expect(taken.status).toBe(404);
+    slow.release();
+    expect(await running).toEqual({ outcome: 'done' });
+  });
+
   it('I3: does not commit what has expired, even when nobody was there to end it', async () => {
     const { request, mark } = await approvedMark();
     const slow = heldBeforeCommit();

@@ -84,6 +84,22 @@ const HIDDEN = [
   '\u{e0100}',
 ];
 
+describe('the card of a call', () => {
+  it('says what is called, and shows its method, address and body whole', () => {
+    const body = { state: 'closed', note: 'x'.repeat(5_000) };
+    const url = 'https://tickets.example/tickets/7?a=%26';
+    const shown = card({
+      action: 'http:call',
+      resource: { type: 'upstream', id: 'tickets' },
+      parameters: { call: 'close\n-ticket', method: 'PATCH', url, body, effect: 'write' },
+    });
+    expect(shown.title).toBe('orders-bot asks to call close⟨U+000A⟩-ticket of tickets');
+    const lines = Object.fromEntries(shown.lines.map(({ label, text }) => [label, text]));
+    expect(lines).toMatchObject({ 'Parameter method': 'PATCH', 'Parameter url': url });
+    expect(JSON.parse(lines['Parameter body'] ?? '')).toEqual(body);
+  });
+});
+
 describe('the card', () => {
   it('shows every parameter and every part of the context, one line each', () => {
     const parameters = fc.dictionary(

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { withTask, type AccessRequest, type Client } from '../../sdk/index.ts';
 import { startFakeTickets, type FakeTickets } from '../fakes/tickets.ts';
 import { vote } from '../support/client.ts';
+import { network } from '../support/network.ts';
 import { agentClient, policyWith, team, type Team } from '../support/sdk.ts';
 import { startService, type TestService } from '../support/service.ts';
 import { TICKET_RULES, ticketsYaml } from '../support/upstreams.ts';
@@ -38,6 +39,14 @@ const deciding = (decision: 'approve' | 'deny') => ({
     void vote(members.approver, request.id, decision, { reason: 'not today' });
   },
 });
+
+/** The run that is at work now, as its agent is told of it. */
+async function running(): Promise<object> {
+  const find = () => service.database.owner.sql`select id from run where state = 'running'`;
+  await expect.poll(async () => (await find()).length).toBe(1);
+  const [row] = await find();
+  return { id: String(row?.['id']), state: 'running', outcome: null, sealed: null };
+}
 
 const closing = { params: { ticket: 7 }, body: { state: 'closed' } };
 
@@ -81,6 +90,25 @@ describe('a call under a task', () => {
     await expect(lost).rejects.toMatchObject({ code: 'call_failed' });
     await expect(lost).rejects.toThrow('may have been carried out all the same');
     tickets.instead.length = 0;
+  });
+
+  it('that takes longer than the connection it was asked over lasts is waited for, and made once', async () => {
+    const before = tickets.received.length;
+    tickets.instead.push((response) => {
+      setTimeout(() => response.end('late'), 1500);
+    });
+    // Asked for again after the connection broke, it is still at work.
+    const between = network();
+    between.next('POST', /run$/, async (forward) => {
+      void forward();
+      return new Response(JSON.stringify(await running()), { status: 201 });
+    });
+    const impatient = agentClient(service, members, { fetch: between.fetch });
+    const answer = await withTask(impatient, options, (task) =>
+      task.call('tickets', 'get-ticket', { params: { ticket: 10 } }),
+    );
+    expect(answer).toMatchObject({ status: 200, body: 'late' });
+    expect(tickets.received.length - before).toBe(1);
   });
 
   it('that policy does not have is refused with what it has', async () => {

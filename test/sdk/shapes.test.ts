@@ -1,6 +1,7 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
 import type { foundIdentity } from '../../api/discovery.ts';
+import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
 import type { member } from '../../api/population.ts';
@@ -8,6 +9,7 @@ import type { receiver, signalDelivery } from '../../api/receivers.ts';
 import type { run } from '../../api/run-schemas.ts';
 import type * as shape from '../../api/schemas.ts';
 import type * as stopping from '../../api/stopping-schemas.ts';
+import type { source } from '../../api/trigger-sources.ts';
 import type {
   AccessRequest,
   Agent,
@@ -17,6 +19,9 @@ import type {
   InvitedPerson,
   Leak,
   LeakLine,
+  LeakScanner,
+  NewLeakScanner,
+  TriggerSource,
   Joined,
   Killed,
   MadeJoinToken,
@@ -60,6 +65,9 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof signalDelivery>>().toEqualTypeOf<SignalDelivery>();
     expectTypeOf<z.infer<typeof leak>>().toEqualTypeOf<Leak>();
     expectTypeOf<z.infer<typeof leakLine>>().toEqualTypeOf<LeakLine>();
+    expectTypeOf<z.infer<typeof scanner>>().toEqualTypeOf<LeakScanner>();
+    expectTypeOf<z.infer<typeof newScanner>>().toEqualTypeOf<NewLeakScanner>();
+    expectTypeOf<z.infer<typeof source>>().toEqualTypeOf<TriggerSource>();
     expectTypeOf<z.infer<typeof foundIdentity>>().toEqualTypeOf<FoundIdentity>();
     expectTypeOf<z.infer<typeof member>>().toEqualTypeOf<PopulationMember>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();

@@ -1,8 +1,10 @@
-// A leak as its page shows it.
-import type { LeakView } from '../../web/leaks.tsx';
+// The pages of leaks.
+import { LeakPage, LeaksPage, type LeakView } from '../../web/leaks.tsx';
+import type { Html, Said } from '../../web/parts.tsx';
+import type { Shell } from '../../web/shell.ts';
 
 /** With this text wherever somebody else wrote one. */
-export const leakIn = (text: string, at: string): LeakView => ({
+const leakIn = (text: string, at: string): LeakView => ({
   id: 'lek_1',
   state: 'dying',
   source: text,
@@ -24,4 +26,15 @@ export const leakIn = (text: string, at: string): LeakView => ({
       seen: [{ at, kind: 'session_opened', outcome: null }],
     },
   ],
+});
+
+/** Each by name. */
+export const leakPages = (
+  shell: Shell,
+  text: string,
+  at: string,
+  said: Said,
+): Record<string, () => Html> => ({
+  leaks: () => LeaksPage({ shell, rows: [leakIn(text, at)], said, once: 'once', isAdmin: true }),
+  'a leak': () => LeakPage({ shell, leak: leakIn(text, at) }),
 });

@@ -5,7 +5,6 @@ import { AgentPage } from '../../web/agent.tsx';
 import { AgentsPage } from '../../web/agents.tsx';
 import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
 import type { CredentialLine } from '../../web/credentials.tsx';
-import { LeakPage, LeaksPage } from '../../web/leaks.tsx';
 import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
 import type { Html } from '../../web/parts.tsx';
 import { PeoplePage, PersonPage } from '../../web/people.tsx';
@@ -21,10 +20,11 @@ import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
 import { discoveryPages } from './discovery-pages.ts';
-import { leakIn } from './leak-pages.ts';
+import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
 import { ruleTitled } from './rules.ts';
+import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
 /** Text as an attacker would write it: tags, attributes, a right-to-left override, a zero-width space. */
@@ -303,6 +303,7 @@ export const PAGES: Record<string, () => Html> = {
           createdAt: AT,
           retireAt: LATER,
         })),
+        joinTokens: [{ id: 'jtk_1', request: 'req_1', createdAt: AT, expiresAt: LATER }],
         orphanedAt: AT,
         tasks: [
           { id: 'tsk_1', purpose: HOSTILE, state: 'running', createdAt: AT, deadlineAt: LATER },
@@ -416,7 +417,7 @@ export const PAGES: Record<string, () => Html> = {
       reference,
     }),
   ...discoveryPages(shell, HOSTILE, AT, said),
-  leaks: () => LeaksPage({ shell, rows: [leakIn(HOSTILE, AT)], said, once: 'once', isAdmin: true }),
-  'a leak': () => LeakPage({ shell, leak: leakIn(HOSTILE, AT) }),
+  ...leakPages(shell, HOSTILE, AT, said),
+  ...secretPages(shell, HOSTILE, AT),
   'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),
 };

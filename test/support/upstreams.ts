@@ -62,9 +62,9 @@ permit (principal is Agent, action == Action::"http:call", resource == Upstream:
 when { context.effect != "read" };
 
 @id("nobody-reads-13")
-@title("Ticket 13 is nobody's business")
+@title("Ticket 13 is for nobody to read")
 forbid (principal is Agent, action == Action::"http:call", resource == Upstream::"tickets")
-when { context.params.contains("ticket=13") };
+when { context.effect == "read" && context.params.contains("ticket=13") };
 `;
 
 /** The files of a policy with the API of tickets. */

@@ -36,10 +36,10 @@ export interface Way {
 
 /** What can be wrong with a target: nobody answers, it says no to us, or what it says is nonsense. */
 export const TROUBLES = ['down', 'denied', 'garbled'] as const;
-export type Trouble = (typeof TROUBLES)[number];
+type Trouble = (typeof TROUBLES)[number];
 
 /** One issuer with a real target, or the best stand-in for it that there is. */
-export interface IssuerFixture extends Way {
+interface IssuerFixture extends Way {
   /** The same kind of issuer, of another deployment, at the same target; null where nothing tells them apart there. */
   theirs: Issuer | null;
   /** The same kind of issuer in each kind of trouble; null where there is no target to reach. */
@@ -88,7 +88,7 @@ export const clockOf = (world: TestWorld): Clock => ({
 });
 
 /** What a kind of access says of itself. */
-export interface Facts {
+interface Facts {
   issuer: IssuerName;
   revocable: boolean;
   longestSeconds: number;
