@@ -25,6 +25,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
+import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
 import { receiverRoutes } from './receivers.ts';
@@ -95,6 +96,7 @@ export const ROUTES: readonly Route[] = [
   ...leakRoutes,
   ...leakScannerRoutes,
   ...administrationRoutes,
+  ...policyRoutes,
   ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,

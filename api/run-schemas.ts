@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CALL_EFFECTS } from '../domain/http-call.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
-import { digest, instant, jwk } from './schemas.ts';
+import { digest, instant, jwk, warnings } from './schemas.ts';
 
 const ofStatement = {
   role: z.string().max(100),
@@ -74,4 +74,5 @@ export const ranRun = run.extend({
   sealed: z.string().nullable().meta({
     description: 'JWE compact to seal_to: the rows, the answer, or what the target said',
   }),
+  warnings,
 });

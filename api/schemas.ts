@@ -293,8 +293,12 @@ export const renewedCredential = credential.extend({
   sealed: z.string().optional().meta({ description: 'Made anew, where renewing does that' }),
 });
 
+/** What rules with the mode `warn` would have done; not there where there is nothing to say. */
+export const warnings = z.array(z.string()).optional();
+
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
+  warnings,
 });
 
 const party = z.object({ type: z.string(), id: z.string() });
@@ -356,6 +360,7 @@ export const request = z
 export const heldAction = z.object({
   request,
   denial: z.object({ reasons: z.array(z.string()) }),
+  warnings,
 });
 
 export const madeJoinToken = z.object({ join_token: joinToken });

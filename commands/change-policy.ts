@@ -7,13 +7,13 @@ import type { Digest } from '../domain/digest.ts';
 import type { EventFacts } from '../domain/event.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
-import type { TargetDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
 import { wakeDiscovery } from './discovery.ts';
 import { isStillApproved } from './permits.ts';
 import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { aboutRequest, moveRequest } from './requests.ts';
+import { placeOf } from './role-kept.ts';
 import type { Unit } from './unit.ts';
 
 /** One activation looks at this many; of any beyond it, redeeming their approval is what asks again. */
@@ -44,7 +44,7 @@ export async function changePolicy(
     .for('update');
   const now = await unit.readClock();
   for (const row of pending)
-    if (now < row.expiresAt && !(await isStillApproved(unit, bundle, row)))
+    if (now < row.expiresAt && !(await isStillApproved(unit, deps, bundle, row)))
       await supersede(unit, row, version);
   return null;
 }
@@ -73,16 +73,6 @@ export async function whyTargetsMayNotMove(
       );
   }
   return null;
-}
-
-/** Which server a target is, and by which right we are there; how it is watched may change at any time. */
-function placeOf(definition: TargetDefinition): string {
-  const watching = ['observer_url_from', 'grade', 'application_logins'];
-  return JSON.stringify(
-    Object.entries(definition)
-      .filter(([member]) => !watching.includes(member))
-      .toSorted(([a], [b]) => (a < b ? -1 : 1)),
-  );
 }
 
 async function supersede(unit: Unit, row: RequestRow, version: Digest): Promise<void> {

@@ -29,6 +29,7 @@ import {
   revokeWhere,
 } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
+import { warningsOf, withWarnings } from './warnings.ts';
 
 export interface CredentialAsk {
   task: string;
@@ -54,7 +55,7 @@ export interface CredentialAnswers {
 type Plan =
   | { kind: 'answer'; answer: Answer }
   | { kind: 'refused'; refusal: Refusal }
-  | { kind: 'issue'; lease: CredentialRow };
+  | { kind: 'issue'; lease: CredentialRow; warnings: string[] };
 
 /** Issues at once where policy plainly permits, opens a request where people must agree. */
 export async function requestCredential(
@@ -71,7 +72,7 @@ export async function requestCredential(
     lease: plan.lease,
     sealTo: ask.sealTo.jwk,
     once,
-    answer: answers.issued,
+    answer: (row) => withWarnings(answers.issued(row), plan.warnings),
   });
 }
 
@@ -108,7 +109,8 @@ async function planCredential(
   if (evaluation.decision === 'hold') {
     const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
     const held = await holdFor(unit, { agent, owner, ask, action, evaluation }, live);
-    return settled(unit, once, await answers.held(unit.sql, held));
+    const answer = await answers.held(unit.sql, held);
+    return settled(unit, once, withWarnings(answer, warningsOf(evaluation)));
   }
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny') {
@@ -132,7 +134,7 @@ async function planCredential(
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);
-  return { kind: 'issue', lease };
+  return { kind: 'issue', lease, warnings: warningsOf(evaluation) };
 }
 
 export const deniedBy = ({ id, evaluation }: Judged): Refusal =>
@@ -156,7 +158,7 @@ async function resume(
   answers: CredentialAnswers,
 ): Promise<Plan | null> {
   const lease = await retakeLease(unit, id);
-  if (lease) return { kind: 'issue', lease };
+  if (lease) return { kind: 'issue', lease, warnings: [] };
   const row = await lockLease(unit, id);
   return row.state === 'active' && row.sealed !== null
     ? settled(unit, once, answers.issued(row))

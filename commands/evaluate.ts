@@ -1,15 +1,9 @@
 // Asks Cedar. Everything that is not a clear yes is a no.
-import {
-  preparsePolicySet,
-  preparseSchema,
-  statefulIsAuthorized,
-  type EntityJson,
-  type TypeAndId,
-} from '@cedar-policy/cedar-wasm/nodejs';
+import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
-import { PolicyError } from './policy-yaml.ts';
+import { ask, isEnforced, isObservedForbid } from './policy-engine.ts';
 
 /** What Cedar is asked: entity references, their attributes, and the context. */
 export interface Question {
@@ -31,70 +25,77 @@ export interface Evaluation {
   routes: FrozenRoute[];
   controls: string[];
   risk: string | null;
+  /** What rules that do not hold yet would have done. */
+  observed: Observed[];
+  /** What the engine was asked, once for everybody in the chain. */
+  asked: Question[];
 }
 
-/** Prepared sets are never freed by the engine, so one slot is reused for whichever policy is asked. */
-const SLOT = 'countersign';
-let prepared: Digest | null = null;
+/** A rule that only observes or warns, and would have changed the answer. */
+interface Observed {
+  rule: string;
+  mode: 'observe' | 'warn';
+  would: 'hold' | 'deny';
+  says: string;
+}
 
 export function evaluate(bundle: PolicyBundle, question: Question): Evaluation {
-  prepare(bundle);
-  const answer = statefulIsAuthorized({
-    principal: question.principal,
-    action: { type: 'Action', id: question.action },
-    resource: question.resource,
-    context: question.context,
-    entities: question.entities,
-    preparsedPolicySetId: SLOT,
-    preparsedSchemaName: SLOT,
-    validateRequest: true,
-  });
-  if (answer.type === 'failure')
-    return denied(bundle, [
-      `the policy engine refused the question: ${answer.errors[0]?.message ?? ''}`,
-    ]);
-  const { decision, diagnostics } = answer.response;
-  // Cedar skips a policy that errs. A skipped forbid would turn a no into a yes, so any error is a no.
-  if (diagnostics.errors.length > 0)
+  const answer = ask(bundle, 'enforced', question);
+  if (answer.errors.length > 0) return denied(bundle, question, answer.errors);
+  if (answer.decision === 'deny')
     return denied(
       bundle,
-      diagnostics.errors.map(({ policyId }) => `policy "${policyId}" could not be evaluated`),
+      question,
+      answer.reason.length > 0 ? answer.reason : ['no policy permits this'],
     );
-  if (decision === 'deny')
-    return denied(
-      bundle,
-      diagnostics.reason.length > 0 ? diagnostics.reason : ['no policy permits this'],
-    );
-  return permitted(
-    bundle,
-    diagnostics.reason.flatMap((id) => bundle.rules.get(id) ?? []),
-  );
+  return permitted(bundle, question, rulesOf(bundle, answer.reason));
 }
 
+/** Every rule whose words match a question, whether it decides or only observes. */
+export function matchingRules(bundle: PolicyBundle, question: Question): string[] {
+  const { reason } = ask(bundle, 'enforced', question);
+  return [...new Set([...reason, ...observedDenials(bundle, question).map(({ rule }) => rule)])];
+}
+
+const rulesOf = ({ rules }: PolicyBundle, ids: readonly string[]): Rule[] =>
+  ids.flatMap((id) => rules.get(id) ?? []);
+
 /** An approval beats a plain permit: a broad permit elsewhere never silences a gate. */
-function permitted(bundle: PolicyBundle, rules: Rule[]): Evaluation {
+function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Evaluation {
   const gates = rules.filter((rule) => rule.route !== null && rule.mode === 'hold');
   const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
-  const risk = rules.find((rule) => rule.risk !== null)?.risk ?? null;
-  if (gates.length === 0)
-    return {
-      decision: 'permit',
-      policyVersion: bundle.version,
-      reasons: rules.map((rule) => rule.id),
-      says: rules.map(titleOf),
-      routes: [],
-      controls: [],
-      risk,
-    };
+  const deciding = gates.length === 0 ? rules : gates;
   return {
-    decision: 'hold',
+    decision: gates.length === 0 ? 'permit' : 'hold',
     policyVersion: bundle.version,
-    reasons: gates.map((rule) => rule.id),
-    says: gates.map(titleOf),
+    reasons: deciding.map((rule) => rule.id),
+    says: deciding.map(titleOf),
     routes: [...new Map(routes.map((route) => [route.name, route])).values()],
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
-    risk,
+    risk: rules.find((rule) => rule.risk !== null)?.risk ?? null,
+    observed: [...observedGates(rules), ...observedDenials(bundle, question)],
+    asked: [question],
   };
+}
+
+/** Gates that would have held this, were they to hold. */
+const observedGates = (rules: readonly Rule[]): Observed[] =>
+  rules
+    .filter((rule) => rule.route !== null && !isEnforced(rule))
+    .map((rule) => observedOf(rule, 'hold'));
+
+/** Forbids that would have denied this, were they to hold. */
+function observedDenials(bundle: PolicyBundle, question: Question): Observed[] {
+  if (![...bundle.rules.values()].some(isObservedForbid)) return [];
+  // One that errs would deny as well: of a rule that holds, an error is a no.
+  const { reason, erring } = ask(bundle, 'observed', question);
+  return rulesOf(bundle, [...reason, ...erring]).map((rule) => observedOf(rule, 'deny'));
+}
+
+function observedOf(rule: Rule, would: Observed['would']): Observed {
+  const says = `${titleOf(rule)}: this would ${would === 'hold' ? `wait for ${rule.route}` : 'be denied'}, once the rule holds`;
+  // Only what only warns or observes is ever asked about here.
+  return { rule: rule.id, mode: rule.mode === 'warn' ? 'warn' : 'observe', would, says };
 }
 
 /**
@@ -119,12 +120,20 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
     routes: [...routes.values()],
     controls: all(({ controls }) => controls),
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
+    observed: denials.length > 0 ? [] : observedByAny(answers),
+    asked: answers.flatMap(({ asked }) => asked),
   };
 }
 
+const observedByAny = (answers: readonly Evaluation[]): Observed[] => [
+  ...new Map(
+    answers.flatMap(({ observed }) => observed.map((each) => [each.rule, each] as const)),
+  ).values(),
+];
+
 const titleOf = ({ id, title }: Rule): string => title ?? `policy ${id}`;
 
-const denied = (bundle: PolicyBundle, reasons: string[]): Evaluation => ({
+const denied = (bundle: PolicyBundle, question: Question, reasons: string[]): Evaluation => ({
   decision: 'deny',
   policyVersion: bundle.version,
   reasons,
@@ -135,17 +144,7 @@ const denied = (bundle: PolicyBundle, reasons: string[]): Evaluation => ({
   routes: [],
   controls: [],
   risk: null,
+  // What is denied anyway would not have come out otherwise.
+  observed: [],
+  asked: [question],
 });
-
-function prepare(bundle: PolicyBundle): void {
-  if (prepared === bundle.version) return;
-  prepared = null;
-  const schema = preparseSchema(SLOT, bundle.schema);
-  const policies = preparsePolicySet(SLOT, { staticPolicies: bundle.cedar });
-  for (const answer of [schema, policies])
-    if (answer.type === 'failure')
-      throw new PolicyError(
-        answer.errors.map(({ message }) => ({ file: 'the bundle', line: null, message })),
-      );
-  prepared = bundle.version;
-}

@@ -7,10 +7,11 @@ import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
-import { activeBundle } from './policies.ts';
+import { activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { aboutRequest } from './requests.ts';
+import { isRoleKept } from './role-kept.ts';
 import type { Unit } from './unit.ts';
 
 async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
@@ -72,15 +73,23 @@ export async function voidUnlessApproved(
 const POLICY_CHANGED = 'The policy changed since this was approved: ask again.';
 
 const isApprovedToday = async (unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> =>
-  isStillApproved(unit, await activeBundle(unit, deps.policies, 'share'), row);
+  isStillApproved(unit, deps, await activeBundle(unit, deps.policies, 'share'), row);
 
-/** Whether a policy lets the approval of a request through: no denial, and no route or rule it does not pass. */
+/**
+ * Whether a policy lets the approval of a request through: no denial, no route or rule it does not pass, and the role
+ * is the one that people were shown. The one rule for requests that policy changes underneath.
+ */
 export async function isStillApproved(
   unit: Unit,
+  deps: Pick<Deps, 'policies'>,
   bundle: PolicyBundle,
   row: RequestRow,
 ): Promise<boolean> {
   if (replacesAnother(row, bundle.version)) return false;
+  if (row.policyVersion !== bundle.version) {
+    const asked = await loadBundle(unit.sql, deps.policies, row.policyVersion);
+    if (!isRoleKept(row.action, asked, bundle)) return false;
+  }
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
   return today.routes.every((route) =>

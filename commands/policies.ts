@@ -51,6 +51,21 @@ export async function loadBundle(
   return bundle;
 }
 
+/** The files of a policy that was ever proposed. */
+export async function readStoredPolicy(
+  query: Query,
+  version: string,
+): Promise<{ version: Digest; files: Record<string, string> } | null> {
+  const [row] = await query
+    .select()
+    .from(policy)
+    .where(eq(policy.version, asDigest(version)));
+  return row ?? null;
+}
+
+/** Compared with stored versions only: what is no digest is none of them. */
+const asDigest = (text: string): Digest => text as Digest;
+
 /** Keeps a bundle without activating it. */
 export async function storePolicy(unit: Unit, bundle: PolicyBundle): Promise<void> {
   await unit.sql

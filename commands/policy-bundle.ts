@@ -16,7 +16,6 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
-import { STATEMENT_EFFECTS } from '../domain/sql-effect.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
@@ -28,6 +27,7 @@ import {
   type RoleDefinition,
   type TargetDefinition,
 } from './access/kinds.ts';
+import { testsFile, type PolicyTest } from './policy-cases.ts';
 import {
   agentName,
   FEDERATION_FILE,
@@ -89,25 +89,7 @@ const rolesFile = z.strictObject({
     .default([]),
 });
 
-const testsFile = z.array(
-  z.strictObject({
-    name: z.string(),
-    action: z.string(),
-    resource: z.string().default(''),
-    agent: z.record(z.string(), z.string()).default({}),
-    /** Of a statement to run. */
-    effect: z.enum(STATEMENT_EFFECTS).default('read'),
-    /** Of an upstream, whose effect upstreams.yaml says. */
-    call: z.string().default(''),
-    params: z.record(z.string(), z.string()).default({}),
-    query: z.record(z.string(), z.string()).default({}),
-    expect: z.enum(['permit', 'hold', 'deny']),
-    routes: z.array(policyName).default([]),
-  }),
-);
-
 type ResourceServer = z.infer<typeof rolesFile>['resource_servers'][number];
-export type PolicyTest = z.infer<typeof testsFile>[number];
 
 /** One Cedar policy with what its annotations say. */
 export interface Rule {
@@ -275,6 +257,8 @@ function readRule(
     complain(`"${id}" is a forbid: nobody can approve what is forbidden`);
   if (approval === null && control !== null)
     complain(`"${id}" names a control but asks nobody: add @approval`);
+  if (json.effect === 'permit' && approval === null && mode !== 'hold')
+    complain(`"${id}" permits without asking anybody, which no @mode changes: leave it out`);
   const known = MODES.find((each) => each === mode);
   if (!known) complain(`@mode("${mode}") is not a mode; allowed: ${MODES.join(', ')}`);
   return {

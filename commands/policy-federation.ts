@@ -392,3 +392,28 @@ function warningAbout(way: WrittenWayIn, text: string): PolicyProblem[] {
     },
   ];
 }
+
+/** Whether everybody whom the second way lets in is let in by the first as well, by the names that they compare. */
+export function coversWayIn(wide: WayIn, narrow: WayIn): boolean {
+  if (wide.agent !== narrow.agent) return false;
+  if (wide.kind === 'spiffe') return narrow.kind === 'spiffe' && wide.spiffeId === narrow.spiffeId;
+  if (wide.kind === 'certificate')
+    return (
+      narrow.kind === 'certificate' &&
+      wide.authority === narrow.authority &&
+      wide.name.is === narrow.name.is &&
+      wide.name.value === narrow.name.value
+    );
+  return (
+    narrow.kind === 'issuer' &&
+    wide.issuer === narrow.issuer &&
+    coversSubject(wide.subject, narrow.subject) &&
+    Object.entries(wide.claims).every(([name, value]) => narrow.claims[name] === value) &&
+    (wide.artifactDigestClaim === null || wide.artifactDigestClaim === narrow.artifactDigestClaim)
+  );
+}
+
+function coversSubject(wide: IssuerWayIn['subject'], narrow: IssuerWayIn['subject']): boolean {
+  if ('whole' in wide) return 'whole' in narrow && narrow.whole === wide.whole;
+  return ('whole' in narrow ? narrow.whole : narrow.prefix).startsWith(wide.prefix);
+}

@@ -18,7 +18,8 @@ export type Matter =
   | { action: 'http:call'; resource: 'Upstream'; upstream: string }
   | { action: 'agent:admit' | 'agent:add_key' | 'agent:change_owner'; resource: 'Agent' }
   | { action: 'kill:lift'; resource: 'Stop' }
-  | { action: 'policy:activate'; resource: 'Policy' };
+  | { action: 'policy:activate'; resource: 'Policy' }
+  | { action: 'token:exchange'; resource: 'Agent' };
 
 /** A rule with its scope. */
 export interface ScopedRule extends Rule {
@@ -54,6 +55,12 @@ export const mattersOf = (bundle: PolicyBundle): Matter[] => [
 const nameIn = (matter: Matter): string | null => {
   if ('role' in matter) return matter.role;
   return 'upstream' in matter ? matter.upstream : null;
+};
+
+/** A matter in words. */
+export const nameOfMatter = (matter: Matter): string => {
+  const name = nameIn(matter);
+  return name === null ? matter.action : `${matter.action} ${name}`;
 };
 
 /** The rules of a policy with their scopes. */

@@ -1,41 +1,75 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { JsonObject } from '../domain/json.ts';
-import { targetOf } from './access/kinds.ts';
-import { evaluate, type Evaluation, type Question } from './evaluate.ts';
-import type { PolicyBundle, PolicyTest } from './policy-bundle.ts';
+import { evaluate, matchingRules, type Evaluation, type Question } from './evaluate.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
+import type { PolicyTest } from './policy-cases.ts';
 import type { UpstreamDefinition } from './policy-upstreams.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
-import { attributesOf, callContext } from './questions.ts';
+import { callContext } from './questions.ts';
+import { resourceEntity } from './recorded-questions.ts';
+
+/** What one case came to. */
+interface CaseOutcome {
+  name: string;
+  line: number | null;
+  passed: boolean;
+  decision: Evaluation['decision'];
+  routes: string[];
+  /** Why it did not come out as it says; null where it did. */
+  problem: string | null;
+}
+
+export interface TestRun {
+  cases: CaseOutcome[];
+  /** Rules that no case is about. */
+  unexercised: string[];
+}
+
+/** Runs every case of a bundle against the bundle itself, and says which rules none of them reaches. */
+export function runPolicyCases(bundle: PolicyBundle): TestRun {
+  const exercised = new Set<string>();
+  const cases = bundle.tests.map((test): CaseOutcome => {
+    const question = questionOf(bundle, test);
+    const evaluation = evaluate(bundle, question);
+    for (const rule of matchingRules(bundle, question)) exercised.add(rule);
+    const problem = difference(test, evaluation);
+    return {
+      name: test.name,
+      line: placeOfTest(bundle, test).line,
+      passed: problem === null,
+      decision: evaluation.decision,
+      routes: evaluation.routes.map(({ name }) => name),
+      problem,
+    };
+  });
+  return { cases, unexercised: [...bundle.rules.keys()].filter((rule) => !exercised.has(rule)) };
+}
 
 /** Problems, one for each case that does not come out as it says. */
-export function runPolicyTests(bundle: PolicyBundle): PolicyProblem[] {
-  return bundle.tests.flatMap((test) => {
-    const evaluation = evaluate(bundle, questionOf(bundle, test));
-    const wrong = difference(test, evaluation);
-    return wrong === null
-      ? []
-      : [{ ...placeOfTest(bundle, test), message: `"${test.name}": ${wrong}` }];
-  });
-}
+export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
+  runPolicyCases(bundle).cases.flatMap(({ name, line, problem }) =>
+    problem === null ? [] : [{ file: 'tests.yaml', line, message: `"${name}": ${problem}` }],
+  );
 
 /** What a bundle says when an agent that nothing is known of asks for a role. */
 export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
-  evaluate(
-    bundle,
-    questionOf(bundle, {
-      name: role,
-      action: 'credential:request',
-      resource: role,
-      agent: {},
-      effect: 'read',
-      call: '',
-      params: {},
-      query: {},
-      expect: 'permit',
-      routes: [],
-    }),
-  );
+  evaluate(bundle, questionOf(bundle, { ...ANY_CASE, name: role, resource: role }));
+
+const ANY_CASE: PolicyTest = {
+  name: '',
+  action: 'credential:request',
+  resource: '',
+  agent: {},
+  other: {},
+  effect: 'read',
+  call: '',
+  params: {},
+  query: {},
+  context: {},
+  expect: 'permit',
+  routes: [],
+};
 
 const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
   placeOf({ 'tests.yaml': files['tests.yaml'] ?? '' }, name);
@@ -43,12 +77,35 @@ const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
 function difference(test: PolicyTest, evaluation: Evaluation): string | null {
   if (evaluation.decision !== test.expect)
     return `expected ${test.expect}, got ${evaluation.decision} (${evaluation.reasons.join(', ')})`;
-  const asked = evaluation.routes.map((route) => route.name).toSorted();
-  const expected = test.routes.toSorted();
-  return asked.join() === expected.join()
-    ? null
-    : `expected the routes ${expected.join(', ') || 'none'}, got ${asked.join(', ') || 'none'}`;
+  const { routes, controls, observed, risk, says } = evaluation;
+  const names = routes.map(({ name }) => name);
+  const rules = observed.map(({ rule }) => rule);
+  const words = test.says;
+  return (
+    otherNames('the routes', test.routes, names) ??
+    otherNames('the controls', test.controls ?? controls, controls) ??
+    otherNames('to be observed by', test.observed ?? rules, rules) ??
+    (test.risk === undefined || test.risk === risk
+      ? null
+      : `expected the risk ${test.risk}, got ${risk ?? 'none'}`) ??
+    (words === undefined || says.some((each) => each.includes(words))
+      ? null
+      : `expected it to say "${words}", and it says ${says.map((each) => `"${each}"`).join(', ')}`)
+  );
 }
+
+function otherNames(
+  what: string,
+  expected: readonly string[],
+  got: readonly string[],
+): string | null {
+  const written = (names: readonly string[]): string => names.toSorted().join(', ') || 'none';
+  return written(expected) === written(got)
+    ? null
+    : `expected ${what} ${written(expected)}, got ${written(got)}`;
+}
+
+const SOME_AGENT = { name: 'test-agent', kind: 'ai_agent', team: 'test' };
 
 function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
   const entities: EntityJson[] = [];
@@ -62,14 +119,22 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
   );
   const agent = add(
     { type: 'Agent', id: 'test-agent' },
-    {
-      name: 'test-agent',
-      kind: 'ai_agent',
-      team: 'test',
-      ...test.agent,
-      owner: { __entity: person },
-    },
+    { ...SOME_AGENT, ...test.agent, owner: { __entity: person } },
   );
+  if (test.action === 'token:exchange') {
+    const other = add(
+      { type: 'Agent', id: 'test-other' },
+      { ...SOME_AGENT, name: 'test-other', ...test.other, owner: { __entity: person } },
+    );
+    const context = { gate: 'subject', depth: 1, is_sub_agent: false, purpose: 'test' };
+    return {
+      principal: agent,
+      action: test.action,
+      resource: other,
+      context: { ...context, ...test.context },
+      entities,
+    };
+  }
   if (test.action.startsWith('agent:'))
     return { principal: person, action: test.action, resource: agent, context: {}, entities };
   if (test.action === 'policy:activate') {
@@ -80,27 +145,20 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
     const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
-  const common = { purpose: 'test', triggered_by_proof: 'none' };
+  const common = { purpose: 'test', triggered_by_proof: 'none', ...test.context };
   if (test.action === 'http:call') {
-    const upstream = bundle.upstreams.get(test.resource);
-    const uid = { type: 'Upstream', id: test.resource };
-    const resource = upstream ? add(uid, attributesOf(upstream)) : uid;
-    const context = { ...common, ...callContext(calledIn(upstream, test)) };
+    const resource = { type: 'Upstream', id: test.resource };
+    entities.push(...resourceEntity(bundle, resource));
+    const call = calledIn(bundle.upstreams.get(test.resource), test);
+    const context = { ...common, ...callContext(call) };
     return { principal: agent, action: test.action, resource, context, entities };
   }
-  const role = bundle.roles.get(test.resource);
-  const resource = add(
-    { type: 'Role', id: test.resource },
-    {
-      issuer: role?.issuer ?? 'none',
-      target: role ? targetOf(role) : 'none',
-      data_class: role?.data_class ?? 'none',
-    },
-  );
+  const resource = { type: 'Role', id: test.resource };
+  entities.push(...resourceEntity(bundle, resource));
   const context =
     test.action === 'statement:run'
-      ? { ...common, effect: test.effect }
-      : { ...common, ttl_seconds: 60 };
+      ? { effect: test.effect, ...common }
+      : { ttl_seconds: 60, ...common };
   return { principal: agent, action: test.action, resource, context, entities };
 }
 

@@ -2,22 +2,24 @@
 // first asked and when its approval is redeemed, so that the second look sees what changed.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { eq } from 'drizzle-orm';
-import type { Transaction } from '../db/client.ts';
+import type { Query } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
-import { targetOf } from './access/kinds.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
-import type { UpstreamDefinition } from './policy-upstreams.ts';
+import { resourceEntity } from './recorded-questions.ts';
+
+/** Whatever can read: the database, or a transaction. */
+type Reader = Pick<Query, 'select'>;
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
  * may do through another what they may not do themselves. A no to any of them is a no.
  */
 export async function evaluateAction(
-  tx: Transaction,
+  tx: Reader,
   bundle: PolicyBundle,
   action: Action,
 ): Promise<Evaluation> {
@@ -29,7 +31,7 @@ export async function evaluateAction(
 }
 
 async function questionFor(
-  tx: Transaction,
+  tx: Reader,
   bundle: PolicyBundle,
   action: Action,
   asker: Party,
@@ -105,7 +107,7 @@ function exchangeContext({ parameters, context }: Action): Question['context'] {
 }
 
 async function addParty(
-  tx: Transaction,
+  tx: Reader,
   entities: Map<string, EntityJson>,
   party: Party,
 ): Promise<TypeAndId> {
@@ -115,7 +117,7 @@ async function addParty(
 }
 
 async function addResource(
-  tx: Transaction,
+  tx: Reader,
   entities: Map<string, EntityJson>,
   bundle: PolicyBundle,
   { resource }: Action,
@@ -123,31 +125,13 @@ async function addResource(
   if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
   if (resource.type === 'stop') return add(entities, { type: 'Stop', id: resource.id }, {});
   if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
-  if (resource.type === 'upstream') {
-    const upstream = bundle.upstreams.get(resource.id);
-    const uid = { type: 'Upstream', id: resource.id };
-    return add(entities, uid, upstream && attributesOf(upstream));
-  }
-  const role = bundle.roles.get(resource.id);
-  return add(
-    entities,
-    { type: 'Role', id: resource.id },
-    role && {
-      issuer: role.issuer,
-      target: targetOf(role),
-      data_class: role.data_class,
-    },
-  );
+  const uid = { type: resource.type === 'upstream' ? 'Upstream' : 'Role', id: resource.id };
+  const [found] = resourceEntity(bundle, uid);
+  return add(entities, uid, found?.attrs);
 }
 
-/** What a policy sees of an upstream. */
-export const attributesOf = ({ base, data_class }: UpstreamDefinition) => ({
-  origin: new URL(base).origin,
-  data_class,
-});
-
 async function addAgent(
-  tx: Transaction,
+  tx: Reader,
   entities: Map<string, EntityJson>,
   id: string,
 ): Promise<TypeAndId> {
@@ -170,7 +154,7 @@ async function addAgent(
 }
 
 async function addPerson(
-  tx: Transaction,
+  tx: Reader,
   entities: Map<string, EntityJson>,
   id: string,
 ): Promise<TypeAndId> {

@@ -108,7 +108,7 @@ async function planRenewal(
     await settleKey(unit, once, settled);
     return { kind: 'answer', answer: settled };
   }
-  const refusal = await judge(unit, bundle, { owner, row, definition, until });
+  const refusal = await judge(unit, deps, bundle, { owner, row, definition, until });
   if (refusal) {
     await releaseKey(unit, once);
     return { kind: 'refused', refusal };
@@ -222,12 +222,13 @@ interface Renewing {
 /** Today's policy on what was given, for as long as it would then have lasted in all. */
 async function judge(
   unit: Unit,
+  deps: Deps,
   bundle: PolicyBundle,
   { owner, row, definition, until }: Renewing,
 ): Promise<Refusal | null> {
   if (row.request !== null) {
     const approved = await findRequest(unit.sql, row.request);
-    return approved && (await isStillApproved(unit, bundle, approved)) ? null : changed();
+    return approved && (await isStillApproved(unit, deps, bundle, approved)) ? null : changed();
   }
   const lasted = Date.parse(until) - Date.parse(row.createdAt);
   const { options, confirmation } = row;

@@ -15,6 +15,7 @@ import { Refusal } from '../domain/refusal.ts';
 import type { Evaluation } from './evaluate.ts';
 import { refuseWithoutApprovers, whoIsInvolved } from './involved.ts';
 import { partyOf } from './principal.ts';
+import { recordedQuestions } from './recorded-questions.ts';
 import { newId, type Unit } from './unit.ts';
 
 /** What a request is about, before anybody is asked. */
@@ -64,8 +65,10 @@ export function recordEvaluation(unit: Unit, action: Action, evaluation: Evaluat
       reasons: evaluation.reasons,
       controls: evaluation.controls,
       routes: evaluation.routes.map((route) => route.name),
+      observed: evaluation.observed.map(({ rule, mode, would }) => ({ rule, mode, would })),
     },
-    private: { action_digest: judged.digest },
+    // As the engine was asked, so that another policy can be asked the same once everything has changed.
+    private: { action_digest: judged.digest, questions: recordedQuestions(evaluation.asked) },
   });
   return judged;
 }

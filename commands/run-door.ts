@@ -20,6 +20,7 @@ import { findLiveDuplicate, recordEvaluation } from './requests.ts';
 import { findRun } from './runs.ts';
 import { lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
+import { warningsOf, withWarnings } from './warnings.ts';
 
 /** Who asks for a run, and where what comes of it goes. */
 export interface Ask {
@@ -78,7 +79,7 @@ export interface Door<J extends Judged> {
 type Plan =
   | { kind: 'answer'; answer: Answer }
   | { kind: 'refused'; refusal: Refusal }
-  | { kind: 'run'; begun: Begun }
+  | { kind: 'run'; begun: Begun; warnings: string[] }
   | { kind: 'resume'; run: RunRow }
   /** People have to agree: what they are shown is found out first. */
   | { kind: 'preview'; preview: Preview };
@@ -102,9 +103,21 @@ export async function requestRun<J extends Judged>(
     case 'resume':
       return settleRun(deps, call, once, answers, await door.resume(plan.run));
     case 'run':
-      return settleRun(deps, call, once, answers, await plan.begun.perform());
+      return settleRun(
+        deps,
+        call,
+        once,
+        warning(answers, plan.warnings),
+        await plan.begun.perform(),
+      );
   }
 }
+
+/** The same answers, which also say what rules that are being tried out would have done. */
+const warning = (answers: RunAnswers, warnings: readonly string[]): RunAnswers => ({
+  ran: (row) => withWarnings(answers.ran(row), warnings),
+  held: async (tx, row) => withWarnings(await answers.held(tx, row), warnings),
+});
 
 async function settleRun(
   deps: Deps,
@@ -139,7 +152,7 @@ async function planRun<J extends Judged>(
   }
   const about = await door.begin(unit, judged);
   await hold(unit, once, about.run.id);
-  return { kind: 'run', begun: about };
+  return { kind: 'run', begun: about, warnings: warningsOf(evaluation) };
 }
 
 /** The live request for it; or what people are shown comes first; or there is nothing to show but what is asked for. */
@@ -157,7 +170,8 @@ async function planHeld<J extends Judged>(
     return { kind: 'preview', preview };
   }
   const held = await holdFor(unit, { ...judged, ask: door.ask }, live);
-  const answer = await answers.held(unit.sql, held);
+  const warned = warning(answers, warningsOf(judged.evaluation));
+  const answer = await warned.held(unit.sql, held);
   await settleKey(unit, once, answer);
   return { kind: 'answer', answer };
 }
@@ -228,7 +242,7 @@ async function holdWithPreview<J extends Judged>(
     }
     const live = await liveRequest(unit, owner.id, withoutPreview(action));
     const held = await holdFor(unit, { ...judged, ask: door.ask }, live);
-    const answer = await answers.held(unit.sql, held);
+    const answer = await warning(answers, warningsOf(evaluation)).held(unit.sql, held);
     await settleKey(unit, once, answer);
     return answer;
   });

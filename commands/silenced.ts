@@ -1,6 +1,6 @@
 // What a new policy would take away from the people who decide today. A gate is changed only with the consent of
 // those who stand at it: otherwise whoever may change the policy could decide everything.
-import { isStrongEnough, type FrozenRoute, type RouteRule } from '../domain/approval.ts';
+import type { FrozenRoute } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import { accessOf, targetOf } from './access/kinds.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -12,6 +12,7 @@ import {
   type Matter,
   type ScopedRule,
 } from './policy-scope.ts';
+import { isWeaker } from './route-change.ts';
 
 export interface Silenced {
   /** The routes as they are today, whose approvers have to agree. */
@@ -61,27 +62,6 @@ function isWeakened({ name, rule }: FrozenRoute, next: PolicyBundle): boolean {
   return after !== undefined && isWeaker(rule, after);
 }
 
-/** Whether a rule asks for less than it did: fewer or other people, less proof, or for longer. */
-function isWeaker(before: RouteRule, after: RouteRule): boolean {
-  const adds = (was: readonly string[], is: readonly string[]): boolean =>
-    is.some((each) => !was.includes(each));
-  const relaxes = (who: 'owner' | 'triggerer'): boolean =>
-    before.independence[who] === 'barred' && after.independence[who] === 'allowed';
-  return (
-    after.quorum < before.quorum ||
-    adds(before.groups, after.groups) ||
-    adds(before.channels, after.channels) ||
-    !isStrongEnough(after.strength, before.strength) ||
-    after.valid_seconds > before.valid_seconds ||
-    relaxes('owner') ||
-    relaxes('triggerer') ||
-    after.escalation.some((step) => {
-      const known = before.escalation.filter((each) => each.after_seconds <= step.after_seconds);
-      return adds([...before.groups, ...known.flatMap(({ groups }) => groups)], step.groups);
-    })
-  );
-}
-
 const guardedBy = (route: string, { bundle, rules }: Scoped): Matter[] => {
   const gates = rules.filter((rule) => isGateOf(route, rule));
   return mattersOf(bundle).filter((matter) => gates.some((gate) => couldMatch(gate, matter)));
@@ -125,17 +105,16 @@ function wasOpen(
 ): boolean {
   const ways = waysPast(route, before, matter);
   // A forbid that goes may open what a permit beside it always said.
-  const forbids = before.rules.filter(
-    (rule) => rule.effect === 'forbid' && couldMatch(rule, matter),
-  );
+  const forbids = before.rules.filter((rule) => isForbid(rule) && couldMatch(rule, matter));
   return (
     definitionOf(before.bundle, matter) === definitionOf(after.bundle, matter) &&
     ways.some((each) => each.words === way.words || surelyMatches(each, matter)) &&
-    forbids.every(({ words }) =>
-      after.rules.some((rule) => rule.effect === 'forbid' && rule.words === words),
-    )
+    forbids.every(({ words }) => after.rules.some((rule) => isForbid(rule) && rule.words === words))
   );
 }
+
+/** A forbid that only observes denies nothing: turned into one, a forbid is gone. */
+const isForbid = ({ effect, mode }: ScopedRule): boolean => effect === 'forbid' && mode === 'hold';
 
 /** Everything about a role or an API that rules, issuers and callers see. */
 function definitionOf(bundle: PolicyBundle, matter: Matter): string {

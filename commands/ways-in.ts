@@ -25,7 +25,7 @@ export interface Opened {
 }
 
 /** The ways in of `next` that `current` does not have as they are: changed ones are new ones. */
-function openedBy(current: PolicyBundle, next: PolicyBundle): WayIn[] {
+export function openedBy(current: PolicyBundle, next: PolicyBundle): WayIn[] {
   const known = new Set(current.federation.waysIn.map(({ digest }) => digest));
   return next.federation.waysIn.filter(({ digest }) => !known.has(digest));
 }

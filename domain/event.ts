@@ -69,8 +69,8 @@ export const EVENTS = {
   },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
-    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes'],
-    private: ['action_digest'],
+    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
+    private: ['action_digest', 'questions'],
   },
   'request.opened': {
     public: [

@@ -1,6 +1,7 @@
 // What administrators set up.
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
+import type { PolicyActivation, Simulation } from './policy-types.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type {
   ActivePolicy,
@@ -40,6 +41,18 @@ export const policyCalls = (transport: Transport) => ({
   /** Proposes a bundle, by file name; people then decide whether it becomes the active one. */
   propose: (files: Record<string, string>, options?: CallOptions) =>
     transport.post<ProposedPolicy>('/v1/policies', { ...options, body: { files } }),
+
+  /** Every activation, newest first. */
+  history: ({ limit, cursor }: ListOptions = {}) =>
+    transport.get<Page<PolicyActivation>>('/v1/policies', { query: { limit, cursor } }),
+
+  /** A policy that was proposed or active at some time. */
+  get: (version: string, options?: CallOptions) =>
+    transport.get<ActivePolicy>(path`/v1/policies/${version}`, options),
+
+  /** What a bundle would have said to the last real actions; nothing changes. */
+  simulate: (files: Record<string, string>, last?: number, options?: CallOptions) =>
+    transport.post<Simulation>('/v1/policies/simulate', { ...options, body: { files, last } }),
 });
 
 export const slackCalls = (transport: Transport) => ({

@@ -38,6 +38,8 @@ export interface Issued {
   outcome: 'issued';
   credential: Credential;
   material: Material;
+  /** What rules that are being tried out would have done. */
+  warnings: string[];
 }
 
 /** Waiting for people. Collect it with this key once they have agreed. */
@@ -45,6 +47,7 @@ export interface Held {
   outcome: 'held';
   request: AccessRequest;
   reasons: string[];
+  warnings: string[];
   sealKey: PrivateJwk;
 }
 
@@ -59,7 +62,7 @@ export interface Denied {
 export type CredentialOutcome = Issued | Held | Denied;
 
 /** As the server sends it: with the secret sealed, or with the request that waits. */
-type SealedCredential = Credential & { sealed: string };
+type SealedCredential = Credential & { sealed: string; warnings?: string[] };
 type Reply = SealedCredential | HeldAction;
 
 export const credentialCalls = (transport: Transport) => ({
@@ -72,8 +75,11 @@ export const credentialCalls = (transport: Transport) => ({
     const sealKey = order.sealKey ?? (await generateKey());
     const reply = await ask(transport, task, order, sealKey, options).catch(asDenied);
     if ('outcome' in reply) return reply;
-    if ('sealed' in reply) return { outcome: 'issued', ...(await opened(reply, sealKey)) };
-    return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
+    const { warnings = [] } = reply;
+    if ('sealed' in reply)
+      return { outcome: 'issued', ...(await opened(reply, sealKey)), warnings };
+    const { request, denial } = reply;
+    return { outcome: 'held', request, reasons: denial.reasons, warnings, sealKey };
   },
 
   get: (id: string, options?: CallOptions) =>
@@ -166,7 +172,7 @@ const asEvaluation = (member: unknown): Evaluation => member as Evaluation;
 
 /** Takes the secret out of an answer and opens it. */
 export async function opened(
-  { sealed, ...credential }: SealedCredential,
+  { sealed, warnings: _warnings, ...credential }: SealedCredential,
   sealKey: PrivateJwk,
 ): Promise<{ credential: Credential; material: Material }> {
   return { credential, material: await openSealed(sealed, sealKey) };

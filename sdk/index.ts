@@ -62,6 +62,7 @@ export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } 
 export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
+export type * from './policy-types.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
 export type { PopulationMember } from '../domain/population.ts';
 export type { Adoption, FoundIdentity, TargetDiscovery, TargetLook } from './discovery.ts';

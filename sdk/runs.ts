@@ -80,6 +80,8 @@ export interface Ran<R = RunRows | CallAnswer> {
   outcome: 'ran';
   run: Run;
   result: R;
+  /** What rules that are being tried out would have done. */
+  warnings: string[];
 }
 
 /** It did not: nothing of it lasts, unless the run is `unknown`. */
@@ -88,6 +90,7 @@ export interface RunFailed {
   run: Run;
   /** What the target said, where it was the target. */
   error: { code: string | null; message: string | null } | null;
+  warnings: string[];
 }
 
 /** Waiting for people. Once they have agreed it runs by itself; read it with this key. */
@@ -95,6 +98,7 @@ export interface RunHeld {
   outcome: 'held';
   request: AccessRequest;
   reasons: string[];
+  warnings: string[];
   sealKey: PrivateJwk;
 }
 
@@ -102,7 +106,7 @@ export interface RunHeld {
 export type RunOutcome<R = RunRows> = Ran<R> | RunFailed | RunHeld | Denied;
 
 /** As the server sends it: with the result sealed. */
-type SealedRun = Run & { sealed: string | null };
+type SealedRun = Run & { sealed: string | null; warnings?: string[] };
 type HeldRun = HeldAction & { outcome?: undefined };
 
 export const runCalls = (transport: Transport) => ({
@@ -150,11 +154,14 @@ async function asked<R>(
     })
     .catch(asDenied);
   if (reply.outcome === 'denied') return reply;
-  if ('denial' in reply)
-    return { outcome: 'held', request: reply.request, reasons: reply.denial.reasons, sealKey };
+  const { warnings = [] } = reply;
+  if ('denial' in reply) {
+    const { request, denial } = reply;
+    return { outcome: 'held', request, reasons: denial.reasons, warnings, sealKey };
+  }
   // Asked for again after a call that was cut short, it can still be at work.
   const ended = reply.state === 'running' ? await over(transport, reply.id, options) : reply;
-  return openRun(ended, sealKey, read);
+  return openRun({ ...ended, warnings }, sealKey, read);
 }
 
 /** Longer than any run takes. */
@@ -226,13 +233,14 @@ const aboutAsking = ({ reason, callbackUrl }: Pick<RunOrder, 'reason' | 'callbac
 });
 
 async function openRun<R>(
-  { sealed, ...run }: SealedRun,
+  { sealed, warnings = [], ...run }: SealedRun,
   sealKey: PrivateJwk,
   read: (said: unknown) => R,
 ): Promise<Ran<R> | RunFailed> {
   const said = sealed === null ? null : await unseal(sealed, sealKey);
-  if (run.state === 'done' && said !== null) return { outcome: 'ran', run, result: read(said) };
-  return { outcome: 'failed', run, error: said === null ? null : asError(said) };
+  if (run.state === 'done' && said !== null)
+    return { outcome: 'ran', run, result: read(said), warnings };
+  return { outcome: 'failed', run, error: said === null ? null : asError(said), warnings };
 }
 
 /** What the server seals for a statement that ran. */

@@ -60,6 +60,8 @@ export interface RotatedKeys {
 export interface HeldAction {
   request: AccessRequest;
   denial: { reasons: string[] };
+  /** What rules that are being tried out would have done. */
+  warnings?: string[];
 }
 
 /** A registered agent. */

@@ -13,7 +13,7 @@ import {
 } from './command.ts';
 import { lineOf, variablesOf } from './material.ts';
 import { agentOptions, asAgent, asEither, type AgentFlags } from './session.ts';
-import { facts, json, quoted, table, when, type Terminal } from './terminal.ts';
+import { cell, facts, json, quoted, table, when, type Terminal } from './terminal.ts';
 
 const WAIT_SECONDS = 900;
 
@@ -72,6 +72,8 @@ async function request(terminal: Terminal, flags: RequestFlags): Promise<void> {
   const client = await asAgent(terminal, flags);
   const sealKey = flags.sealKey === undefined ? undefined : await sealKeyAt(flags.sealKey);
   const outcome = await client.credentials.request(task, { role, reason, ttlSeconds, sealKey });
+  if (outcome.outcome !== 'denied')
+    for (const warning of outcome.warnings) terminal.note(`warning: ${cell(warning)}`);
   switch (outcome.outcome) {
     case 'issued':
       return printMaterial(terminal, flags, outcome.material);

@@ -3,14 +3,12 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
-import type { PolicyProblem } from '../../commands/policy-yaml.ts';
 import { EXIT, UsageError } from '../exit.ts';
-import { readPolicyFolder } from '../policy-folder.ts';
 import { printResult, resultCommand, type OutputFlags } from './command.ts';
+import { checkFolder, FOLDER } from './policy-check.ts';
+import { policyToolCommands } from './policy-tools.ts';
 import { asAutomation } from './session.ts';
 import { cell, facts, table, type Terminal } from './terminal.ts';
-
-const FOLDER = 'policy';
 
 export function policyCommands(program: Command, terminal: Terminal): void {
   const policy = program.command('policy').description('what is allowed, and who is asked');
@@ -27,35 +25,7 @@ export function policyCommands(program: Command, terminal: Terminal): void {
   resultCommand(policy, 'show', 'the active policy')
     .option('--out <dir>', 'write its files there')
     .action((flags: OutputFlags & { out?: string }) => show(terminal, flags));
-}
-
-interface Checked {
-  files: Record<string, string>;
-  problems: readonly PolicyProblem[];
-  /** The problems as a person reads them, and an editor jumps to them. */
-  text: string;
-  bundle: PolicyBundle | null;
-}
-
-async function checkFolder(folder: string): Promise<Checked> {
-  // Cedar weighs several megabytes: loaded only where it is needed.
-  const { parsePolicyBundle } = await import('../../commands/policy-bundle.ts');
-  const { formatProblem, PolicyError } = await import('../../commands/policy-yaml.ts');
-  const { runPolicyTests } = await import('../../commands/policy-tests.ts');
-  const files = await readPolicyFolder(folder);
-  const found = (bundle: PolicyBundle | null, problems: readonly PolicyProblem[]): Checked => {
-    const lines = problems.map(({ file, line, message }) =>
-      cell(formatProblem({ file: path.join(folder, file), line, message })),
-    );
-    return { files, bundle, problems, text: lines.join('\n') };
-  };
-  try {
-    const bundle = parsePolicyBundle(files);
-    return found(bundle, runPolicyTests(bundle));
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    return found(null, error.problems);
-  }
+  policyToolCommands(policy, terminal);
 }
 
 async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {

@@ -146,6 +146,8 @@ describe('an auditor', () => {
         'post /oauth2/revoke',
         'post /slack/interactions',
         'post /v1/leak-scanners/{id}/reports',
+        // A question that is too long for an address.
+        'post /v1/policies/simulate',
         // Refused by the one function that decides, which logs it.
         'post /v1/requests/{id}/votes',
       ]),
@@ -202,6 +204,7 @@ describe('an auditor', () => {
 /** Routes that change no state of ours that anybody relies on, and why that is so. */
 const WITHOUT_EVENT: Record<string, string> = {
   'post /oauth2/introspect': 'notes only when a credential was last seen in use',
+  'post /v1/policies/simulate': 'asks what another policy would have said, and keeps nothing',
   'post /v1/session/trigger-proof': 'signs a statement; using it is part of task.started',
 };
 

@@ -178,6 +178,7 @@ const NOT_HERE = [
   // Refused in the first minutes of a request.
   'POST /v1/requests/{id}/remind',
   'POST /oauth2/introspect',
+  'POST /v1/policies/simulate',
 ];
 
 /** What an answer calls a secret that is shown in it alone. */

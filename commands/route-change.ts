@@ -1,0 +1,88 @@
+// How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
+// agree to it and for those who read about it.
+import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+
+interface Facet {
+  name: string;
+  /** Whether the second rule asks for less than the first: fewer or other people, less proof, or for longer. */
+  isLooser: (before: RouteRule, after: RouteRule) => boolean;
+  show: (rule: RouteRule) => string;
+}
+
+const adds = (was: readonly string[], is: readonly string[]): boolean =>
+  is.some((each) => !was.includes(each));
+
+const independence = (who: 'owner' | 'triggerer'): Facet => ({
+  name: `independence of the ${who}`,
+  isLooser: (before, after) =>
+    before.independence[who] === 'barred' && after.independence[who] === 'allowed',
+  show: (rule) => rule.independence[who],
+});
+
+const FACETS: readonly Facet[] = [
+  {
+    name: 'quorum',
+    isLooser: (before, after) => after.quorum < before.quorum,
+    show: ({ quorum }) => String(quorum),
+  },
+  {
+    name: 'groups',
+    isLooser: (before, after) => adds(before.groups, after.groups),
+    show: ({ groups }) => groups.join(', '),
+  },
+  {
+    name: 'channels',
+    isLooser: (before, after) => adds(before.channels, after.channels),
+    show: ({ channels }) => channels.join(', '),
+  },
+  {
+    name: 'strength',
+    isLooser: (before, after) => !isStrongEnough(after.strength, before.strength),
+    show: ({ strength }) => strength,
+  },
+  {
+    name: 'valid_seconds',
+    isLooser: (before, after) => after.valid_seconds > before.valid_seconds,
+    show: ({ valid_seconds }) => String(valid_seconds),
+  },
+  independence('owner'),
+  independence('triggerer'),
+  {
+    name: 'escalation',
+    isLooser: (before, after) =>
+      after.escalation.some((step) => {
+        const known = before.escalation.filter((each) => each.after_seconds <= step.after_seconds);
+        return adds([...before.groups, ...known.flatMap(({ groups }) => groups)], step.groups);
+      }),
+    show: ({ escalation }) =>
+      escalation
+        .map((step) => `${step.groups.join(', ')} after ${step.after_seconds} s`)
+        .join('; ') || 'none',
+  },
+];
+
+/** Whether a rule asks for less than it did. */
+export const isWeaker = (before: RouteRule, after: RouteRule): boolean =>
+  FACETS.some((facet) => facet.isLooser(before, after));
+
+/** One member of a route that is not what it was. */
+interface RouteChange {
+  direction: 'wider' | 'narrower' | 'changed';
+  name: string;
+  before: string;
+  after: string;
+}
+
+/** What is different about a route, and for whom that makes it easier. */
+export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
+  const judged = FACETS.flatMap((facet): RouteChange[] => {
+    const isLooser = facet.isLooser(before, after);
+    const isStricter = facet.isLooser(after, before);
+    if (!isLooser && !isStricter) return [];
+    const direction = isLooser === isStricter ? 'changed' : isLooser ? 'wider' : 'narrower';
+    return [{ direction, name: facet.name, before: facet.show(before), after: facet.show(after) }];
+  });
+  if (before.expiry_seconds === after.expiry_seconds) return judged;
+  const expiry = { before: String(before.expiry_seconds), after: String(after.expiry_seconds) };
+  return [...judged, { direction: 'changed', name: 'expiry_seconds', ...expiry }];
+}
