@@ -7,6 +7,7 @@ import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
+import { askRoutes } from './ask-credential.ts';
 import { authenticate } from './auth.ts';
 import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
@@ -75,6 +76,7 @@ const describeApi = defineRoute({
 /** Every route of the API, in the order of the documents. */
 export const ROUTES: readonly Route[] = [
   ...taskRoutes,
+  ...askRoutes,
   ...placementRoutes,
   ...triggerSourceRoutes,
   ...credentialRoutes,

@@ -1,6 +1,7 @@
 // Credentials over their life: all of them by what became of them, renewed, and given up on.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { claimCredential } from '../commands/claim.ts';
 import { forceCloseLease } from '../commands/lease-ends.ts';
 import { asCredentialId } from '../commands/leases.ts';
 import { answerOnce } from '../commands/once.ts';
@@ -99,6 +100,28 @@ const renew = defineRoute({
   },
 });
 
+const claim = defineRoute({
+  method: 'post',
+  path: '/v1/credentials/{id}/claim',
+  tag: 'Credentials',
+  summary: 'Open a credential for the code it was asked for with: once',
+  description:
+    'For callers that cannot open a JWE. The answer has the secret in the open, and is given once; repeated with its Idempotency-Key it is the same.',
+  allow: ['agent'],
+  body: shape.claimBody,
+  answers: {
+    200: { description: 'What was issued, in the open', schema: shape.claimedCredential },
+  },
+  refusals: ['not_found', 'claim_refused', 'already_claimed', 'wrong_state'],
+  events: ['credential.claimed'],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const { id } = await visibleCredential(deps, principal, params['id']);
+    return answerOnce(deps, call, once, async (unit) =>
+      ok({ id, material: await claimCredential(unit, id, body.code) }),
+    );
+  },
+});
+
 const forceClose = defineRoute({
   method: 'post',
   path: '/v1/credentials/{id}/force-close',
@@ -121,4 +144,4 @@ const forceClose = defineRoute({
   },
 });
 
-export const credentialRoutes = [list, renew, forceClose];
+export const credentialRoutes = [list, renew, claim, forceClose];

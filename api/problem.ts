@@ -31,6 +31,8 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   already_voted: 409,
   shown_mismatch: 409,
   already_collected: 409,
+  already_claimed: 409,
+  claim_refused: 403,
   digest_mismatch: 409,
   policy_changed: 409,
   wrong_state: 409,

@@ -15,9 +15,10 @@ import type { Query, Transaction } from '../db/client.ts';
 import type { RevocationRow } from '../db/rows.ts';
 import { revocation } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
-import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { pageOf, readCursor } from './cursor.ts';
+import { asMembers } from './json-body.ts';
 import { presentHeld } from './present.ts';
 import { accepted, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
 import * as shape from './schemas.ts';
@@ -69,9 +70,6 @@ function idOf({ body }: Answer): string | null {
   const found = id ?? asMembers(carried)['id'];
   return typeof found === 'string' ? found : null;
 }
-
-const asMembers = (body: JsonValue): JsonObject =>
-  typeof body === 'object' && body !== null && !Array.isArray(body) ? body : {};
 
 const order = defineRoute({
   method: 'post',

@@ -222,7 +222,10 @@ export const task = z
 
 export const credentialBody = z.strictObject({
   role: z.string().max(100),
-  seal_to: jwk,
+  seal_to: jwk.optional(),
+  claim: z.literal(true).optional().meta({
+    description: 'Instead of seal_to, where the caller can make no key: see claim in the answer',
+  }),
   /** No upper bound here: how long is too long depends on the role, which then says so. */
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
@@ -296,10 +299,21 @@ export const renewedCredential = credential.extend({
 /** What rules with the mode `warn` would have done; not there where there is nothing to say. */
 export const warnings = z.array(z.string()).optional();
 
+const claim = z.object({ code: z.string() }).optional().meta({
+  description:
+    'With claim: the code that opens what is issued, once, at POST /v1/credentials/{id}/claim',
+});
+
 export const issuedCredential = credential.extend({
   sealed: z.string().meta({ description: 'JWE compact to seal_to: ECDH-ES, A256GCM' }),
   warnings,
+  claim,
 });
+
+export const claimBody = z.strictObject({
+  code: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'the code of the answer that issued it'),
+});
+export const claimedCredential = z.object({ id: z.string(), material: anyJson });
 
 const party = z.object({ type: z.string(), id: z.string() });
 
@@ -362,6 +376,8 @@ export const heldAction = z.object({
   denial: z.object({ reasons: z.array(z.string()) }),
   warnings,
 });
+
+export const heldCredential = heldAction.extend({ claim });
 
 export const madeJoinToken = z.object({ join_token: joinToken });
 export const heldJoinToken = heldAction.extend({ join_token: joinToken });

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
-import { findCredential, requestCredential, revokeCredential } from '../commands/credentials.ts';
+import { findCredential, revokeCredential } from '../commands/credentials.ts';
 import { delegateTask } from '../commands/delegate.ts';
 import { asCredentialId } from '../commands/leases.ts';
 import {
@@ -19,12 +19,10 @@ import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
-import { asJsonObject } from './json-body.ts';
 import { ACCESS_TOKEN_TYPE } from './oauth/exchange.ts';
 import { signChainToken } from './oauth/own-claims.ts';
-import { presentCredential, presentHeld, presentIssued, presentTask } from './present.ts';
+import { presentCredential, presentTask } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps, type Incoming } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -269,70 +267,6 @@ const credentials = defineRoute({
 /** How long asking for a credential waits for the task's workflow to be known to run. */
 const OWNER_WAIT_SECONDS = 3;
 
-const ask = defineRoute({
-  method: 'post',
-  path: '/v1/tasks/{id}/credentials',
-  tag: 'Credentials',
-  summary: 'Ask for a credential: issued at once, or held until people agree',
-  description:
-    'The same action asked for again under the same task is the same request while that is pending or approved. Until people decide, the newest `seal_to` and the newest `callback` replace the earlier ones.',
-  allow: ['agent'],
-  body: shape.credentialBody,
-  answers: {
-    201: { description: 'Issued; sealed opens with your key', schema: shape.issuedCredential },
-    202: {
-      description: 'Held: the request waits for people',
-      schema: shape.heldAction,
-      headers: { Location: 'The path of the request' },
-    },
-  },
-  refusals: [
-    'not_found',
-    'denied',
-    'role_unknown',
-    'reason_required',
-    'ttl_too_long',
-    'option_refused',
-    'seal_key_invalid',
-    'binding_required',
-    'delegation_refused',
-    'callback_refused',
-    'no_approver',
-    'task_not_running',
-    'agent_not_active',
-    'stopped',
-    'secret_not_put',
-    'secret_in_use',
-    'secret_tainted',
-    'target_unavailable',
-    'owner_not_ready',
-    'log_unavailable',
-  ],
-  events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
-  handle: async ({ principal, call, once, params, body, context }, deps) => {
-    const sealTo = await readPublicKey(asJsonObject(body.seal_to), 'seal_key_invalid');
-    await checkNewCallback(deps, once, body.callback);
-    const owner = await visibleTask(deps, principal, params['id']);
-    await waitForOwner(deps, owner);
-    const order = {
-      task: owner.id,
-      agent: asAgent(principal).id,
-      role: body.role,
-      sealTo,
-      ttlSeconds: body.ttl_seconds ?? null,
-      reason: body.reason ?? null,
-      callbackUrl: body.callback?.url ?? null,
-      dpopThumbprint: body.dpop_jkt ?? null,
-      certificate: context.get('clientCertificate')?.thumbprint ?? null,
-      options: asJsonObject(body.options ?? {}),
-    };
-    return requestCredential(deps, call, once, order, {
-      issued: (row) => created(presentIssued(row)),
-      held: (tx, row) => presentHeld(tx, row, deps.publicUrl),
-    });
-  },
-});
-
 /** Refuses to call where we must not; of a call that was answered already, nothing is asked again. */
 export async function checkNewCallback(
   deps: ApiDeps,
@@ -418,7 +352,6 @@ export const taskRoutes = [
   complete,
   fail,
   credentials,
-  ask,
   showCredential,
   revoke,
 ];

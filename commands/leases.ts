@@ -80,6 +80,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     sealed: null,
     sealThumbprint: input.sealThumbprint,
     collectedAt: null,
+    claimedAt: null,
     because: null,
     attempts: 0,
     nextTryAt: null,

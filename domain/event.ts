@@ -138,6 +138,7 @@ export const EVENTS = {
   'credential.resealed': { public: ['credential', 'attempt', 'seal_thumbprint'], private: [] },
   'credential.delivered': { public: ['credential', 'delivery', 'kind'], private: ['path', 'host'] },
   'credential.collected': { public: ['credential'], private: [] },
+  'credential.claimed': { public: ['credential'], private: [] },
   'credential.abandoned': { public: ['credential', 'seen_gone'], private: [] },
   'credential.revoke_intended': { public: ['credential', 'because', 'by'], private: ['reason'] },
   'credential.revoked': {

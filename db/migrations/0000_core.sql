@@ -129,6 +129,7 @@ CREATE TABLE "credential" (
 	"sealed" text,
 	"seal_thumbprint" text NOT NULL,
 	"collected_at" timestamp(3) with time zone,
+	"claimed_at" timestamp(3) with time zone,
 	"because" text,
 	"attempts" integer DEFAULT 0 NOT NULL,
 	"next_try_at" timestamp(3) with time zone,

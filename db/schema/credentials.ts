@@ -70,6 +70,8 @@ export const credential = pgTable(
     sealed: text(),
     sealThumbprint: text('seal_thumbprint').notNull(),
     collectedAt: instant('collected_at'),
+    /** When it was opened for its code, by somebody who had sent no key. */
+    claimedAt: instant('claimed_at'),
     because: text({ enum: REVOKE_CAUSES }),
     attempts: integer().notNull().default(0),
     nextTryAt: instant('next_try_at'),

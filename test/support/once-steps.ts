@@ -9,6 +9,7 @@ import {
   askCredential,
   list,
   newKey,
+  object,
   opened,
   person,
   registerAgent,
@@ -92,6 +93,17 @@ const credentialSteps = (stage: () => Stage): Steps => ({
       path: `/v1/credentials/${(await giveToken(stage())).id}/renew`,
       body,
       otherwise: { ...body, ttl_seconds: 301 },
+    };
+  },
+  'POST /v1/credentials/{id}/claim': async () => {
+    const { cast } = stage();
+    const task = await startTask(cast.agent);
+    const { body } = await askCredential(cast.agent, task, { role: 'reports-api', claim: true });
+    return {
+      by: cast.agent,
+      path: `/v1/credentials/${text(body['id'])}/claim`,
+      body: { code: text(object(body['claim'])['code']) },
+      otherwise: { code: 'A'.repeat(43) },
     };
   },
   'POST /v1/credentials/{id}/force-close': async () => {
