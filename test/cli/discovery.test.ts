@@ -52,9 +52,14 @@ describe('countersign discover', () => {
     await run('discover');
     const targets = await run('discovery');
     expect([targets.code, targets.stderr]).toEqual([0, '']);
-    expect(targets.stdout).toMatch(/^sample +\d{4}-[\d: -]+Z +\d+ +0 +0 +0 +\d{4}.* everything$/m);
-    const different = await run('found', 'list', '--different', '--json');
-    expect([different.code, JSON.parse(different.stdout)]).toEqual([0, []]);
+    // Other tests come and go on the same server: of what is ours nothing is different.
+    expect(targets.stdout).toMatch(
+      /^sample +\d{4}-[\d: -]+Z +\d+ +\d+ +\d+ +\d+ +\d{4}.* everything$/m,
+    );
+    const different = await run('found', 'list', '--different', '--json', '--limit', '1000');
+    expect([different.code, different.stderr]).toEqual([0, '']);
+    for (const name of ['legacy_batch', 'countersign_issuer', 'countersign_observer'])
+      expect(different.stdout).not.toContain(`"${name}"`);
   });
 
   it('fails where a target said nothing', async () => {
