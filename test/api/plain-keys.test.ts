@@ -23,11 +23,8 @@ beforeAll(async () => {
   const both = { roles: ['approver', 'admin'] };
   eve = await person(cast.service, 'Eve', ['data-owners', 'admins'], both);
   frank = await person(cast.service, 'Frank', ['data-owners', 'admins'], both);
-  // Its cases say that people are asked, which is no longer so.
   await changePolicy(cast.service, cast.approver, (files) => ({
-    'schema.cedarschema': files['schema.cedarschema'] ?? '',
-    'routes.yaml': files['routes.yaml'] ?? '',
-    'roles.yaml': files['roles.yaml'] ?? '',
+    ...files,
     'main.cedar': (files['main.cedar'] ?? '').replace(
       /@id\("add-keys"\)\n@approval\("onboarding"\)/,
       '@id("add-keys")',

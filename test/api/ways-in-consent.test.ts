@@ -26,7 +26,6 @@ beforeAll(async () => {
   grace = await person(cast.service, 'Grace', ['data-owners'], { roles: ['approver', 'admin'] });
   await changePolicy(cast.service, cast.approver, (files) => ({
     ...files,
-    'tests.yaml': '[]',
     'main.cedar': (files['main.cedar'] ?? '').replace(
       '@id("add-keys")\n@approval("onboarding")',
       '@id("add-keys")\n@approval("key-keepers")',
