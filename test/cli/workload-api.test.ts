@@ -152,7 +152,7 @@ describe.skipIf(mayBeMissing && 'missing' in goSpiffe)(`go-spiffe${unless(goSpif
 
   it('nothing is said anew while nothing is new', async () => {
     // What was revoked just before may still be on its way.
-    await eventually(async () => (await goSays('quiet', two.socket)) === 'ok\n', 'quiet');
+    await expect.poll(() => goSays('quiet', two.socket), { timeout: 20_000 }).toBe('ok\n');
   });
 
   it('an agent that was let ask again has an identity again', async () => {
