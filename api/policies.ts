@@ -13,6 +13,7 @@ import type { Party } from '../domain/action.ts';
 import { eventType } from '../domain/event.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { SIMULATED_KINDS } from '../domain/simulation.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentRequest } from './present.ts';
@@ -53,13 +54,7 @@ export const simulation = z
     lose_a_gate: z.int(),
     changes: z.array(
       z.object({
-        kind: z.enum([
-          'no_longer_held',
-          'no_longer_denied',
-          'other_routes',
-          'newly_held',
-          'newly_denied',
-        ]),
+        kind: z.enum(SIMULATED_KINDS),
         before: side,
         after: side,
         lost_routes: z.array(z.string()),

@@ -1,6 +1,6 @@
 // Handing over what was issued to somebody who sent no key: in the open, once, for the code that stands for the key.
 import { randomBytes } from 'node:crypto';
-import { and, eq, isNull } from 'drizzle-orm';
+import { eq } from 'drizzle-orm';
 import { credential } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonValue } from '../domain/json.ts';
@@ -35,7 +35,10 @@ export async function claimCredential(
   const { thumbprint } = await readPublicKey(publicKeyOfCode(code), 'seal_key_invalid');
   const lease = await lockLease(unit, id);
   if (lease.sealThumbprint !== thumbprint)
-    throw new Refusal('claim_refused', 'This is not the code of this credential.');
+    throw new Refusal(
+      'claim_refused',
+      'This is not the code of this credential: send the one that its request was answered with.',
+    );
   if (lease.claimedAt !== null)
     throw new Refusal(
       'already_claimed',
@@ -48,7 +51,7 @@ export async function claimCredential(
   )
     throw new Refusal(
       'wrong_state',
-      `This credential is ${lease.state}: there is nothing to claim.`,
+      `This credential is ${lease.state}: there is nothing to claim, so ask for another.`,
       {
         state: lease.state,
       },
@@ -58,10 +61,7 @@ export async function claimCredential(
       state: lease.state,
     });
   const material = await openWithCode(code, lease.sealed);
-  await unit.sql
-    .update(credential)
-    .set({ claimedAt: unit.at })
-    .where(and(eq(credential.id, lease.id), isNull(credential.claimedAt)));
+  await unit.sql.update(credential).set({ claimedAt: unit.at }).where(eq(credential.id, lease.id));
   unit.emit('credential.claimed', {
     ...aboutCredential(lease),
     detail: { credential: lease.id },

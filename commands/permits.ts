@@ -3,6 +3,7 @@ import { eq } from 'drizzle-orm';
 import type { RequestRow, PermitRow } from '../db/rows.ts';
 import { permit } from '../db/schema/index.ts';
 import { actionDigest } from '../domain/action.ts';
+import { isSameRoute } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -92,11 +93,7 @@ export async function isStillApproved(
   }
   const today = await evaluateAction(unit.sql, bundle, row.action);
   if (today.decision === 'deny') return false;
-  return today.routes.every((route) =>
-    row.routes.some(
-      (passed) => passed.name === route.name && passed.rule_digest === route.rule_digest,
-    ),
-  );
+  return today.routes.every((route) => row.routes.some((passed) => isSameRoute(passed, route)));
 }
 
 /** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */

@@ -5,11 +5,18 @@ import { inArray } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { request, task } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
-import type { FrozenRoute } from '../domain/approval.ts';
+import { isSameRoute, type FrozenRoute } from '../domain/approval.ts';
 import { eventType } from '../domain/event.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import {
+  SIMULATED_KINDS,
+  type SimulatedChange,
+  type SimulatedKind,
+  type SimulatedSide,
+  type Simulation,
+} from '../domain/simulation.ts';
 import type { Deps } from './deps.ts';
 import { evaluate, togetherAs, type Evaluation } from './evaluate.ts';
 import { readEvents, type EventRead } from './events.ts';
@@ -25,56 +32,6 @@ const BUDGET_MS = 8_000;
 const TURN = 20;
 const PAGE = 200;
 const EXAMPLES_MAX = 3;
-
-const KINDS = [
-  'no_longer_held',
-  'no_longer_denied',
-  'other_routes',
-  'newly_held',
-  'newly_denied',
-] as const;
-
-/** What would come out otherwise; the loudest first. */
-type SimulatedKind = (typeof KINDS)[number];
-
-interface Side {
-  decision: Evaluation['decision'];
-  reasons: string[];
-  routes: string[];
-  controls: string[];
-}
-
-interface Example {
-  evaluation: string;
-  at: string;
-  agent: string | null;
-  action: string;
-  resource: { type: string; id: string };
-}
-
-interface SimulatedChange {
-  kind: SimulatedKind;
-  before: Side;
-  after: Side;
-  /** Routes that would no longer be asked, or be asked under a rule that changed. */
-  lost_routes: string[];
-  count: number;
-  examples: Example[];
-}
-
-export interface Simulation {
-  version: string;
-  against: string;
-  looked_at: number;
-  /** Of those, how many were asked as they were recorded, as things are now, or not at all. */
-  as_recorded: number;
-  as_now: number;
-  not_replayable: number;
-  ended: 'all' | 'limit' | 'time';
-  /** How many would lose a gate: no longer held, or by fewer routes. */
-  lose_a_gate: number;
-  changes: SimulatedChange[];
-}
 
 let isRunning = false;
 
@@ -120,7 +77,9 @@ async function replay(deps: Deps, next: PolicyBundle, last: number): Promise<Sim
     if (judged) note(groups, recorded, judged);
   }
   found.changes = [...groups.values()].toSorted(
-    (one, other) => KINDS.indexOf(one.kind) - KINDS.indexOf(other.kind) || other.count - one.count,
+    (one, other) =>
+      SIMULATED_KINDS.indexOf(one.kind) - SIMULATED_KINDS.indexOf(other.kind) ||
+      other.count - one.count,
   );
   found.lose_a_gate = found.changes
     .filter(({ after, lost_routes: lost }) => after.decision !== 'deny' && lost.length > 0)
@@ -200,12 +159,7 @@ function note(
 
 const lostRoutes = (before: readonly FrozenRoute[], after: readonly FrozenRoute[]): string[] =>
   before
-    .filter(
-      (route) =>
-        !after.some(
-          ({ name, rule_digest: rule }) => name === route.name && rule === route.rule_digest,
-        ),
-    )
+    .filter((route) => !after.some((each) => isSameRoute(each, route)))
     .map(({ name }) => name)
     .toSorted();
 
@@ -217,14 +171,14 @@ function kindOf(before: Evaluation, after: Evaluation, lost: string[]): Simulate
   return after.decision === 'hold' ? 'newly_held' : 'no_longer_held';
 }
 
-const sideOf = ({ decision, reasons, routes, controls }: Evaluation): Side => ({
+const sideOf = ({ decision, reasons, routes, controls }: Evaluation): SimulatedSide => ({
   decision,
   reasons: reasons.toSorted(),
   routes: routes.map(({ name }) => name).toSorted(),
   controls: controls.toSorted(),
 });
 
-function exampleOf({ event }: EventRead): Example {
+function exampleOf({ event }: EventRead): SimulatedChange['examples'][number] {
   const { time, subject, data } = asEvaluation(event);
   const { action, resource } = data.detail;
   return { evaluation: subject, at: time, agent: agentOf(data.actor_chain), action, resource };

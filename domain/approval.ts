@@ -33,6 +33,10 @@ export interface FrozenRoute {
   rule_digest: Digest;
 }
 
+/** Whether it is the same route, under the same rule. */
+export const isSameRoute = (one: FrozenRoute, other: FrozenRoute): boolean =>
+  one.name === other.name && one.rule_digest === other.rule_digest;
+
 export interface Voter {
   id: string;
   groups: readonly string[];

@@ -1,7 +1,8 @@
+import type { Simulation } from '../domain/simulation.ts';
 // What administrators set up.
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
-import type { PolicyActivation, Simulation } from './policy-types.ts';
+import type { PolicyActivation } from './policy-types.ts';
 import type { CallOptions, Transport } from './transport.ts';
 import type {
   ActivePolicy,

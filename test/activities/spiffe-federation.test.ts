@@ -9,12 +9,12 @@ import {
   type ForeignTrust,
 } from '../../commands/foreign-trust.ts';
 import { OID } from '../../keys/x509/certificate.ts';
-import { toPem } from '../../keys/x509/pem.ts';
 import { memoryBundles } from '../support/bundle-store.ts';
 import {
   authorityOf,
   certificateOf,
   hours,
+  pemOf,
   type Shape,
   type TestAuthority,
 } from '../support/certificates.ts';
@@ -55,8 +55,6 @@ function bundleOf(sequence: number | null, ...authorities: TestAuthority[]): str
   return JSON.stringify({ keys, ...(sequence !== null && { spiffe_sequence: sequence }) });
 }
 
-const pem = ({ der }: TestAuthority): string => toPem('CERTIFICATE', der);
-
 const svid = (shape: Shape = {}, issuer: TestAuthority | null = authority): TestAuthority =>
   certificateOf({ uris: [ID], ...shape }, issuer);
 
@@ -70,7 +68,7 @@ interface Endpoint {
 
 async function endpoint(answer: string, ...chain: TestAuthority[]): Promise<Endpoint> {
   const contextOf = (shown: TestAuthority[]) => ({
-    cert: shown.map(pem).join(''),
+    cert: shown.map(pemOf).join(''),
     key: shown[0]?.privateKey.export({ format: 'pem', type: 'pkcs8' }).toString() ?? '',
   });
   const server = createServer(contextOf(chain), (_request, response) => {

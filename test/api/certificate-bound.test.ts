@@ -7,12 +7,13 @@ import { decodeJwt } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryPort } from '../../cli/embedded/process.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { toPem } from '../../keys/x509/pem.ts';
 import { changePolicy, startCast, type Cast } from '../support/cast.ts';
 import {
   authorityOf,
   certificateOf,
   hours,
+  keyPemOf,
+  pemOf,
   type Shape,
   type TestAuthority,
 } from '../support/certificates.ts';
@@ -38,9 +39,6 @@ const corp = authorityOf('corp');
 const svid = (shape: Shape = {}) => certificateOf({ uris: [ID], ...shape }, partner);
 const ofCorp = (shape: Shape = {}) => certificateOf({ subject: 'bot', ...shape }, corp);
 
-const pem = ({ der }: TestAuthority): string => toPem('CERTIFICATE', der);
-const keyPem = ({ privateKey }: TestAuthority): string =>
-  privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
 const printOf = ({ der }: TestAuthority): string =>
   createHash('sha256').update(der).digest('base64url');
 
@@ -55,12 +53,12 @@ beforeAll(async () => {
   cast = await startCast({
     env: {
       COUNTERSIGN_TLS_PORT: String(tlsPort),
-      COUNTERSIGN_TLS_CERT: pem(server),
-      COUNTERSIGN_TLS_KEY: keyPem(server),
+      COUNTERSIGN_TLS_CERT: pemOf(server),
+      COUNTERSIGN_TLS_KEY: keyPemOf(server),
       COUNTERSIGN_CLIENT_CERT_HEADER: HEADER,
       COUNTERSIGN_CLIENT_CERT_PROXIES: '127.0.0.1',
       PARTNER_BUNDLE: JSON.stringify(bundle),
-      CORP_CA: pem(corp),
+      CORP_CA: pemOf(corp),
     },
   });
   bot = await admittedAgent(cast.service, cast.owner.id, cast.approver);
@@ -128,7 +126,7 @@ function call({
   };
   const tls = {
     rejectUnauthorized: false,
-    ...(certificate && { cert: pem(certificate), key: keyPem(certificate) }),
+    ...(certificate && { cert: pemOf(certificate), key: keyPemOf(certificate) }),
   };
   return new Promise((resolve, reject) => {
     const made = isTls ? requestByTls({ ...options, ...tls }) : requestInClear(options);
@@ -334,7 +332,7 @@ describe('through a proxy that ends TLS', () => {
     const certificate = svid();
     const token = await tokenFor(certificate);
     expect(await used(token, { headers: said(certificate) })).toBe('200');
-    const inPem = [HEADER, encodeURIComponent(pem(certificate))];
+    const inPem = [HEADER, encodeURIComponent(pemOf(certificate))];
     expect(await used(token, { headers: inPem })).toBe('200');
     expect(await used(token, { headers: said(svid()) })).toBe(UNBOUND);
     expect(await used(token, {})).toBe(UNBOUND);
@@ -361,7 +359,7 @@ describe('through a proxy that ends TLS', () => {
       [...said(svid()), ...said(certificate)],
       [...said(certificate), ...said(certificate)],
       [HEADER, `:${certificate.der.toString('base64')}:;a=b`],
-      [HEADER, `${encodeURIComponent(pem(certificate))}, ${encodeURIComponent(pem(svid()))}`],
+      [HEADER, `${encodeURIComponent(pemOf(certificate))}, ${encodeURIComponent(pemOf(svid()))}`],
     ])
       expect(await used(token, { headers })).toBe('400');
   });

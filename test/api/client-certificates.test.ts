@@ -5,12 +5,13 @@ import { tryPort } from '../../cli/embedded/process.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { OID } from '../../keys/x509/certificate.ts';
 import { context, encode, sequence } from '../../keys/x509/der.ts';
-import { toPem } from '../../keys/x509/pem.ts';
 import { changePolicy, startCast, type Cast } from '../support/cast.ts';
 import {
   authorityOf,
   certificateOf,
   hours,
+  keyPemOf,
+  pemOf,
   type Shape,
   type TestAuthority,
 } from '../support/certificates.ts';
@@ -35,10 +36,6 @@ const svid = (shape: Shape = {}, issuer = partner) =>
 const client = (shape: Shape = {}, issuer = corp) =>
   certificateOf({ subject: 'bot', more: [dns('bot.corp.example')], ...shape }, issuer);
 
-const pem = ({ der }: TestAuthority): string => toPem('CERTIFICATE', der);
-const keyPem = ({ privateKey }: TestAuthority): string =>
-  privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
-
 let cast: Cast;
 let bot: TestAgent;
 let named: TestAgent;
@@ -55,13 +52,13 @@ beforeAll(async () => {
   cast = await startCast({
     env: {
       COUNTERSIGN_TLS_PORT: String(tlsPort),
-      COUNTERSIGN_TLS_CERT: pem(server),
-      COUNTERSIGN_TLS_KEY: keyPem(server),
+      COUNTERSIGN_TLS_CERT: pemOf(server),
+      COUNTERSIGN_TLS_KEY: keyPemOf(server),
       COUNTERSIGN_CLIENT_CERT_HEADER: HEADER,
       COUNTERSIGN_CLIENT_CERT_PROXIES: '127.0.0.1',
       PARTNER_BUNDLE: JSON.stringify({ keys: [x5c(partner)] }),
-      CORP_CA: pem(corp),
-      OLD_CA: pem(old),
+      CORP_CA: pemOf(corp),
+      OLD_CA: pemOf(old),
     },
   });
   const newAgent = () => admittedAgent(cast.service, cast.owner.id, cast.approver);
@@ -115,7 +112,7 @@ function call(
         },
         rejectUnauthorized: false,
         agent: false,
-        ...(leaf && { cert: (options.chain ?? []).map(pem).join(''), key: keyPem(leaf) }),
+        ...(leaf && { cert: (options.chain ?? []).map(pemOf).join(''), key: keyPemOf(leaf) }),
       },
       (response) => {
         const chunks: Buffer[] = [];
@@ -232,7 +229,7 @@ describe('a connection with a client certificate', () => {
   });
 
   it('is not believed about another certificate by its own header', async () => {
-    const headers = { [HEADER]: encodeURIComponent(pem(svid())) };
+    const headers = { [HEADER]: encodeURIComponent(pemOf(svid())) };
     const bare = await call({ path: '/oauth2/token', form: FORM, headers });
     expect(outcome(bare)).toBe('400 invalid_request');
     const other = await call({
@@ -277,15 +274,15 @@ describe('a proxy in front that ends TLS', () => {
   };
 
   it('is believed about the certificate that it saw, in either form', async () => {
-    expect(await through(encodeURIComponent(pem(svid())))).toBe('200');
+    expect(await through(encodeURIComponent(pemOf(svid())))).toBe('200');
     expect(await through(`:${svid().der.toString('base64')}:`)).toBe('200');
     const between = certificateOf({ subject: 'between', isAuthority: true }, corp);
-    const chain = pem(client({}, between)) + pem(between);
+    const chain = pemOf(client({}, between)) + pemOf(between);
     expect(await through(encodeURIComponent(chain))).toBe('200');
   });
 
   it('does not make a certificate good', async () => {
-    expect(await through(encodeURIComponent(pem(client({}, stranger))))).toBe(REFUSED);
+    expect(await through(encodeURIComponent(pemOf(client({}, stranger))))).toBe(REFUSED);
   });
 
   it.each([

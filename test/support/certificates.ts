@@ -148,3 +148,8 @@ export function signingRequest(
     sequence(content, sequence(oid(OID.ecdsaWithSha256)), bitString(signature)),
   );
 }
+
+export const pemOf = ({ der }: Pick<TestAuthority, 'der'>): string => toPem('CERTIFICATE', der);
+
+export const keyPemOf = ({ privateKey }: Pick<TestAuthority, 'privateKey'>): string =>
+  privateKey.export({ format: 'pem', type: 'pkcs8' }).toString();
