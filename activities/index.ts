@@ -13,6 +13,7 @@ import type { RequestRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
+import { warnOfGrants } from './grant-notices.ts';
 import { announce, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
 
@@ -170,7 +171,10 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
           });
       });
     },
-    careForAgent: (id) => transact(deps, asWorkflow(id), (unit) => careForAgent(unit, id)),
+    careForAgent: async (id) => {
+      await warnOfGrants(deps, id);
+      await transact(deps, asWorkflow(id), (unit) => careForAgent(unit, id));
+    },
     finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
     reapTarget: (target) =>
       reap(deps, asWorkflow(`target:${target}`), target, Context.current().cancellationSignal),

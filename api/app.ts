@@ -17,6 +17,7 @@ import { controlRoutes } from './controls.ts';
 import { credentialRoutes } from './credentials.ts';
 import { discoveryRoutes } from './discovery.ts';
 import { eventRoutes } from './events.ts';
+import { grantRoutes } from './grants.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
 import { leakRoutes } from './leaks.ts';
@@ -83,6 +84,7 @@ export const ROUTES: readonly Route[] = [
   ...revocationRoutes,
   ...runRoutes,
   ...requestRoutes,
+  ...grantRoutes,
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,

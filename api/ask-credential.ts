@@ -17,7 +17,7 @@ const ask = defineRoute({
   tag: 'Credentials',
   summary: 'Ask for a credential: issued at once, or held until people agree',
   description:
-    'The same action asked for again under the same task is the same request while that is pending or approved. Until people decide, the newest `seal_to` and the newest `callback` replace the earlier ones.',
+    'The same action asked for again under the same task is the same request while that is pending or approved. Until people decide, the newest `seal_to` and the newest `callback` replace the earlier ones. What a standing grant of the agent covers is issued at once; `grant` in the answer then names it.',
   allow: ['agent'],
   body: shape.credentialBody,
   answers: {
@@ -50,7 +50,15 @@ const ask = defineRoute({
     'owner_not_ready',
     'log_unavailable',
   ],
-  events: ['evaluation.decided', 'credential.intended', 'credential.issued', 'request.opened'],
+  events: [
+    'evaluation.decided',
+    'credential.intended',
+    'credential.issued',
+    'request.opened',
+    'grant.used',
+    'permit.issued',
+    'permit.redeemed',
+  ],
   handle: async ({ principal, call, once, params, body, context }, deps) => {
     const key = await keyAsked(deps, once, body);
     await checkNewCallback(deps, once, body.callback);

@@ -109,6 +109,7 @@ export const presentCredential = (row: CredentialRow): JsonObject => ({
   last_used_at: row.lastUsedAt,
   revocable: row.revocable,
   request: row.request,
+  grant: row.grant,
   attempts: row.attempts,
   next_try_at: row.nextTryAt,
   last_error: row.lastError,

@@ -37,6 +37,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   policy_changed: 409,
   wrong_state: 409,
   no_approver: 409,
+  standing_refused: 403,
   secret_not_put: 409,
   secret_in_use: 409,
   secret_tainted: 409,

@@ -269,6 +269,9 @@ export const credential = z
     last_used_at: instant.nullable(),
     revocable: z.boolean(),
     request: z.string().nullable(),
+    grant: z.string().nullable().meta({
+      description: 'The standing grant that it was given under, without being asked about',
+    }),
     attempts: z.int(),
     next_try_at: instant.nullable(),
     last_error: z

@@ -8,6 +8,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { keysOf } from './agent-keys.ts';
 import { findAgent, lockAgent } from './agents.ts';
 import { emitKeyChange } from './change-keys.ts';
+import { careForGrants, grantTimesOf } from './grant-ends.ts';
 import type { Unit } from './unit.ts';
 
 /** Once a new key is due, somebody is told again this often. */
@@ -31,6 +32,7 @@ export async function nextCareAt(query: Query, row: AgentRow): Promise<string | 
   const times = [
     ...retirementsOf(await keysOf(query, row.id)),
     ...(notice === null ? [] : [notice]),
+    ...(await grantTimesOf(query, row.id)),
   ];
   return times.toSorted()[0] ?? null;
 }
@@ -45,6 +47,7 @@ export async function careForAgent(unit: Unit, id: string): Promise<void> {
       await unit.sql.update(agentKey).set({ state: 'revoked' }).where(eq(agentKey.id, key.id));
       emitKeyChange(unit, 'agent.key_revoked', row, key);
     }
+  await careForGrants(unit, row.id);
   const notice = rotationNoticeAt(row);
   if (notice === null || notice > now) return;
   await unit.sql.update(agent).set({ rotationNotedAt: now }).where(eq(agent.id, row.id));

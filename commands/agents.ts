@@ -21,6 +21,7 @@ import type { PublicKey } from '../keys/public-key.ts';
 import { refuseTakenKeys, rotationDueAfter, storeKeys } from './agent-keys.ts';
 import { revokeCertificatesOf } from './certificates.ts';
 import type { Deps } from './deps.ts';
+import { voidGrantsOf } from './grant-ends.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf } from './principal.ts';
@@ -284,6 +285,7 @@ export async function suspendAgent(
   const revoking = await revokeWhere(unit, eq(credential.agent, row.id), 'agent_suspended', reason);
   await revokeCertificatesOf(unit, row.id, 'agent_suspended');
   await endDelegatedBy(unit, row.id, reason);
+  await voidGrantsOf(unit, row.id, 'agent_suspended');
   // What was not used by now is not used any more: resuming brings back nothing.
   await unit.sql
     .update(joinToken)

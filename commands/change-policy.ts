@@ -9,6 +9,7 @@ import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { wakeDiscovery } from './discovery.ts';
+import { voidGrantsUnder } from './grant-ends.ts';
 import { isStillApproved } from './permits.ts';
 import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -46,6 +47,7 @@ export async function changePolicy(
   for (const row of pending)
     if (now < row.expiresAt && !(await isStillApproved(unit, deps, bundle, row)))
       await supersede(unit, row, version);
+  await voidGrantsUnder(unit, deps, bundle);
   return null;
 }
 

@@ -1,7 +1,7 @@
 // Asking for a credential, and giving one back.
 import { and, eq } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
+import type { AgentRow, TaskRow, CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
@@ -12,12 +12,15 @@ import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { accessOf, targetOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
+import type { Evaluation } from './evaluate.ts';
+import { useGrant, type Used } from './grant-use.ts';
 import { holdFor } from './hold.ts';
 import { issueLease } from './issue.ts';
 import { asCredentialId, intendLease, lockLease, retakeLease } from './leases.ts';
 import { refuseWithoutLog } from './log-health.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { activeBundle } from './policies.ts';
+import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { findLiveDuplicate, recordEvaluation, type Judged } from './requests.ts';
 import {
@@ -106,7 +109,10 @@ async function planCredential(
   };
   const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
+  const asking: Asking = { agent, owner, ask, wanted, bundle };
   if (evaluation.decision === 'hold') {
+    const used = await useGrant(unit, deps, bundle, { agent, owner, action, evaluation });
+    if (used) return planIssue(unit, once, asking, evaluation, used);
     const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
     const held = await holdFor(unit, { agent, owner, ask, action, evaluation }, live);
     const answer = await answers.held(unit.sql, held);
@@ -117,20 +123,44 @@ async function planCredential(
     await releaseKey(unit, once);
     return { kind: 'refused', refusal: deniedBy(judged) };
   }
+  return planIssue(unit, once, asking, evaluation, null);
+}
+
+/** Something asked for, once everything about it is known. */
+interface Asking {
+  agent: AgentRow;
+  owner: TaskRow;
+  ask: CredentialAsk;
+  wanted: Wanted;
+  bundle: PolicyBundle;
+}
+
+/** Writes the lease of what policy plainly permits, or of what a standing grant covers. */
+async function planIssue(
+  unit: Unit,
+  once: OnceKey | null,
+  { agent, owner, ask, wanted, bundle }: Asking,
+  evaluation: Evaluation,
+  used: Used | null,
+): Promise<Plan> {
+  const { definition, ttlSeconds, options, confirmation } = wanted;
+  const until = earliest(addSeconds(unit.at, ttlSeconds), owner.deadlineAt);
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
     chain: owner.chain,
-    confirmation: wanted.confirmation,
+    confirmation,
     role: ask.role,
     definition,
     targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',
-    options: wanted.options,
-    control: null,
+    options,
+    control: used ? (evaluation.controls[0] ?? null) : null,
     request: null,
-    permit: null,
-    expiresAt: earliest(addSeconds(unit.at, wanted.ttlSeconds), owner.deadlineAt),
+    permit: used?.permit ?? null,
+    grant: used?.grant.id ?? null,
+    // What came from a grant never outlives it (I3).
+    expiresAt: used ? earliest(until, used.grant.expiresAt) : until,
     sealThumbprint: ask.sealTo.thumbprint,
   });
   await hold(unit, once, lease.id);

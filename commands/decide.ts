@@ -274,7 +274,7 @@ async function approve(
   });
   unit.emit('permit.issued', {
     ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses: 1 },
+    detail: { permit: id, expires_at: approvedUntil, uses: 1, grant: null },
     private: {},
   });
   return moved;

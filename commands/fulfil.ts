@@ -1,9 +1,10 @@
 // Carrying out what was approved. Called by the request's workflow, as often as it takes.
 import { and, eq } from 'drizzle-orm';
-import type { CredentialRow, RequestRow } from '../db/rows.ts';
+import type { CredentialRow, PermitRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
+import { OPEN_GRANT } from '../domain/grant.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -15,6 +16,7 @@ import { changePolicy } from './change-policy.ts';
 import { linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { fulfilRun } from './fulfil-run.ts';
+import { openGrant } from './grants.ts';
 import { issueLease } from './issue.ts';
 import { liftStop } from './kill.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
@@ -53,6 +55,10 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
       return fulfilRun(deps, call, row);
     case 'agent:admit':
       return fulfilAtOnce(deps, call, id, (unit, locked) => admitAgent(unit, locked));
+    case OPEN_GRANT:
+      return fulfilAtOnce(deps, call, id, (unit, locked, permit) =>
+        openGrant(unit, locked, permit),
+      );
     case 'agent:add_key':
       return fulfilAtOnce(deps, call, id, (unit, locked) => addApprovedKey(unit, locked));
     case 'policy:activate':
@@ -75,7 +81,7 @@ async function fulfilAtOnce(
   deps: Deps,
   call: Call,
   id: string,
-  effect: (unit: Unit, row: RequestRow) => Promise<Refusal | null | void>,
+  effect: (unit: Unit, row: RequestRow, permit: PermitRow['id']) => Promise<Refusal | null | void>,
 ): Promise<Fulfilment> {
   return transact(deps, call, async (unit): Promise<Fulfilment> => {
     const row = await lockRequest(unit, id);
@@ -86,7 +92,7 @@ async function fulfilAtOnce(
       if (row.action.action === 'agent:admit') await rejectAgent(unit, row, redeemed.code);
       return { outcome: 'failed', code: redeemed.code };
     }
-    const refused = await effect(unit, row);
+    const refused = await effect(unit, row, redeemed.id);
     if (refused) {
       await failRequest(unit, row, refused.code);
       return { outcome: 'failed', code: refused.code };

@@ -39,6 +39,8 @@ export interface LeaseInput {
   control: string | null;
   request: Id<'request'> | null;
   permit: Id<'permit'> | null;
+  /** The standing grant that it is given under, if that is what allows it. */
+  grant?: Id<'grant'> | null;
   expiresAt: string;
   sealThumbprint: string;
 }
@@ -64,6 +66,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
     state: 'pending',
     permit: input.permit,
     request: input.request,
+    grant: input.grant ?? null,
     issueAttempt: 1,
     issueBy,
     createdAt: unit.at,

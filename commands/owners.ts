@@ -6,6 +6,7 @@ import { actionDigest, type Action } from '../domain/action.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { knownOwner, lockAgent } from './agents.ts';
 import type { Deps } from './deps.ts';
+import { voidGrantsOf } from './grant-ends.ts';
 import { graceEndsAt } from './orphans.ts';
 import { changePerson, type PersonChange } from './people.ts';
 import { activeBundle } from './policies.ts';
@@ -159,6 +160,7 @@ async function setOwner(
 ): Promise<AgentRow> {
   const change = { owner, orphanedAt: null };
   await unit.sql.update(agent).set(change).where(eq(agent.id, row.id));
+  if (owner !== row.owner) await voidGrantsOf(unit, row.id, 'owner_changed');
   emitOwner(unit, row, owner, 'agreed', request);
   unit.wake('agent', row.id, row.id);
   unit.changed(row.id);

@@ -54,7 +54,7 @@ export async function redeemPermit(
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),
-    detail: { permit: held.id, digest_matches: true, rules_unchanged: true },
+    detail: { permit: held.id, digest_matches: true, rules_unchanged: true, grant: null },
     private: {},
   });
   return { ...held, state: 'redeemed', redeemedAt: now };

@@ -69,6 +69,9 @@ const routeSchema = z.strictObject({
     .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
     .max(5)
     .default([]),
+  standing: z
+    .strictObject({ max_seconds: seconds(90 * DAY), max_uses: z.number().int().min(1).max(1_000) })
+    .optional(),
 });
 
 const rolesFile = z.strictObject({

@@ -5,6 +5,7 @@ import { eq } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
+import { OPEN_GRANT } from '../domain/grant.ts';
 import type { Id } from '../domain/id.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
@@ -23,11 +24,19 @@ export async function evaluateAction(
   bundle: PolicyBundle,
   action: Action,
 ): Promise<Evaluation> {
-  const askers = action.actor_chain.length > 0 ? action.actor_chain : [action.subject];
+  const judged = judgedAs(action);
+  const askers = judged.actor_chain.length > 0 ? judged.actor_chain : [judged.subject];
   const answers: Evaluation[] = [];
   for (const asker of askers)
-    answers.push(evaluate(bundle, await questionFor(tx, bundle, action, asker)));
+    answers.push(evaluate(bundle, await questionFor(tx, bundle, judged, asker)));
   return togetherAs(answers);
+}
+
+/** What leads to a credential is judged as asking for it: policy has no second word for the same access. */
+function judgedAs(action: Action): Action {
+  if (action.action !== OPEN_GRANT) return action;
+  const { purpose = null } = action.parameters;
+  return { ...action, action: 'credential:request', context: { ...action.context, purpose } };
 }
 
 async function questionFor(

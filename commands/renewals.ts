@@ -1,6 +1,6 @@
 // Renewing a lease. Its row moves before its target does: whatever a crash leaves, nothing lives longer than its row says.
 import { and, eq, lte } from 'drizzle-orm';
-import type { CredentialRow, TaskRow } from '../db/rows.ts';
+import type { CredentialRow, GrantRow, RequestRow, TaskRow } from '../db/rows.ts';
 import { credential, permit } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds, earliest, latest } from '../domain/instant.ts';
@@ -9,6 +9,7 @@ import type { PublicKey } from '../keys/public-key.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import { credentialAction, deniedBy, lockRunningTask, refuseUnlessReady } from './credentials.ts';
 import type { Deps } from './deps.ts';
+import { findGrant } from './grants.ts';
 import { leaseToIssue, makeCredential, whyNotMade, type Made } from './issue.ts';
 import { TargetError } from './issuer.ts';
 import { ISSUE_SECONDS, lockLease } from './leases.ts';
@@ -204,12 +205,30 @@ async function wantedEnd(unit: Unit, { row, owner, definition, ask, now }: End):
 
 /** What people agreed to: how long, counted from when it was given, and until when. */
 async function boundsOfApproval(unit: Unit, row: CredentialRow): Promise<string[]> {
+  if (row.grant !== null) return boundsOfGrant(unit, row, row.grant);
   if (row.request === null) return [];
   const approved = await findRequest(unit.sql, row.request);
   const [held] = await unit.sql.select().from(permit).where(eq(permit.request, row.request));
   if (!approved || !held) throw new Error(`the credential ${row.id} has lost its approval`);
   const { ttl_seconds: ttl, renew_seconds_max: most } = approved.action.parameters;
   return [held.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
+}
+
+/** The end of the grant it came from, and how long one credential of it may last. */
+async function boundsOfGrant(unit: Unit, row: CredentialRow, id: Id<'grant'>): Promise<string[]> {
+  const { grant, request } = await approvedGrant(unit, id);
+  const { ttl_seconds: ttl, renew_seconds_max: most } = request.action.parameters;
+  return [grant.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
+}
+
+async function approvedGrant(
+  unit: Unit,
+  id: Id<'grant'>,
+): Promise<{ grant: GrantRow; request: RequestRow }> {
+  const grant = await findGrant(unit.sql, id);
+  const request = grant && (await findRequest(unit.sql, grant.request));
+  if (!request) throw new Error(`the grant ${id} has lost its approval`);
+  return { grant, request };
 }
 
 interface Renewing {
@@ -226,6 +245,11 @@ async function judge(
   bundle: PolicyBundle,
   { owner, row, definition, until }: Renewing,
 ): Promise<Refusal | null> {
+  if (row.grant !== null) {
+    const { grant, request } = await approvedGrant(unit, row.grant);
+    const isOpen = grant.state === 'live' || grant.state === 'spent';
+    return isOpen && (await isStillApproved(unit, deps, bundle, request)) ? null : changed();
+  }
   if (row.request !== null) {
     const approved = await findRequest(unit.sql, row.request);
     return approved && (await isStillApproved(unit, deps, bundle, approved)) ? null : changed();

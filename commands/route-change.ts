@@ -59,6 +59,16 @@ const FACETS: readonly Facet[] = [
         .map((step) => `${step.groups.join(', ')} after ${step.after_seconds} s`)
         .join('; ') || 'none',
   },
+  {
+    name: 'standing',
+    isLooser: ({ standing: before }, { standing: after }) =>
+      after !== undefined &&
+      (before === undefined ||
+        after.max_seconds > before.max_seconds ||
+        after.max_uses > before.max_uses),
+    show: ({ standing }) =>
+      standing ? `${standing.max_uses} uses in ${standing.max_seconds} s` : 'not allowed',
+  },
 ];
 
 /** Whether a rule asks for less than it did. */

@@ -24,6 +24,14 @@ export interface RouteRule {
   remind_at: number[];
   /** Groups that join the approvers when time has passed. Escalation adds people, never an approval. */
   escalation: { after_seconds: number; groups: string[] }[];
+  /** How long and how often an approval may stand; where it is not there, each use is asked about. */
+  standing?: StandingRule | undefined;
+}
+
+/** The most that people can agree to in one standing grant. */
+export interface StandingRule {
+  max_seconds: number;
+  max_uses: number;
 }
 
 /** A route as a request froze it. */
@@ -76,6 +84,10 @@ export function ruleDigest(rule: RouteRule): Digest {
       after_seconds: step.after_seconds,
       groups: step.groups.toSorted(),
     })),
+    // Members that say nothing are left out: rules from before them keep their digests.
+    ...(rule.standing && {
+      standing: { max_seconds: rule.standing.max_seconds, max_uses: rule.standing.max_uses },
+    }),
   });
 }
 

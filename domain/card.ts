@@ -2,6 +2,7 @@
 import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { digestOf, type Digest } from './digest.ts';
+import { OPEN_GRANT } from './grant.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
 
 export interface CardLine {
@@ -92,6 +93,7 @@ export const coversAction = (card: Card, action: Action): boolean =>
 function titleOf(action: Action, names: CardNames): string {
   const who = oneLine(names.agent ?? names.requester);
   const what = oneLine(action.resource.id);
+  if (action.action === OPEN_GRANT) return `STANDING: ${who} asks for ${what}, more than once`;
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
   if (action.action === 'http:call')

@@ -113,10 +113,26 @@ export const EVENTS = {
     private: ['reason'],
   },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
-  'permit.issued': { public: ['permit', 'expires_at', 'uses'], private: [] },
-  'permit.redeemed': { public: ['permit', 'digest_matches', 'rules_unchanged'], private: [] },
+  'permit.issued': { public: ['permit', 'expires_at', 'uses', 'grant'], private: [] },
+  'permit.redeemed': {
+    public: ['permit', 'digest_matches', 'rules_unchanged', 'grant'],
+    private: [],
+  },
   'permit.refused': { public: ['permit', 'code'], private: [] },
   'permit.voided': { public: ['permit', 'code'], private: [] },
+  'grant.opened': {
+    public: ['grant', 'permit', 'uses', 'expires_at', 'pattern'],
+    private: ['bounds'],
+  },
+  'grant.used': {
+    public: ['grant', 'use', 'uses', 'permit', 'evaluation', 'pattern_matches', 'rules_unchanged'],
+    private: [],
+  },
+  'grant.expiring': { public: ['grant', 'expires_at', 'uses_left', 'approvers'], private: [] },
+  'grant.ended': {
+    public: ['grant', 'state', 'because', 'used', 'credentials', 'by'],
+    private: ['reason'],
+  },
   'receipt.recorded': { public: ['permit', 'digest_matches', 'outcome', 'effect'], private: [] },
   'credential.intended': {
     public: [

@@ -12,6 +12,8 @@ const PREFIXES = {
   key: 'key',
   joinToken: 'jnt',
   permit: 'prm',
+  grant: 'grn',
+  breakGlass: 'bkg',
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',

@@ -45,6 +45,14 @@ const LIFECYCLES = {
     // The target no longer knew what became of its transaction.
     unknown: [],
   },
+  grant: {
+    live: ['spent', 'expired', 'revoked', 'voided'],
+    // Nothing more is given by it, and what was given may still be taken back with it.
+    spent: ['expired', 'revoked', 'voided'],
+    expired: [],
+    revoked: [],
+    voided: [],
+  },
   permit: {
     live: ['redeemed', 'lapsed', 'voided'],
     // What it led to was not handed over when policy stopped allowing it.
@@ -63,6 +71,7 @@ export type TaskState = StateOf<'task'>;
 export type CredentialState = StateOf<'credential'>;
 export type RequestState = StateOf<'request'>;
 export type PermitState = StateOf<'permit'>;
+export type GrantState = StateOf<'grant'>;
 export type RunState = StateOf<'run'>;
 
 export function statesOf<N extends LifecycleNoun>(noun: N): [StateOf<N>, ...StateOf<N>[]] {

@@ -38,6 +38,7 @@ export const REFUSAL_CODES = [
   'wrong_state',
   'too_soon',
   'no_approver',
+  'standing_refused',
   'idempotency_in_progress',
   'link_used',
   'link_expired',

@@ -6,6 +6,7 @@ import { discoveryCalls } from './discovery.ts';
 import { CountersignError } from './error.ts';
 import { eventCalls } from './events.ts';
 import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
+import { grantCalls } from './grants.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
 import { requestCalls } from './requests.ts';
@@ -43,6 +44,7 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  grants: ReturnType<typeof grantCalls>;
   revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
@@ -83,6 +85,7 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    grants: grantCalls(transport),
     revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),

@@ -162,6 +162,8 @@ export interface Credential {
   last_used_at: string | null;
   revocable: boolean;
   request: string | null;
+  /** The standing grant that it was given under, without anybody being asked. */
+  grant: string | null;
   attempts: number;
   next_try_at: string | null;
   /** Why the last attempt to revoke it failed. */

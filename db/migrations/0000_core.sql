@@ -117,6 +117,7 @@ CREATE TABLE "credential" (
 	"state" text NOT NULL,
 	"permit" text collate "C",
 	"request" text collate "C",
+	"grant" text collate "C",
 	"issue_attempt" integer NOT NULL,
 	"issue_by" timestamp(3) with time zone NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL,
@@ -196,6 +197,34 @@ CREATE TABLE "foreign_bundle" (
 	"trust_domain" text NOT NULL,
 	"sealed" "bytea" NOT NULL,
 	"fetched_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "grant_use" (
+	"permit" text collate "C" PRIMARY KEY NOT NULL,
+	"grant" text collate "C" NOT NULL,
+	"number" integer NOT NULL,
+	"digest" text NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "standing_grant" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"owner" text collate "C" NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"pattern" text NOT NULL,
+	"bounds" jsonb NOT NULL,
+	"uses" integer NOT NULL,
+	"used" integer DEFAULT 0 NOT NULL,
+	"state" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"warned_at" timestamp(3) with time zone,
+	"because" text,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "standing_grant_request_unique" UNIQUE("request"),
+	CONSTRAINT "standing_grant_used" CHECK ("standing_grant"."used" between 0 and "standing_grant"."uses")
 );
 --> statement-breakpoint
 CREATE TABLE "leak" (
@@ -663,6 +692,10 @@ ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_f
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "grant_use" ADD CONSTRAINT "grant_use_grant_standing_grant_id_fk" FOREIGN KEY ("grant") REFERENCES "public"."standing_grant"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -688,12 +721,15 @@ CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential"
 CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "credential_grant" ON "credential" USING btree ("grant") WHERE "credential"."grant" is not null;--> statement-breakpoint
 CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "credential"."state" = 'force_closed' and not "credential"."seen_gone";--> statement-breakpoint
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
 CREATE UNIQUE INDEX "found_identity_name" ON "found_identity" USING btree ("target","kind","name");--> statement-breakpoint
 CREATE INDEX "found_identity_agent" ON "found_identity" USING btree ("agent");--> statement-breakpoint
+CREATE UNIQUE INDEX "grant_use_once" ON "grant_use" USING btree ("grant","number");--> statement-breakpoint
+CREATE INDEX "standing_grant_agent" ON "standing_grant" USING btree ("agent","state");--> statement-breakpoint
 CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "placement_credential" ON "placement" USING btree ("credential");--> statement-breakpoint
 CREATE UNIQUE INDEX "signing_key_one_active" ON "signing_key" USING btree ("use") WHERE "signing_key"."state" = 'active';--> statement-breakpoint

@@ -52,6 +52,8 @@ export const credential = pgTable(
     state: text({ enum: statesOf('credential') }).notNull(),
     permit: id('permit')(),
     request: id('request')(),
+    /** The standing grant that it was given under, without a request of its own. */
+    grant: id('grant')(),
     /** The attempt now allowed to issue: a slower, earlier one can no longer make this lease active. */
     issueAttempt: integer('issue_attempt').notNull(),
     /** After this the target itself refuses to create the login. */
@@ -90,6 +92,9 @@ export const credential = pgTable(
   (table) => [
     index('credential_task').on(table.task),
     index('credential_agent').on(table.agent),
+    index('credential_grant')
+      .on(table.grant)
+      .where(sql`${table.grant} is not null`),
     index('credential_forced')
       .on(table.target)
       .where(sql`${table.state} = 'force_closed' and not ${table.seenGone}`),

@@ -3,6 +3,7 @@ export * from './certificates.ts';
 export * from './credentials.ts';
 export * from './discovery.ts';
 export * from './foreign-bundles.ts';
+export * from './grants.ts';
 export * from './leaks.ts';
 export * from './keys.ts';
 export * from './log.ts';

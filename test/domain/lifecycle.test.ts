@@ -2,12 +2,13 @@
 import { describe, expect, it } from 'vitest';
 import { ALIVE, canMove, isFinal, statesOf, type LifecycleNoun } from '../../domain/lifecycle.ts';
 
-const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'permit', 'run'];
+const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'grant', 'permit', 'run'];
 const FINAL: Record<LifecycleNoun, string[]> = {
   agent: ['rejected', 'retired'],
   task: ['completed', 'expired', 'failed', 'killed'],
   credential: ['abandoned', 'expired', 'force_closed', 'revoked'],
   request: ['cancelled', 'consumed', 'denied', 'expired', 'failed', 'superseded'],
+  grant: ['expired', 'revoked', 'voided'],
   permit: ['lapsed', 'voided'],
   run: ['done', 'failed', 'unknown'],
 };

@@ -1,6 +1,7 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
 import type { foundIdentity } from '../../api/discovery.ts';
+import type { grant } from '../../api/grants.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
 import type { placement } from '../../api/placements.ts';
@@ -16,6 +17,7 @@ import type {
   Credential,
   Delegation,
   FoundIdentity,
+  Grant,
   InvitedPerson,
   Leak,
   LeakLine,
@@ -58,6 +60,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<z.infer<typeof grant>>().toEqualTypeOf<Grant>();
     expectTypeOf<z.infer<typeof run>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();
     expectTypeOf<Answer<'invitedPerson'>>().toExtend<InvitedPerson>();
