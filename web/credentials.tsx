@@ -9,6 +9,8 @@ export interface CredentialLine {
   target: string;
   state: string;
   request: string | null;
+  /** The standing grant that it was given under. */
+  grant: string | null;
   task: string;
   issuedAt: string | null;
   expiresAt: string;
@@ -51,6 +53,11 @@ export const CredentialTable = ({
                   <a href={`/secrets/of/${row.id}`}>who had this secret</a>
                 </span>
               ) : null}
+              {row.grant === null ? null : (
+                <span class="under">
+                  <a href="/grants">STANDING: given without asking</a>
+                </span>
+              )}
               {row.request === null ? null : (
                 <span class="under">
                   <a href={`/requests/${row.request}`}>approved by request</a>

@@ -7,6 +7,7 @@ import type { Shell } from './shell.ts';
 const PLACES: readonly { href: string; label: string }[] = [
   { href: '/', label: 'Inbox' },
   { href: '/requests', label: 'Requests' },
+  { href: '/grants', label: 'Standing' },
   { href: '/agents', label: 'Agents' },
   { href: '/people', label: 'People' },
   { href: '/controls', label: 'Controls' },

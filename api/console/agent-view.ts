@@ -128,6 +128,7 @@ export const credentialLine = (row: CredentialRow): CredentialLine => ({
   target: row.target,
   state: row.state,
   request: row.request,
+  grant: row.grant,
   task: row.task,
   issuedAt: row.issuedAt,
   expiresAt: row.expiresAt,

@@ -5,6 +5,7 @@ import { serveAsset } from './assets.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
 import { discoveryPages } from './discovery.ts';
+import { grantPages } from './grants.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
@@ -30,6 +31,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   assets,
   ...signInPages,
   ...requestPages,
+  ...grantPages,
   ...agentPages,
   ...peoplePages,
   ...controlPages,

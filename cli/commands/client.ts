@@ -5,6 +5,7 @@ import { auditCommands } from './audit.ts';
 import { credentialCommands } from './credential.ts';
 import { discoveryCommands } from './discovery.ts';
 import { evidenceCommands } from './evidence.ts';
+import { grantCommands } from './grant.ts';
 import { keysCommands } from './keys.ts';
 import { leakCommands } from './leak.ts';
 import { personCommands } from './person.ts';
@@ -24,6 +25,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   taskCommands(program, terminal);
   credentialCommands(program, terminal);
   requestCommands(program, terminal);
+  grantCommands(program, terminal);
   personCommands(program, terminal);
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);

@@ -30,6 +30,14 @@ export interface Case {
   /** How the waiting ended, if it did. */
   closed: Fact | null;
   facts: Fact[];
+  /** What came of it as a standing grant: its opening, every use with its own permit, its end. */
+  standing: Fact[];
+}
+
+/** One use of a standing grant, which rests on the request that people agreed to it in. */
+export interface GrantUse {
+  found: Case;
+  use: Fact;
 }
 
 /** Something that ran in a target, as the target's own log or a sensor on it says. */
@@ -63,6 +71,8 @@ export interface Facts {
   /** The cases of other controls, by request. */
   others: ReadonlyMap<string, Case>;
   activations: Fact[];
+  /** Uses of standing grants under the control. */
+  uses: GrantUse[];
   roster: Roster;
 }
 
@@ -126,11 +136,13 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     known: new Map(),
     others: new Map(),
     activations: [],
+    uses: [],
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
   const others = new Map<string, Case>();
   const roster: RosterEntries = { groups: new Map(), doors: new Map() };
+  const permits = new Map<string, string>();
   for (const leaf of leaves) {
     const fact = factOf(leaf);
     if (!fact) continue;
@@ -138,9 +150,13 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     if (fact.name === 'request.opened') addCase(isOwn ? cases : others, fact);
     else if (fact.request !== null)
       addToCase(cases.get(fact.request) ?? others.get(fact.request), fact);
-    addElsewhere(facts, roster, fact, control);
+    notePermit(permits, fact);
+    addElsewhere(facts, roster, permits, fact, control);
   }
   facts.cases = [...cases.values()];
+  facts.uses = facts.cases.flatMap((found) =>
+    found.standing.filter(({ name }) => name === 'grant.used').map((use) => ({ found, use })),
+  );
   facts.known = cases;
   facts.others = others;
   facts.roster = {
@@ -190,17 +206,32 @@ function addCase(cases: Map<string, Case>, fact: Fact): void {
     votes: [],
     closed: null,
     facts: [fact],
+    standing: [],
   });
 }
 
 function addToCase(found: Case | undefined, fact: Fact): void {
   if (!found) return;
+  // Each use of a grant is another action under another permit: judged as a use, and not as a second redemption.
+  if (text(fact.detail['grant']) !== null) return void found.standing.push(fact);
   found.facts.push(fact);
   if (fact.name === 'vote.cast') found.votes.push(fact);
   if (CLOSING.includes(fact.name)) found.closed ??= fact;
 }
 
-function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: string): void {
+/** A credential from a grant names the permit of its use, and that the request which people agreed to. */
+function notePermit(permits: Map<string, string>, { name, request, detail }: Fact): void {
+  const permit = text(detail['permit']);
+  if (name === 'grant.used' && permit !== null && request !== null) permits.set(permit, request);
+}
+
+function addElsewhere(
+  facts: Facts,
+  roster: RosterEntries,
+  permits: ReadonlyMap<string, string>,
+  fact: Fact,
+  control: string,
+): void {
   switch (fact.name) {
     case 'policy.activated':
       facts.activations.push(fact);
@@ -216,7 +247,7 @@ function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: 
     case 'credential.revoke_intended':
     case 'credential.revoked':
     case 'credential.abandoned':
-      addToLease(facts.leases, fact);
+      addToLease(facts.leases, permits, fact);
       break;
     case 'runtime.observed':
       addObservation(facts, fact, control);
@@ -242,9 +273,14 @@ function doorOf({ name, detail }: Fact): JsonValue | undefined {
   return detail['slack_changed'] === true ? detail['changed_by'] : undefined;
 }
 
-function addToLease(leases: Map<string, Lease>, fact: Fact): void {
+function addToLease(
+  leases: Map<string, Lease>,
+  permits: ReadonlyMap<string, string>,
+  fact: Fact,
+): void {
   const id = text(fact.detail['credential']) ?? '';
-  const lease = leases.get(id) ?? { request: fact.request, until: null, ended: null };
+  const request = fact.request ?? permits.get(text(fact.detail['permit']) ?? '') ?? null;
+  const lease = leases.get(id) ?? { request, until: null, ended: null };
   leases.set(id, lease);
   switch (fact.name) {
     case 'credential.intended':

@@ -47,6 +47,7 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
     ...facts,
     cases: facts.cases.filter((found) => inside(found.opened.time)),
     effects: facts.effects.filter((effect) => inside(effect.at)),
+    uses: facts.uses.filter(({ use }) => inside(use.time)),
     // Eyes on a path the control does not stand in front of see nothing of it.
     sensors: new Map(
       [...facts.sensors]
@@ -74,6 +75,7 @@ function withoutPlayed(facts: Facts): Facts {
   return {
     ...facts,
     cases: facts.cases.filter(kept),
+    uses: facts.uses.filter(({ found }) => kept(found)),
     effects: facts.effects.filter((effect) => {
       const found = facts.known.get(facts.leases.get(effect.credential ?? '')?.request ?? '');
       return found === undefined || kept(found);

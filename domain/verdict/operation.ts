@@ -3,6 +3,7 @@
 import { completeness } from './completeness.ts';
 import { text, type Facts } from './facts.ts';
 import { exceptionIn, named, NONE, wasUsed, type Finding } from './finding.ts';
+import { standingUse } from './standing.ts';
 import { eligibility, independence } from './voters.ts';
 
 export function operationFindings(facts: Facts): Finding[] {
@@ -15,6 +16,8 @@ export function operationFindings(facts: Facts): Finding[] {
     eligibility(facts),
     independence(facts),
     expiryNotApproval(facts),
+    // Only where there was any: a control that nothing stands under has nothing to say of it.
+    ...(facts.uses.length > 0 ? [standingUse(facts)] : []),
   ];
 }
 

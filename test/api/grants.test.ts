@@ -29,6 +29,7 @@ beforeAll(async () => {
   await activateRoles(cast, [
     { name: 'standing', routes: { standing: STANDING } },
     { name: 'changing', routes: { changing: STANDING } },
+    { name: 'late', routes: { late: STANDING } },
     { name: 'never', routes: { never: OWNERS } },
     { name: 'half', routes: { 'half-a': STANDING, 'half-b': OWNERS } },
   ]);
@@ -284,5 +285,43 @@ describe('D13: a standing grant', () => {
     const again = await askCredential(agent, task, ask, key);
     expect(again.body).toEqual(first.body);
     expect(await shown(id)).toMatchObject({ used: 1 });
+  });
+});
+
+describe('the verdict on a control with a standing grant', () => {
+  it('counts its uses on their own line, and none as an approval or a violation', async () => {
+    const agent = await newAgent();
+    await granted(agent, { role: 'late' });
+    await use(agent, { role: 'late' });
+    await use(agent, { role: 'late' });
+    let tests: JsonObject[] = [];
+    const uses = (): JsonObject | undefined => tests.find(({ id }) => id === 'standing_use');
+    await eventually(async () => {
+      const reply = await admin(cast.service).call('GET', '/v1/controls/late/verdict');
+      tests = list(object(object(reply.body['layers'])['operation'])['tests']);
+      return uses()?.['population'] === 2;
+    }, 'the two uses in the verdict');
+    expect(uses()).toMatchObject({ state: 'effective', exceptions: 0 });
+    expect(tests.map((test) => test['exceptions'])).toEqual(tests.map(() => 0));
+  });
+});
+
+describe('a credential from a grant', () => {
+  it('I3: is renewed as far as its grant goes, and no further', async () => {
+    const agent = await newAgent();
+    const id = await granted(agent, { role: 'late', ttl_seconds: 600 });
+    const { owner } = cast.service.database;
+    const given = await use(agent, { role: 'late', ttl_seconds: 60 });
+    const renew = (): Promise<Reply> =>
+      agent.call('POST', `/v1/credentials/${text(given.body['id'])}/renew`, {
+        ttl_seconds: 900,
+        seal_to: cast.seal.publicJwk,
+      });
+    await owner.sql`update standing_grant set expires_at = now() + interval '300 seconds' where id = ${id}`;
+    const renewed = await renew();
+    expect(renewed.status).toBe(200);
+    expect(renewed.body['expires_at']).toBe((await shown(id))['expires_at']);
+    const capped = await renew();
+    expect([capped.status, capped.body['code']]).toEqual([409, 'renewal_capped']);
   });
 });

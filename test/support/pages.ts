@@ -20,6 +20,7 @@ import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
 import { discoveryPages } from './discovery-pages.ts';
+import { emergencyPages } from './emergency-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
@@ -150,6 +151,7 @@ const lease: CredentialLine = {
   target: 'sample',
   state: 'active',
   request: 'req_1',
+  grant: 'grn_1',
   task: 'tsk_1',
   issuedAt: AT,
   expiresAt: LATER,
@@ -411,12 +413,9 @@ export const PAGES: Record<string, () => Html> = {
         files: [{ name: 'main.cedar', text: HOSTILE }],
       },
     }),
-  'the reference': () =>
-    ReferencePage({
-      shell: stranger,
-      reference,
-    }),
+  'the reference': () => ReferencePage({ shell: stranger, reference }),
   ...discoveryPages(shell, HOSTILE, AT, said),
+  ...emergencyPages(shell, HOSTILE, LATER, said),
   ...leakPages(shell, HOSTILE, AT, said),
   ...secretPages(shell, HOSTILE, AT),
   'a problem': () => ProblemPage({ shell, status: 404, says: HOSTILE, requestId: 'id' }),
