@@ -12,6 +12,7 @@ import { cardOf, findRequest, votesOn } from '../commands/requests.ts';
 import { transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
+import { BREAK_GLASS } from '../domain/break-glass.ts';
 import { shownDigest } from '../domain/card.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
@@ -49,7 +50,9 @@ export async function announce(deps: NoticeDeps, call: Call, id: string): Promis
 }
 
 async function slackFor(deps: NoticeDeps, row: RequestRow): Promise<SlackSettings | null> {
-  const wanted = row.routes.some(({ rule }) => rule.channels.includes('slack'));
+  // An emergency is said everywhere at once, also where it is not decided.
+  const isLoud = row.action.action === BREAK_GLASS;
+  const wanted = isLoud || row.routes.some(({ rule }) => rule.channels.includes('slack'));
   return wanted ? readSlack(deps.db.query, deps.vault) : null;
 }
 

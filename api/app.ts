@@ -9,6 +9,7 @@ import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { askRoutes } from './ask-credential.ts';
 import { authenticate } from './auth.ts';
+import { breakGlassRoutes } from './break-glass.ts';
 import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
@@ -85,6 +86,7 @@ export const ROUTES: readonly Route[] = [
   ...runRoutes,
   ...requestRoutes,
   ...grantRoutes,
+  ...breakGlassRoutes,
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,

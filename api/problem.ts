@@ -38,6 +38,8 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   wrong_state: 409,
   no_approver: 409,
   standing_refused: 403,
+  break_glass_refused: 403,
+  review_open: 409,
   secret_not_put: 409,
   secret_in_use: 409,
   secret_tainted: 409,

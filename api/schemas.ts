@@ -269,9 +269,7 @@ export const credential = z
     last_used_at: instant.nullable(),
     revocable: z.boolean(),
     request: z.string().nullable(),
-    grant: z.string().nullable().meta({
-      description: 'The standing grant that it was given under, without being asked about',
-    }),
+    grant: z.string().nullable().meta({ description: 'The standing grant behind it' }),
     attempts: z.int(),
     next_try_at: instant.nullable(),
     last_error: z

@@ -8,6 +8,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { keysOf } from './agent-keys.ts';
 import { findAgent, lockAgent } from './agents.ts';
 import { emitKeyChange } from './change-keys.ts';
+import { noteLateReviews, reviewTimesOf } from './glass-review.ts';
 import { careForGrants, grantTimesOf } from './grant-ends.ts';
 import type { Unit } from './unit.ts';
 
@@ -33,6 +34,7 @@ export async function nextCareAt(query: Query, row: AgentRow): Promise<string | 
     ...retirementsOf(await keysOf(query, row.id)),
     ...(notice === null ? [] : [notice]),
     ...(await grantTimesOf(query, row.id)),
+    ...(await reviewTimesOf(query, row.id)),
   ];
   return times.toSorted()[0] ?? null;
 }
@@ -48,6 +50,7 @@ export async function careForAgent(unit: Unit, id: string): Promise<void> {
       emitKeyChange(unit, 'agent.key_revoked', row, key);
     }
   await careForGrants(unit, row.id);
+  await noteLateReviews(unit, row.id);
   const notice = rotationNoticeAt(row);
   if (notice === null || notice > now) return;
   await unit.sql.update(agent).set({ rotationNotedAt: now }).where(eq(agent.id, row.id));

@@ -4,6 +4,7 @@ import { and, eq, isNull } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { credential, request } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
+import { givesCredential } from '../domain/break-glass.ts';
 import type { Id } from '../domain/id.ts';
 import { sameJson, type JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -98,7 +99,7 @@ async function planCollection(
   answer: Answering,
 ): Promise<Plan> {
   const row = await lockRequest(unit, collection.request);
-  if (row.agent !== collection.agent || row.action.action !== 'credential:request')
+  if (row.agent !== collection.agent || !givesCredential(row.action.action))
     throw new Refusal('not_found', 'There is no such request.');
   const lease = await issuedFor(unit, row);
   const refusal = await whyNotCollectable(unit, deps, row, lease, collection);

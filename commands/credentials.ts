@@ -101,12 +101,8 @@ async function planCredential(
   const bundle = await activeBundle(unit, deps.policies, 'share');
   const definition = bundle.roles.get(ask.role);
   if (!definition) throw unknownRole(ask.role, [...bundle.roles.keys()]);
-  const wanted: Wanted = {
-    definition,
-    ttlSeconds: checkedTtl(ask, definition),
-    options: await accessOf(definition).readOptions(definition, ask.options),
-    confirmation: confirmationFor(ask, definition),
-  };
+  const options = await accessOf(definition).readOptions(definition, ask.options);
+  const wanted = wishOf(ask, definition, options);
   const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const asking: Asking = { agent, owner, ask, wanted, bundle };
@@ -244,7 +240,20 @@ export function refuseWithoutReason(
     throw new Refusal('reason_required', `The role ${ask.role} is given only with a reason.`);
 }
 
-function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
+/** What is asked for, within what the role allows. */
+export function wishOf(ask: Wish, definition: RoleDefinition, options: JsonObject): Wanted {
+  return {
+    definition,
+    ttlSeconds: checkedTtl(ask, definition),
+    options,
+    confirmation: confirmationFor(ask, definition),
+  };
+}
+
+type Wish = Pick<CredentialAsk, 'role' | 'reason' | 'ttlSeconds' | 'sealTo'> &
+  Partial<Pick<CredentialAsk, 'dpopThumbprint' | 'certificate'>>;
+
+function checkedTtl(ask: Wish, definition: RoleDefinition): number {
   refuseWithoutReason(ask, definition);
   const ttl = ask.ttlSeconds ?? definition.ttl_seconds_default;
   if (ttl > definition.ttl_seconds_max)
@@ -274,26 +283,29 @@ export function refuseUndelegated({ roles }: TaskRow, role: string): void {
 }
 
 /** What the token is bound to: part of what is approved, so that nobody else can be given it. */
-function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confirmation | null {
+function confirmationFor(
+  { role, sealTo, dpopThumbprint = null, certificate = null }: Wish,
+  definition: RoleDefinition,
+): Confirmation | null {
   const isToken = definition.issuer === 'jwt';
-  if (!isToken && ask.dpopThumbprint !== null)
+  if (!isToken && dpopThumbprint !== null)
     throw new Refusal(
       'invalid_request',
-      `The role ${ask.role} gives no token, so nothing can be bound to a key: leave out dpop_jkt.`,
+      `The role ${role} gives no token, so nothing can be bound to a key: leave out dpop_jkt.`,
     );
   if (!isToken) return null;
   switch (definition.binding) {
     case 'mtls':
-      if (ask.certificate === null)
+      if (certificate === null)
         throw new Refusal(
           'binding_required',
-          `The role ${ask.role} is bound to a certificate: ask for it over TLS with yours.`,
+          `The role ${role} is bound to a certificate: ask for it over TLS with yours.`,
         );
-      return { 'x5t#S256': ask.certificate };
+      return { 'x5t#S256': certificate };
     case 'dpop':
-      return { jkt: ask.dpopThumbprint ?? ask.sealTo.thumbprint };
+      return { jkt: dpopThumbprint ?? sealTo.thumbprint };
     case 'none':
-      return ask.dpopThumbprint === null ? null : { jkt: ask.dpopThumbprint };
+      return dpopThumbprint === null ? null : { jkt: dpopThumbprint };
   }
 }
 

@@ -2,6 +2,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, PermitRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { BREAK_GLASS } from '../domain/break-glass.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import { OPEN_GRANT } from '../domain/grant.ts';
@@ -11,6 +12,7 @@ import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { targetOf } from './access/kinds.ts';
 import { admitAgent, asAgentId, rejectAgent } from './agents.ts';
+import { lockEmergency, openEmergency } from './break-glass.ts';
 import { addApprovedKey } from './change-keys.ts';
 import { changePolicy } from './change-policy.ts';
 import { linkCredential, lockRunningTask } from './credentials.ts';
@@ -49,6 +51,7 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
     return { outcome: 'later', code: 'stopped' };
   switch (action) {
     case 'credential:request':
+    case BREAK_GLASS:
       return fulfilCredential(deps, call, row);
     case 'statement:run':
     case 'http:call':
@@ -168,6 +171,11 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   if (row.state !== 'approved') return { outcome: 'done' };
   const earlier = await resumable(unit, row);
   if (earlier) return earlier;
+  const emergency = await lockEmergency(unit, row);
+  if (emergency instanceof Refusal) {
+    await failRequest(unit, row, emergency.code);
+    return { outcome: 'failed', code: emergency.code };
+  }
   const redeemed = await redeemPermit(unit, deps, row);
   if (redeemed instanceof Refusal) {
     // An approval that lapsed is closed by the clock; anything else can never be carried out.
@@ -200,6 +208,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     sealThumbprint: key.thumbprint,
   });
   await linkCredential(unit, row.id, lease.id);
+  if (emergency) await openEmergency(unit, emergency, row, lease.expiresAt);
   return { lease, sealTo: row.sealTo };
 }
 

@@ -72,6 +72,20 @@ const routeSchema = z.strictObject({
   standing: z
     .strictObject({ max_seconds: seconds(90 * DAY), max_uses: z.number().int().min(1).max(1_000) })
     .optional(),
+  break_glass: z
+    .strictObject({
+      groups: z.array(groupName).min(1).max(20),
+      // Nobody breaks the glass alone.
+      quorum: z.number().int().min(2).max(5).default(2),
+      max_seconds: seconds(DAY).default(3600),
+      cooldown_seconds: z
+        .number()
+        .int()
+        .min(0)
+        .max(30 * DAY)
+        .default(0),
+    })
+    .optional(),
 });
 
 const rolesFile = z.strictObject({

@@ -5,6 +5,7 @@ import { eq } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
+import { BREAK_GLASS, routePast } from '../domain/break-glass.ts';
 import { OPEN_GRANT } from '../domain/grant.ts';
 import type { Id } from '../domain/id.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
@@ -29,11 +30,24 @@ export async function evaluateAction(
   const answers: Evaluation[] = [];
   for (const asker of askers)
     answers.push(evaluate(bundle, await questionFor(tx, bundle, judged, asker)));
-  return togetherAs(answers);
+  const together = togetherAs(answers);
+  return action.action === BREAK_GLASS ? pastGates(together) : together;
+}
+
+/** In an emergency those beside each gate are asked instead; a gate without them stays closed. */
+function pastGates(evaluation: Evaluation): Evaluation {
+  if (evaluation.decision !== 'hold') return evaluation;
+  const past = evaluation.routes.map(routePast);
+  const routes = past.filter((route) => route !== null);
+  const says = evaluation.says.map((each) => `BREAK-GLASS past: ${each}`);
+  if (routes.length === past.length) return { ...evaluation, routes, says, risk: 'critical' };
+  const reasons = ['a gate in front of this has no break_glass'];
+  return { ...evaluation, decision: 'deny', reasons, says: reasons, routes: [], controls: [] };
 }
 
 /** What leads to a credential is judged as asking for it: policy has no second word for the same access. */
 function judgedAs(action: Action): Action {
+  if (action.action === BREAK_GLASS) return { ...action, action: 'credential:request' };
   if (action.action !== OPEN_GRANT) return action;
   const { purpose = null } = action.parameters;
   return { ...action, action: 'credential:request', context: { ...action.context, purpose } };

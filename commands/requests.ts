@@ -32,6 +32,8 @@ export interface Asked {
   reason: string | null;
   sealTo: JsonObject | null;
   callbackUrl: string | null;
+  /** People who may not be asked, whatever the route says. */
+  spent?: string[];
 }
 
 export interface Judged {
@@ -121,7 +123,10 @@ export async function resealRequest(
 
 export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Promise<RequestRow> {
   const { routes, controls } = judged.evaluation;
-  const involved = await whoIsInvolved(unit, asked);
+  const involved = {
+    ...(await whoIsInvolved(unit, asked)),
+    ...(asked.spent && { spent: asked.spent }),
+  };
   for (const route of routes) await refuseWithoutApprovers(unit, route, involved);
   const expiry = Math.min(...routes.map(({ rule }) => rule.expiry_seconds)) * 1000;
   const expiresMs = Math.min(

@@ -69,6 +69,20 @@ const FACETS: readonly Facet[] = [
     show: ({ standing }) =>
       standing ? `${standing.max_uses} uses in ${standing.max_seconds} s` : 'not allowed',
   },
+  {
+    name: 'break_glass',
+    isLooser: ({ break_glass: before }, { break_glass: after }) =>
+      after !== undefined &&
+      (before === undefined ||
+        adds(before.groups, after.groups) ||
+        after.quorum < before.quorum ||
+        after.max_seconds > before.max_seconds ||
+        after.cooldown_seconds < before.cooldown_seconds),
+    show: ({ break_glass: glass }) =>
+      glass
+        ? `${glass.quorum} of ${glass.groups.join(', ')} for ${glass.max_seconds} s, every ${glass.cooldown_seconds} s`
+        : 'not allowed',
+  },
 ];
 
 /** Whether a rule asks for less than it did. */

@@ -12,6 +12,7 @@ export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
+export type BreakGlassRow = typeof schema.breakGlass.$inferSelect;
 export type GrantRow = typeof schema.standingGrant.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;

@@ -26,6 +26,16 @@ export interface RouteRule {
   escalation: { after_seconds: number; groups: string[] }[];
   /** How long and how often an approval may stand; where it is not there, each use is asked about. */
   standing?: StandingRule | undefined;
+  /** Who may go past it in an emergency; where it is not there, nobody may. */
+  break_glass?: BreakGlassRule | undefined;
+}
+
+/** Emergency access past a gate: whoever declares it counts towards the quorum. */
+export interface BreakGlassRule {
+  groups: string[];
+  quorum: number;
+  max_seconds: number;
+  cooldown_seconds: number;
 }
 
 /** The most that people can agree to in one standing grant. */
@@ -58,6 +68,8 @@ export interface Involved {
   owners: readonly string[];
   /** The human behind the task; barred even when merely claimed. */
   triggeredBy: string | null;
+  /** People who may not be asked for another reason: an emergency of theirs is not reviewed yet. */
+  spent?: readonly string[] | undefined;
 }
 
 export interface CastVote {
@@ -88,6 +100,9 @@ export function ruleDigest(rule: RouteRule): Digest {
     ...(rule.standing && {
       standing: { max_seconds: rule.standing.max_seconds, max_uses: rule.standing.max_uses },
     }),
+    ...(rule.break_glass && {
+      break_glass: { ...rule.break_glass, groups: rule.break_glass.groups.toSorted() },
+    }),
   });
 }
 
@@ -101,7 +116,7 @@ export function groupsAfter(rule: RouteRule, elapsedSeconds: number): string[] {
 
 /** The people this route does not let decide, whatever groups they are in (I4). */
 export function barredBy(rule: RouteRule, involved: Involved): string[] {
-  const barred = new Set<string>();
+  const barred = new Set<string>(involved.spent);
   if (involved.requester !== null) barred.add(involved.requester);
   if (rule.independence.owner === 'barred') for (const owner of involved.owners) barred.add(owner);
   if (rule.independence.triggerer === 'barred' && involved.triggeredBy !== null)

@@ -1,6 +1,7 @@
 // What an approver is shown: every member of the action that will run, in a fixed order, nothing left out.
 import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
+import { BREAK_GLASS } from './break-glass.ts';
 import { digestOf, type Digest } from './digest.ts';
 import { OPEN_GRANT } from './grant.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
@@ -93,6 +94,7 @@ export const coversAction = (card: Card, action: Action): boolean =>
 function titleOf(action: Action, names: CardNames): string {
   const who = oneLine(names.agent ?? names.requester);
   const what = oneLine(action.resource.id);
+  if (action.action === BREAK_GLASS) return `BREAK-GLASS: ${what} for ${who}, now`;
   if (action.action === OPEN_GRANT) return `STANDING: ${who} asks for ${what}, more than once`;
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;

@@ -133,6 +133,20 @@ export const EVENTS = {
     public: ['grant', 'state', 'because', 'used', 'credentials', 'by'],
     private: ['reason'],
   },
+  'break_glass.declared': {
+    public: ['break_glass', 'person', 'gates', 'quorum', 'continues'],
+    private: ['reason', 'incident'],
+  },
+  'break_glass.refused': { public: ['code', 'person'], private: [] },
+  'break_glass.opened': {
+    public: ['break_glass', 'people', 'continues', 'expires_at', 'review_due_at'],
+    private: [],
+  },
+  'break_glass.review_late': { public: ['break_glass', 'review_due_at'], private: [] },
+  'break_glass.reviewed': {
+    public: ['break_glass', 'person', 'disposition', 'effects_seen', 'seconds'],
+    private: ['findings'],
+  },
   'receipt.recorded': { public: ['permit', 'digest_matches', 'outcome', 'effect'], private: [] },
   'credential.intended': {
     public: [

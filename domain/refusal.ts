@@ -39,6 +39,8 @@ export const REFUSAL_CODES = [
   'too_soon',
   'no_approver',
   'standing_refused',
+  'break_glass_refused',
+  'review_open',
   'idempotency_in_progress',
   'link_used',
   'link_expired',

@@ -222,6 +222,10 @@ function grain(view: RequestView): string {
   switch (view.card.action['action']) {
     case 'credential:request':
       return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
+    case 'grant:open':
+      return 'You approve many uses at once: until it ends, each of them is given without asking you or anybody again.';
+    case 'credential:break_glass':
+      return 'This goes past the people who would have to be asked. Confirm it only if you know of the emergency yourself: your name stands under it, and none of you can do it again before somebody else has reviewed it.';
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
     case 'agent:add_key':

@@ -83,6 +83,29 @@ CREATE TABLE "used_assertion" (
 	CONSTRAINT "used_assertion_source_jti_pk" PRIMARY KEY("source","jti")
 );
 --> statement-breakpoint
+CREATE TABLE "break_glass" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"task" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"gates" text[] NOT NULL,
+	"reviewers" text[] NOT NULL,
+	"people" text[] NOT NULL,
+	"incident" text,
+	"continues" integer NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"opened_at" timestamp(3) with time zone,
+	"review_due_at" timestamp(3) with time zone,
+	"reminded_at" timestamp(3) with time zone,
+	"closed_at" timestamp(3) with time zone,
+	"closed_by" text collate "C",
+	"disposition" text,
+	"findings" text,
+	"effects" integer,
+	CONSTRAINT "break_glass_request_unique" UNIQUE("request")
+);
+--> statement-breakpoint
 CREATE TABLE "certificate" (
 	"serial" text PRIMARY KEY NOT NULL,
 	"authority" text NOT NULL,
@@ -687,6 +710,7 @@ ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN K
 ALTER TABLE "join_token" ADD CONSTRAINT "join_token_key_agent_key_id_fk" FOREIGN KEY ("key") REFERENCES "public"."agent_key"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "break_glass" ADD CONSTRAINT "break_glass_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -716,6 +740,7 @@ CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statem
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_parent" ON "task" USING btree ("parent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
+CREATE INDEX "break_glass_open" ON "break_glass" USING btree ("opened_at","closed_at");--> statement-breakpoint
 CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint

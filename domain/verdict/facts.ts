@@ -73,6 +73,8 @@ export interface Facts {
   activations: Fact[];
   /** Uses of standing grants under the control. */
   uses: GrantUse[];
+  /** When the period ends: what had to be done by then. */
+  until: string;
   roster: Roster;
 }
 
@@ -137,6 +139,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     others: new Map(),
     activations: [],
     uses: [],
+    until: '',
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();

@@ -1,6 +1,9 @@
 // The decision rule: real, decorative, or not enough evidence. A pure function of leaves, so that anybody with
 // the leaves comes to the same bytes.
+import { BREAK_GLASS } from '../break-glass.ts';
+import { OPEN_GRANT } from '../grant.ts';
 import type { JsonObject } from '../json.ts';
+import { becameTheProcess, isEmergency } from './emergency.ts';
 import { gather, text, type Case, type Facts, type Leaf } from './facts.ts';
 import type { Exception, Finding } from './finding.ts';
 import { deliberationTests, designTests, evidenceTests } from './layers.ts';
@@ -22,10 +25,10 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
   const layers = {
     design: layerOf(designTests(facts, asked.period)),
     operation: layerOf(findings.map(testOf)),
-    deliberation: layerOf(deliberationTests(facts.cases)),
+    deliberation: layerOf(deliberationTests(humanCases(facts))),
     evidence: layerOf(evidenceTests(facts, asked.period)),
   };
-  const verdict = decide(findings);
+  const verdict = decide(facts, findings);
   return {
     control: asked.control,
     grain: grainOf(facts.cases),
@@ -40,6 +43,9 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
   };
 }
 
+/** Rates and shares are about what people were asked in the ordinary way. */
+const humanCases = ({ cases }: Facts): Case[] => cases.filter((found) => !isEmergency(found));
+
 /** Cases opened and effects seen within the period; the roster and the leases from all that came before. */
 function within(facts: Facts, { from, to }: Asked['period']): Facts {
   const inside = (at: string): boolean => at >= from && at < to;
@@ -48,6 +54,7 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
     cases: facts.cases.filter((found) => inside(found.opened.time)),
     effects: facts.effects.filter((effect) => inside(effect.at)),
     uses: facts.uses.filter(({ use }) => inside(use.time)),
+    until: to,
     // Eyes on a path the control does not stand in front of see nothing of it.
     sensors: new Map(
       [...facts.sensors]
@@ -110,17 +117,22 @@ function layerOf(tests: VerdictTest[]): VerdictLayer {
 }
 
 /**
- * Decorative only by what ran: a way past the gate that was used again and again, or refusals that were run.
+ * Decorative only by what ran: a way past the gate that was used again and again, refusals that were run, or an
+ * emergency that became the process.
  * Real is not within reach of operation tests alone.
  */
-function decide(findings: readonly Finding[]): Judgement {
+function decide(facts: Facts, findings: readonly Finding[]): Judgement {
   const refusedRun =
     findings.find((finding) => finding.id === 'refusal_held')?.exceptions.length ?? 0;
-  const bypassed = mechanisms(findings).some(
+  // Bad emergencies have a rule of their own: each has people who stand for it.
+  const others = findings.filter(({ id }) => id !== 'break_glass');
+  const bypassed = mechanisms(others).some(
     (exceptions) =>
       exceptions.length >= RULE.reproducible_exceptions && exceptions.some(({ effect }) => effect),
   );
-  return bypassed || refusedRun >= RULE.refused_effects ? 'decorative' : 'insufficient_evidence';
+  return bypassed || refusedRun >= RULE.refused_effects || becameTheProcess(facts)
+    ? 'decorative'
+    : 'insufficient_evidence';
 }
 
 /** Exceptions by the way they came about. */
@@ -131,9 +143,12 @@ function mechanisms(findings: readonly Finding[]): Exception[][] {
   return [...grouped.values()];
 }
 
+/** Actions that end in a credential, which is then used freely. */
+const SESSIONS: readonly (string | null)[] = ['credential:request', OPEN_GRANT, BREAK_GLASS];
+
 function grainOf(cases: readonly Case[]): Grain {
   const actions = cases.map((found) => text(found.opened.detail['action']));
-  return actions.length > 0 && actions.every((action) => action !== 'credential:request')
+  return actions.length > 0 && actions.every((action) => !SESSIONS.includes(action))
     ? 'action'
     : 'session';
 }
@@ -152,8 +167,10 @@ function needed(
     findings.find((finding) => finding.id === id)?.unknown.length ?? 0;
   const silent = evidence.find(({ id }) => id === 'sensors_alive')?.exceptions ?? 0;
   const standing = [...facts.standing.values()].reduce((sum, { count }) => sum + count, 0);
+  const human = humanCases(facts);
+  const unreviewed = unknownIn('break_glass');
   const approvers = new Set(
-    facts.cases.flatMap((found) => found.votes.map((vote) => vote.detail['person'])),
+    human.flatMap((found) => found.votes.map((vote) => vote.detail['person'])),
   );
   const lines: (string | false)[] = [
     simulated && 'Every case was played by demo agents: real work has to come first.',
@@ -174,11 +191,13 @@ function needed(
       `Unclear independence: ${unknownIn('independence')} votes on tasks whose human is only claimed (send a trigger_proof), or by people whose way in somebody involved made (let another administrator invite and link them).`,
     unknownIn('eligibility') > 0 &&
       `Unclear roster: ${unknownIn('eligibility')} votes by people whose groups are not in the log.`,
+    unreviewed > 0 &&
+      `Emergencies: ${unreviewed} whose review is open; have each closed by somebody independent within 72 hours.`,
     `Canaries: ${RULE.canaries_min} seeded requests that should be refused, caught with a lower bound of ${RULE.canaries_lower_bound}, over ${RULE.approvers_min} approvers (${approvers.size} voted so far).`,
     population('order') === 0 && 'Use: at least one approval that was carried out.',
     population('refusal_held') === 0 && 'Refusal: at least one refusal that held.',
-    facts.cases.length < RULE.cases_min &&
-      `Cases: ${RULE.cases_min - facts.cases.length} more, or all ${facts.cases.length} performed again by an outsider.`,
+    human.length < RULE.cases_min &&
+      `Cases: ${RULE.cases_min - human.length} more, or all ${human.length} performed again by an outsider.`,
     'Votes: deciding votes by a passkey, or borne out by the identity provider or Slack’s own audit log.',
     'What it stands on: policy activation, roster, gate build, log and database administration, and clock, each assessed.',
   ];

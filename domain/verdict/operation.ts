@@ -1,6 +1,7 @@
 // The operation layer: did the control stand in the way each time? Each test walks every case and says what it
 // found, with the leaves it rests on. Nothing here samples, and nothing reads what is not public.
 import { completeness } from './completeness.ts';
+import { brokenGlass, emergenciesIn } from './emergency.ts';
 import { text, type Facts } from './facts.ts';
 import { exceptionIn, named, NONE, wasUsed, type Finding } from './finding.ts';
 import { standingUse } from './standing.ts';
@@ -18,6 +19,7 @@ export function operationFindings(facts: Facts): Finding[] {
     expiryNotApproval(facts),
     // Only where there was any: a control that nothing stands under has nothing to say of it.
     ...(facts.uses.length > 0 ? [standingUse(facts)] : []),
+    ...(emergenciesIn(facts).length > 0 ? [brokenGlass(facts)] : []),
   ];
 }
 

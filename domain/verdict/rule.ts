@@ -17,6 +17,13 @@ export const RULE = {
   sensor_silence_seconds: 900,
   /** How long ending a credential may take before what still runs under it counts as unapproved. */
   revocation_seconds: 10,
+  /** After so long the review of an emergency is late. */
+  review_seconds: 259_200,
+  /** Emergencies that make up so much of all uses are how work is done, once there are a few. */
+  break_glass_share_max: 0.2,
+  break_glass_uses_min: 5,
+  /** From so many on, more than half of them not good is a way past the gate. */
+  break_glass_reviews_min: 3,
 } as const;
 
 export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', RULE);

@@ -26,6 +26,10 @@ export interface CaseOptions {
   proof?: 'verified' | 'claimed' | 'none';
   barred?: string[];
   routeGroups?: string[];
+  /** What is asked for; a credential unless told. */
+  action?: string;
+  /** A person, where it was not the agent that asked. */
+  requester?: string;
 }
 
 /** A log in the making; each step is one leaf, ten seconds after the one before. */
@@ -113,7 +117,7 @@ export class LogBook {
     this.add(
       'request.opened',
       {
-        action: 'credential:request',
+        action: options.action ?? 'credential:request',
         resource: { type: 'role', id: 'orders-write' },
         controls: [control],
         routes: [
@@ -126,7 +130,7 @@ export class LogBook {
             escalation: [],
           },
         ],
-        requester: { type: 'agent', id: 'agt_1' },
+        requester: options.requester ? party(options.requester) : { type: 'agent', id: 'agt_1' },
         owners: ['psn_owner'],
         triggered_by: null,
         triggered_by_proof: options.proof ?? 'none',
