@@ -15,6 +15,7 @@ import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentHeld, presentIssued } from './present.ts';
+import { waitForIssue } from './requests.ts';
 import { created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 
@@ -243,6 +244,7 @@ const collect = defineRoute({
     const request = await findRequest(deps.db.query, row.request);
     if (request?.requester.id !== asPerson(principal).id)
       throw new Refusal('forbidden', 'Only whoever declared it collects it.');
+    await waitForIssue(deps, row.request);
     const collection = { request: row.request, agent: row.agent, action: null, sealTo: null };
     return collectCredential(deps, call, once, collection, (lease) =>
       created(presentIssued(lease)),

@@ -213,7 +213,8 @@ const collect = defineRoute({
   },
 });
 
-async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> {
+/** Waits a moment for what was approved to be issued. */
+export async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> {
   const read = async () => {
     const row = await findRequest(deps.db.query, id);
     const now = await databaseTime(deps.db.query);

@@ -4,7 +4,7 @@ import { and, arrayOverlaps, desc, eq, isNotNull, isNull, or, sql } from 'drizzl
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, BreakGlassRow, RequestRow } from '../db/rows.ts';
 import { breakGlass, event, person } from '../db/schema/index.ts';
-import type { Action } from '../domain/action.ts';
+import { actionDigest, type Action } from '../domain/action.ts';
 import { isStrongEnough, type FrozenRoute } from '../domain/approval.ts';
 import { BREAK_GLASS, isBlocked, REVIEW_SECONDS, routePast } from '../domain/break-glass.ts';
 import { eventType } from '../domain/event.ts';
@@ -20,7 +20,13 @@ import type { Evaluation } from './evaluate.ts';
 import { activeBundle } from './policies.ts';
 import { mayVote, type PersonPrincipal } from './principal.ts';
 import { evaluateAction } from './questions.ts';
-import { aboutRequest, openRequest, recordEvaluation, votesOn } from './requests.ts';
+import {
+  aboutRequest,
+  findLiveDuplicate,
+  openRequest,
+  recordEvaluation,
+  votesOn,
+} from './requests.ts';
 import { findTask, lockActiveAgent, lockActiveChain } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -67,8 +73,17 @@ export async function declareEmergency(
   const action: Action = {
     ...plain,
     action: BREAK_GLASS,
-    parameters: { ...plain.parameters, incident: declaration.incident },
+    parameters: {
+      ...plain.parameters,
+      incident: declaration.incident,
+      // Shown to whoever confirms, and another emergency than the one before.
+      continues: await usesOf(unit, declaration.incident),
+    },
   };
+  // Declared by two at once, it is one: the second may confirm it.
+  const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
+  const declared = live && (await emergencyOf(unit.sql, live.id));
+  if (declared) return { row: declared, request: live };
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision !== 'hold') return deniedBy(judged);
@@ -234,7 +249,7 @@ async function noteDeclared(
     reviewers: [...new Set(routes.flatMap(({ rule }) => rule.groups))],
     people,
     incident,
-    continues: incident === null ? 0 : await usesOf(unit, incident),
+    continues: await usesOf(unit, incident),
     createdAt: unit.at,
     openedAt: null,
     reviewDueAt: null,
@@ -268,11 +283,11 @@ const asTask = ({ task }: RequestRow): Id<'task'> => {
   return task;
 };
 
-const usesOf = (unit: Unit, incident: string): Promise<number> =>
-  unit.sql.$count(
-    breakGlass,
-    and(eq(breakGlass.incident, incident), isNotNull(breakGlass.openedAt)),
-  );
+async function usesOf(unit: Unit, incident: string | null): Promise<number> {
+  if (incident === null) return 0;
+  const ofIt = and(eq(breakGlass.incident, incident), isNotNull(breakGlass.openedAt));
+  return unit.sql.$count(breakGlass, ofIt);
+}
 
 /** The emergency that an approved request is about, if it may be opened: looked at again, for others were quicker. */
 export async function lockEmergency(

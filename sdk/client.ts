@@ -1,6 +1,7 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
 import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
 import { agentCalls } from './agents.ts';
+import { breakGlassCalls } from './break-glass.ts';
 import { credentialCalls } from './credentials.ts';
 import { discoveryCalls } from './discovery.ts';
 import { CountersignError } from './error.ts';
@@ -45,6 +46,7 @@ export interface Client {
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
   grants: ReturnType<typeof grantCalls>;
+  breakGlass: ReturnType<typeof breakGlassCalls>;
   revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
@@ -86,6 +88,7 @@ export function openClient(options: ClientOptions): Client {
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
     grants: grantCalls(transport),
+    breakGlass: breakGlassCalls(transport),
     revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),

@@ -8,6 +8,7 @@ const PLACES: readonly { href: string; label: string }[] = [
   { href: '/', label: 'Inbox' },
   { href: '/requests', label: 'Requests' },
   { href: '/grants', label: 'Standing' },
+  { href: '/break-glass', label: 'Emergency' },
   { href: '/agents', label: 'Agents' },
   { href: '/people', label: 'People' },
   { href: '/controls', label: 'Controls' },

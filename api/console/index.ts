@@ -2,6 +2,7 @@ import { Refusal } from '../../domain/refusal.ts';
 import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
+import { breakGlassPages } from './break-glass.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
 import { discoveryPages } from './discovery.ts';
@@ -32,6 +33,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...signInPages,
   ...requestPages,
   ...grantPages,
+  ...breakGlassPages,
   ...agentPages,
   ...peoplePages,
   ...controlPages,

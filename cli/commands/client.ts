@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
+import { breakGlassCommands } from './break-glass.ts';
 import { credentialCommands } from './credential.ts';
 import { discoveryCommands } from './discovery.ts';
 import { evidenceCommands } from './evidence.ts';
@@ -26,6 +27,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   credentialCommands(program, terminal);
   requestCommands(program, terminal);
   grantCommands(program, terminal);
+  breakGlassCommands(program, terminal);
   personCommands(program, terminal);
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);

@@ -1,5 +1,6 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { emergency } from '../../api/break-glass.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { grant } from '../../api/grants.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
@@ -16,6 +17,7 @@ import type {
   Agent,
   Credential,
   Delegation,
+  Emergency,
   FoundIdentity,
   Grant,
   InvitedPerson,
@@ -60,6 +62,7 @@ describe('the types of the client', () => {
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
     expectTypeOf<Answer<'credential'>>().toEqualTypeOf<Credential>();
+    expectTypeOf<z.infer<typeof emergency>>().toEqualTypeOf<Emergency>();
     expectTypeOf<z.infer<typeof grant>>().toEqualTypeOf<Grant>();
     expectTypeOf<z.infer<typeof run>>().toEqualTypeOf<Run>();
     expectTypeOf<Answer<'person'>>().toEqualTypeOf<Person>();

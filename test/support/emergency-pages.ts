@@ -1,4 +1,5 @@
 // The pages of what goes past asking: standing grants and broken glass, with the worst that can be in them.
+import { EmergencyPage, type EmergencyLine } from '../../web/break-glass.tsx';
 import { GrantsPage, type GrantLine } from '../../web/grants.tsx';
 import type { Html, Said } from '../../web/parts.tsx';
 import type { Shell } from '../../web/shell.ts';
@@ -25,7 +26,41 @@ export function emergencyPages(
     isMine: true,
   };
   const over = { ...grant, id: 'grn_2', state: 'voided', because: 'owner_changed', isMine: false };
+  const used: EmergencyLine = {
+    id: 'bkg_1',
+    request: 'req_1',
+    agent: 'agt_1',
+    agentName: hostile,
+    role: 'orders-write',
+    gates: ['orders-write'],
+    people: [hostile, hostile],
+    incident: hostile,
+    continues: 1,
+    state: 'review_open',
+    declaredAt: at,
+    openedAt: at,
+    reviewDueAt: at,
+    reviewedBy: null,
+    disposition: null,
+    findings: null,
+    effects: 2,
+  };
+  const reviewed: EmergencyLine = {
+    ...used,
+    id: 'bkg_2',
+    state: 'reviewed',
+    reviewedBy: hostile,
+    disposition: 'misused',
+    findings: hostile,
+  };
+  const values = { task: hostile, role: hostile, reason: hostile, incident: hostile };
   return {
+    emergencies: () =>
+      EmergencyPage({
+        shell,
+        said,
+        view: { open: [used], past: [reviewed], once: 'once', values, mayDeclare: true },
+      }),
     'standing grants': () => GrantsPage({ shell, open: [grant], over: [over], said }),
   };
 }
