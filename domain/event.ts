@@ -72,6 +72,10 @@ export const EVENTS = {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
     private: ['action_digest', 'questions'],
   },
+  'access.searched': {
+    public: ['search', 'kind', 'looked_at', 'found', 'is_first'],
+    private: ['subject', 'resource'],
+  },
   'request.opened': {
     public: [
       'action',
