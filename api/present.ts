@@ -1,9 +1,9 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
 import { keysOf } from '../commands/agent-keys.ts';
-import { tallyOf } from '../commands/decide.ts';
 import type { Answer } from '../commands/once.ts';
 import { cardOf, votesOn } from '../commands/requests.ts';
+import { tallyOf } from '../commands/tally.ts';
 import { aliveUnder } from '../commands/tasks.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';

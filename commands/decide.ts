@@ -1,25 +1,22 @@
 // The one place where votes are taken, from whichever channel. Eligibility, independence, strength, state and
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
-import { and, eq, inArray } from 'drizzle-orm';
-import type { Query, Transaction } from '../db/client.ts';
-import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
+import { and, eq } from 'drizzle-orm';
+import type { RequestRow, VoteRow } from '../db/rows.ts';
 import { permit, person, viewing, vote } from '../db/schema/index.ts';
 import { actionDigest } from '../domain/action.ts';
 import {
-  foldVotes,
   isTakenBy,
   routesFor,
   whyIneligible,
   type Channel,
   type FrozenRoute,
-  type Tally,
   type Voter,
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
+import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -28,8 +25,8 @@ import {
   findRequest,
   lockRequest,
   moveRequest,
-  votesOn,
 } from './requests.ts';
+import { asVoter, elapsedSeconds, tallyOf } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Ballot {
@@ -212,34 +209,6 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
   });
 }
 
-/** Counts the votes as their people stand now: who lost a group or was deactivated counts no more. */
-export async function tallyOf(
-  query: Query | Transaction,
-  row: RequestRow,
-  at: string,
-  lock: 'share' | null = null,
-): Promise<Tally> {
-  const votes = await votesOn(query, row.id);
-  const read = query
-    .select()
-    .from(person)
-    .where(
-      inArray(
-        person.id,
-        votes.map((each) => each.person),
-      ),
-    )
-    .orderBy(person.id);
-  const people = await (lock ? read.for(lock) : read);
-  const voters = new Map<string, Voter>(people.map((who) => [who.id, asVoter(who)]));
-  const elapsed = elapsedSeconds(row, at);
-  const isEligible = (id: string, route: FrozenRoute): boolean => {
-    const who = voters.get(id);
-    return who !== undefined && routesFor(who, [route], row.involved, elapsed).length > 0;
-  };
-  return foldVotes(row.routes, votes, isEligible);
-}
-
 async function approve(
   unit: Unit,
   row: RequestRow,
@@ -309,16 +278,6 @@ async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Vot
     .for('share');
   return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
 }
-
-/** A group alone makes nobody an approver: it says of what, and the role says whether. */
-const asVoter = (who: PersonRow): Voter => ({
-  id: who.id,
-  groups: who.groups,
-  active: who.state === 'active' && mayVote(who.roles),
-});
-
-const elapsedSeconds = (row: RequestRow, at: string): number =>
-  (Date.parse(at) - Date.parse(row.createdAt)) / 1000;
 
 function refuse(
   unit: Unit,

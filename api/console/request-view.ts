@@ -1,11 +1,11 @@
 // Loads what the pages about requests show.
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
-import { tallyOf } from '../../commands/decide.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { cardOf, votesOn } from '../../commands/requests.ts';
+import { tallyOf } from '../../commands/tally.ts';
 import { findTask } from '../../commands/tasks.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
