@@ -346,6 +346,22 @@ export const request = z
         quorum: z.int(),
         approvals: z.int(),
         rule_digest: digest,
+        stages: z
+          .array(
+            z.object({
+              title: z.string().nullable(),
+              state: z.enum(['open', 'waiting', 'complete']),
+              quorum: z.int(),
+              approvals: z.int(),
+              seats: z.array(
+                z.object({ groups: z.array(z.string()), quorum: z.int(), approvals: z.int() }),
+              ),
+            }),
+          )
+          .meta({
+            description:
+              'Who has to agree, one stage after the other; a route that names none has one. Quorum and approvals of the route are the sums',
+          }),
       }),
     ),
     votes: z.array(
@@ -355,6 +371,10 @@ export const request = z
         decision: z.enum(['approve', 'deny']),
         channel: z.enum(CHANNELS),
         at: instant,
+        in_stead_of: z
+          .string()
+          .nullable()
+          .meta({ description: 'Who was away and had them vote; null for a vote of their own' }),
       }),
     ),
     created_at: instant,
@@ -387,6 +407,10 @@ export const voteBody = z.strictObject({
   shown: z.string().max(100),
   reason: z.string().trim().max(2000).optional(),
   disposition: z.enum(['revise', 'stop']).optional(),
+  in_stead_of: z.string().max(100).optional().meta({
+    description:
+      'For whom you vote, where you stand in for somebody who is away. Left out, you vote for yourself if you may, and else for whoever you stand in for',
+  }),
 });
 
 export const collectBody = z.strictObject({ seal_to: jwk.optional(), action: anyJson.optional() });

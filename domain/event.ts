@@ -94,6 +94,7 @@ export const EVENTS = {
   'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
+  'request.stage_opened': { public: ['route', 'stage', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },
   'request.consumed': { public: ['credential'], private: [] },
   'vote.cast': {
@@ -105,6 +106,9 @@ export const EVENTS = {
       'strength',
       'groups',
       'routes',
+      'stages',
+      'in_stead_of',
+      'absence',
       'shown',
       'shown_covers_action',
       'invited_by',

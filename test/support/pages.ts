@@ -103,6 +103,21 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       groups: ['data-owners'],
       quorum: 2,
       approvals: 1,
+      stages: [
+        {
+          title: null,
+          state: 'complete',
+          seats: [{ groups: ['data-owners'], quorum: 1, approvals: 1 }],
+        },
+        {
+          title: HOSTILE,
+          state: 'open',
+          seats: [
+            { groups: ['security'], quorum: 1, approvals: 1 },
+            { groups: ['data-owners'], quorum: 1, approvals: 0 },
+          ],
+        },
+      ],
       strength: 'session',
       barred: ['whoever asked'],
     },
@@ -115,6 +130,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
+      inSteadOf: HOSTILE,
     },
   ],
   createdAt: AT,
@@ -273,7 +289,7 @@ export const PAGES: Record<string, () => Html> = {
       next: '/requests?cursor=x',
     }),
   'a request to decide': () =>
-    RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }),
+    RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
   'a request after a refused vote': () =>
     RequestPage({
       shell,
