@@ -23,6 +23,7 @@ import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
+import { voteBody } from './vote-schemas.ts';
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -132,7 +133,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: shape.voteBody,
+  body: voteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',

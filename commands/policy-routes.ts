@@ -72,7 +72,7 @@ const routeSchema = z
   })
   .superRefine((route, context) => {
     const complain = (message: string, ...path: (string | number)[]): void =>
-      void context.addIssue({ code: 'custom', message, path });
+      context.addIssue({ code: 'custom', message, path });
     if (route.stages) {
       for (const each of ['groups', 'on_call', 'resource_owner', 'quorum'] as const)
         if (route[each] !== undefined)

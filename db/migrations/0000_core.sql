@@ -95,7 +95,7 @@ CREATE TABLE "absence" (
 --> statement-breakpoint
 CREATE TABLE "on_call" (
 	"source" text PRIMARY KEY NOT NULL,
-	"people" text collate "C"[] NOT NULL,
+	"people" text[] NOT NULL,
 	"unmatched" integer NOT NULL,
 	"looked_at" timestamp(3) with time zone NOT NULL,
 	"code" text

@@ -1,6 +1,7 @@
 // Who approves for a time: stand-ins of people who are away, and who is on call. Whoever can write here can make
 // somebody an approver of what others decide; the events about it say who did.
 import { index, integer, pgTable, text } from 'drizzle-orm/pg-core';
+import type { Id } from '../../domain/id.ts';
 import { id, instant } from './columns.ts';
 import { person } from './people.ts';
 
@@ -30,7 +31,7 @@ export const absence = pgTable(
 /** What a source said when it was last asked. Nobody is on call where it did not answer. */
 export const onCall = pgTable('on_call', {
   source: text().primaryKey(),
-  people: id('person')().array().notNull(),
+  people: text().array().$type<Id<'person'>[]>().notNull(),
   /** How many it named who are nobody here. */
   unmatched: integer().notNull(),
   lookedAt: instant('looked_at').notNull(),

@@ -23,7 +23,7 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
-import { ruleTitled } from './rules.ts';
+import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -103,21 +103,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       groups: ['data-owners'],
       quorum: 2,
       approvals: 1,
-      stages: [
-        {
-          title: null,
-          state: 'complete',
-          seats: [{ groups: ['data-owners'], quorum: 1, approvals: 1 }],
-        },
-        {
-          title: HOSTILE,
-          state: 'open',
-          seats: [
-            { groups: ['security'], quorum: 1, approvals: 1 },
-            { groups: ['data-owners'], quorum: 1, approvals: 0 },
-          ],
-        },
-      ],
+      stages: stagesTitled(HOSTILE),
       strength: 'session',
       barred: ['whoever asked'],
     },
