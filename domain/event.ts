@@ -98,6 +98,7 @@ export const EVENTS = {
   'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
+  'request.stage_opened': { public: ['route', 'stage', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },
   'request.consumed': { public: ['credential'], private: [] },
   'vote.cast': {
@@ -109,6 +110,9 @@ export const EVENTS = {
       'strength',
       'groups',
       'routes',
+      'stages',
+      'in_stead_of',
+      'absence',
       'shown',
       'shown_covers_action',
       'invited_by',
