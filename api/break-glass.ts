@@ -140,7 +140,7 @@ const declare = defineRoute({
     'stopped',
     'log_unavailable',
   ],
-  events: ['break_glass.declared', 'break_glass.refused', 'evaluation.decided', 'request.opened'],
+  events: ['emergency.declared', 'emergency.refused', 'evaluation.decided', 'request.opened'],
   handle: async ({ principal, call, once, body }, deps) => {
     const who = asPerson(principal);
     const declaration = {
@@ -268,7 +268,7 @@ const review = defineRoute({
     'already_decided',
     'wrong_state',
   ],
-  events: ['break_glass.reviewed', 'break_glass.refused'],
+  events: ['emergency.reviewed', 'emergency.refused'],
   handle: ({ principal, call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       const row = await reviewEmergency(unit, asPerson(principal), params['id'] ?? '', body);

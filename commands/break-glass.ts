@@ -2,7 +2,7 @@
 // gate for a while, and blocked from then on until somebody independent has reviewed it.
 import { and, arrayOverlaps, desc, eq, isNotNull, isNull, or, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { AgentRow, BreakGlassRow, RequestRow } from '../db/rows.ts';
+import type { AgentRow, BreakGlassRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { breakGlass, event, person } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import { isStrongEnough, type FrozenRoute } from '../domain/approval.ts';
@@ -217,7 +217,7 @@ function laterDoors(unit: Unit): Promise<Door[]> {
 }
 
 function noteRefused(unit: Unit, agent: AgentRow, who: PersonPrincipal, refusal: Refusal): Refusal {
-  unit.emit('break_glass.refused', {
+  unit.emit('emergency.refused', {
     subject: agent.id,
     agent: agent.id,
     decision: 'refused',
@@ -261,7 +261,7 @@ async function noteDeclared(
     effects: null,
   };
   await unit.sql.insert(breakGlass).values(row);
-  unit.emit('break_glass.declared', {
+  unit.emit('emergency.declared', {
     ...aboutRequest(request),
     subject: row.id,
     posture: { risk: 'critical' },
@@ -301,10 +301,14 @@ export async function lockEmergency(
   if (row.openedAt !== null) return row;
   const votes = await votesOn(unit.sql, request.id);
   const confirmed = votes.filter(({ decision }) => decision === 'approve');
-  const people = [...new Set([...row.people, ...confirmed.map((vote) => vote.person)])];
+  const people = [...new Set([...row.people, ...confirmed.flatMap(headsOfVote)])];
   const others = (await unreviewed(unit.sql)).filter(({ id }) => id !== row.id);
   return isBlocked({ ...row, people }, others) ? reviewOpen() : { ...row, people };
 }
+
+/** Whoever cast a vote, and whoever they cast it for: both used it. */
+const headsOfVote = ({ person: by, inSteadOf }: VoteRow): Id<'person'>[] =>
+  inSteadOf === null ? [by] : [by, inSteadOf];
 
 /** Opens it: access is given in this transaction, and its review is open from here on. */
 export async function openEmergency(
@@ -320,7 +324,7 @@ export async function openEmergency(
     .update(breakGlass)
     .set({ openedAt, reviewDueAt, people: row.people })
     .where(eq(breakGlass.id, row.id));
-  unit.emit('break_glass.opened', {
+  unit.emit('emergency.opened', {
     ...aboutRequest(request),
     subject: row.id,
     posture: { risk: 'critical' },

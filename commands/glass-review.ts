@@ -37,7 +37,7 @@ export async function reviewEmergency(
   const now = await unit.readClock();
   const refusal = await whyNotReviewed(unit, who, row, request);
   if (refusal) {
-    unit.emit('break_glass.refused', {
+    unit.emit('emergency.refused', {
       ...aboutRequest(request),
       subject: row.id,
       decision: 'refused',
@@ -49,7 +49,7 @@ export async function reviewEmergency(
   const effects = await effectsOf(unit.sql, request.credential);
   const change = { closedAt: now, closedBy: who.id, disposition, findings, effects };
   await unit.sql.update(breakGlass).set(change).where(eq(breakGlass.id, row.id));
-  unit.emit('break_glass.reviewed', {
+  unit.emit('emergency.reviewed', {
     ...aboutRequest(request),
     subject: row.id,
     decision: disposition,
@@ -188,7 +188,7 @@ export async function noteLateReviews(unit: Unit, agent: Id<'agent'>): Promise<v
     const request = await findRequest(unit.sql, row.request);
     if (!request || row.reviewDueAt === null || unit.at < row.reviewDueAt) continue;
     await unit.sql.update(breakGlass).set({ remindedAt: unit.at }).where(eq(breakGlass.id, row.id));
-    unit.emit('break_glass.review_late', {
+    unit.emit('emergency.review_late', {
       ...aboutRequest(request),
       subject: row.id,
       detail: { break_glass: row.id, review_due_at: row.reviewDueAt },

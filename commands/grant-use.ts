@@ -3,7 +3,7 @@ import { and, asc, eq } from 'drizzle-orm';
 import type { AgentRow, GrantRow, RequestRow, TaskRow } from '../db/rows.ts';
 import { grantUse, standingGrant } from '../db/schema/index.ts';
 import { actionRef, type Action } from '../domain/action.ts';
-import { barredBy, foldVotes, isSameRoute } from '../domain/approval.ts';
+import { barredBy, headsOf, isSameRoute } from '../domain/approval.ts';
 import { isCovered } from '../domain/grant.ts';
 import type { Id } from '../domain/id.ts';
 import type { Deps } from './deps.ts';
@@ -92,12 +92,13 @@ async function isStillGood(
     owners: [...new Set([...request.involved.owners, ...now.owners])],
   };
   // Whoever agreed to the grant and sets off a use of it would have agreed to their own wish (I4).
-  const { outcome } = foldVotes(
-    request.routes,
-    await votesOn(unit.sql, request.id),
-    (person, { rule }) => !barredBy(rule, involved).includes(person),
-  );
-  return outcome === 'approved';
+  const approvers = (await votesOn(unit.sql, request.id))
+    .filter(({ decision }) => decision === 'approve')
+    .flatMap(headsOf);
+  return request.routes.every(({ rule }) => {
+    const barred = barredBy(rule, involved);
+    return !approvers.some((person) => barred.includes(person));
+  });
 }
 
 async function takeUse(

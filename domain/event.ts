@@ -72,6 +72,10 @@ export const EVENTS = {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
     private: ['action_digest', 'questions'],
   },
+  'access.searched': {
+    public: ['search', 'kind', 'looked_at', 'found', 'is_first'],
+    private: ['subject', 'resource'],
+  },
   'request.opened': {
     public: [
       'action',
@@ -94,6 +98,7 @@ export const EVENTS = {
   'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
+  'request.stage_opened': { public: ['route', 'stage', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },
   'request.consumed': { public: ['credential'], private: [] },
   'vote.cast': {
@@ -105,6 +110,9 @@ export const EVENTS = {
       'strength',
       'groups',
       'routes',
+      'stages',
+      'in_stead_of',
+      'absence',
       'shown',
       'shown_covers_action',
       'invited_by',
@@ -133,17 +141,17 @@ export const EVENTS = {
     public: ['grant', 'state', 'because', 'used', 'credentials', 'by'],
     private: ['reason'],
   },
-  'break_glass.declared': {
+  'emergency.declared': {
     public: ['break_glass', 'person', 'gates', 'quorum', 'continues'],
     private: ['reason', 'incident'],
   },
-  'break_glass.refused': { public: ['code', 'person'], private: [] },
-  'break_glass.opened': {
+  'emergency.refused': { public: ['code', 'person'], private: [] },
+  'emergency.opened': {
     public: ['break_glass', 'people', 'continues', 'expires_at', 'review_due_at'],
     private: [],
   },
-  'break_glass.review_late': { public: ['break_glass', 'review_due_at'], private: [] },
-  'break_glass.reviewed': {
+  'emergency.review_late': { public: ['break_glass', 'review_due_at'], private: [] },
+  'emergency.reviewed': {
     public: ['break_glass', 'person', 'disposition', 'effects_seen', 'seconds'],
     private: ['findings'],
   },

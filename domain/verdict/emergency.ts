@@ -11,7 +11,7 @@ export const isEmergency = ({ opened }: Case): boolean => opened.detail['action'
 
 /** The emergencies in which access was given. */
 export const emergenciesIn = ({ cases }: Facts): Case[] =>
-  cases.filter((found) => isEmergency(found) && named(found, 'break_glass.opened').length > 0);
+  cases.filter((found) => isEmergency(found) && named(found, 'emergency.opened').length > 0);
 
 /** Every emergency was that of enough people, and was found justified in time by somebody else. */
 export function brokenGlass(facts: Facts): Finding {
@@ -47,20 +47,20 @@ export function brokenGlass(facts: Facts): Finding {
 }
 
 const factsOf = (found: Case): Fact[] =>
-  named(found, 'break_glass.declared', 'break_glass.opened', 'break_glass.reviewed');
+  named(found, 'emergency.declared', 'emergency.opened', 'emergency.reviewed');
 
-const reviewOf = (found: Case): Fact | undefined => named(found, 'break_glass.reviewed')[0];
+const reviewOf = (found: Case): Fact | undefined => named(found, 'emergency.reviewed')[0];
 
 /** Nobody has reviewed it, and nobody had to by now. */
 function isReviewOpen(facts: Facts, found: Case): boolean {
-  const opened = named(found, 'break_glass.opened')[0];
+  const opened = named(found, 'emergency.opened')[0];
   if (!opened || reviewOf(found)) return false;
   return secondsBetween(opened.time, facts.until) <= RULE.review_seconds;
 }
 
 function faultOf(found: Case): string | null {
-  const declared = named(found, 'break_glass.declared')[0];
-  const opened = named(found, 'break_glass.opened')[0];
+  const declared = named(found, 'emergency.declared')[0];
+  const opened = named(found, 'emergency.opened')[0];
   if (!declared || !opened || opened.index < declared.index)
     return 'access past the gate without anybody who declared it';
   const people = peopleOf(found, declared);
@@ -85,7 +85,7 @@ function faultOf(found: Case): string | null {
 function peopleOf(found: Case, declared: Fact): Set<string> {
   const voters = found.votes
     .filter(({ detail }) => detail['decision'] === 'approve')
-    .map(({ detail }) => text(detail['person']));
+    .flatMap(({ detail }) => [text(detail['person']), text(detail['in_stead_of'])]);
   const requester = text(object(found.opened.detail['requester'])['id']);
   const all = [text(declared.detail['person']), requester, ...voters];
   return new Set(all.filter((each) => each !== null));

@@ -128,9 +128,9 @@ describe('breaking the glass', () => {
       people: [first.id, second.id],
       incident: 'INC-7',
     });
-    const [declared] = await detailsOf(cast.service, request, 'break_glass.declared');
+    const [declared] = await detailsOf(cast.service, request, 'emergency.declared');
     expect(declared).toMatchObject({ person: first.id, gates: ['plain'], quorum: 2, continues: 0 });
-    const [open] = await detailsOf(cast.service, request, 'break_glass.opened');
+    const [open] = await detailsOf(cast.service, request, 'emergency.opened');
     expect(open).toMatchObject({ people: [first.id, second.id] });
     // Nobody's reason or incident is public.
     expect(JSON.stringify([declared, open])).not.toMatch(/stuck|INC-7/);
@@ -155,7 +155,7 @@ describe('breaking the glass', () => {
       'human_required',
       'not_eligible',
     ]);
-    expect(await detailsOf(cast.service, request, 'break_glass.opened')).toEqual([]);
+    expect(await detailsOf(cast.service, request, 'emergency.opened')).toEqual([]);
   });
 
   it('I4: is not confirmed by somebody whose way in the one who declared made, nor the other way', async () => {
@@ -209,7 +209,7 @@ describe('breaking the glass', () => {
     expect(outcome(await declare(cast.approver, 'alone'))).toEqual([403, 'not_eligible']);
     const { body } = await admin(cast.service).call(
       'GET',
-      `/v1/events?agent=${agent.id}&type=break_glass.refused`,
+      `/v1/events?agent=${agent.id}&type=emergency.refused`,
     );
     const refused = list(body['data']).map((each) => object(object(each['data'])['detail']));
     expect(refused).toEqual([{ code: 'not_eligible', person: cast.approver.id }]);
@@ -255,7 +255,7 @@ describe('until its review is closed', () => {
       const states = [await seen(cast.service, one), await seen(cast.service, other)];
       return states.some(({ state }) => state === 'failed');
     }, 'the failure of one');
-    const uses = [one, other].map((id) => detailsOf(cast.service, id, 'break_glass.opened'));
+    const uses = [one, other].map((id) => detailsOf(cast.service, id, 'emergency.opened'));
     expect((await Promise.all(uses)).flat()).toHaveLength(1);
     const failed = [one, other].map((id) => detailsOf(cast.service, id, 'request.failed'));
     expect((await Promise.all(failed)).flat()).toEqual([{ code: 'review_open' }]);
@@ -271,7 +271,7 @@ describe('until its review is closed', () => {
     const same = await declare(first, 'incident', { incident: 'INC-1' });
     expect(outcome(same)).toEqual([409, 'review_open']);
     const { request } = await broken('incident', { incident: 'INC-1' }, [third, fourth]);
-    const [open] = await detailsOf(cast.service, request, 'break_glass.opened');
+    const [open] = await detailsOf(cast.service, request, 'emergency.opened');
     expect(open).toMatchObject({ continues: 1 });
   });
 
@@ -294,7 +294,7 @@ describe('until its review is closed', () => {
       disposition: 'justified',
     });
     expect(outcome(await review(cast.approver, id))).toEqual([409, 'already_decided']);
-    const [event] = await detailsOf(cast.service, request, 'break_glass.reviewed');
+    const [event] = await detailsOf(cast.service, request, 'emergency.reviewed');
     expect(event).toMatchObject({ person: cast.approver.id, disposition: 'justified' });
     expect(JSON.stringify(event)).not.toContain('stuck');
     task = await startTask(agent);

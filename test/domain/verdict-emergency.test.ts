@@ -26,7 +26,7 @@ function broken(log: LogBook, how: How = {}): string {
     requester: 'psn_fay',
   });
   const glass = { break_glass: `bkg_${emergencies}` };
-  log.add('break_glass.declared', { ...glass, person: 'psn_fay', quorum, continues: 0 }, about);
+  log.add('emergency.declared', { ...glass, person: 'psn_fay', quorum, continues: 0 }, about);
   const vote = log.vote(about, 'approve', { voter });
   const until = addSeconds(log.now, 900);
   log.add(
@@ -36,7 +36,7 @@ function broken(log: LogBook, how: How = {}): string {
   );
   log.add('permit.redeemed', { permit: 'prm', digest_matches: true, rules_unchanged: true }, about);
   const credential = `crd_${request}`;
-  log.add('break_glass.opened', { ...glass, people: ['psn_fay', voter], expires_at: until }, about);
+  log.add('emergency.opened', { ...glass, people: ['psn_fay', voter], expires_at: until }, about);
   log.add('credential.intended', { credential, permit: 'prm' }, about);
   log.add('credential.issued', { credential, permit: 'prm' }, about);
   for (let step = 0; step < (how.wait ?? 0); step += 1)
@@ -46,7 +46,7 @@ function broken(log: LogBook, how: How = {}): string {
 }
 
 const reviewedBy = (log: LogBook, about: JsonObject, detail: JsonObject): void =>
-  void log.add('break_glass.reviewed', { effects_seen: 1, seconds: 60, ...detail }, about);
+  void log.add('emergency.reviewed', { effects_seen: 1, seconds: 60, ...detail }, about);
 
 const book = (): LogBook => newLog().person('psn_sol', ['on-call']).person('psn_fay', ['on-call']);
 
