@@ -17,6 +17,7 @@ import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentIssued, presentRequest, presentVote } from './present.ts';
+import { voteBody } from './request-schemas.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
@@ -110,7 +111,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: shape.voteBody,
+  body: voteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -127,6 +128,7 @@ const vote = defineRoute({
     'request_expired',
     'already_voted',
     'shown_mismatch',
+    'narrowing_refused',
   ],
   events: [
     'vote.cast',
@@ -145,6 +147,7 @@ const vote = defineRoute({
       reason: body.reason ?? null,
       disposition: body.disposition ?? 'stop',
       channel: 'api',
+      narrow: body.narrow ?? null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);

@@ -6,6 +6,7 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
+import { question } from './request-schemas.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -361,6 +362,14 @@ export const request = z
     expires_at: instant,
     decided_at: instant.nullable(),
     approved_until: instant.nullable(),
+    starts_at: instant
+      .nullable()
+      .meta({ description: 'From when on it is issued; null for once it is approved' }),
+    narrowed: z
+      .object({ by: z.array(z.string()), limits: anyJson, action, digest })
+      .nullable()
+      .meta({ description: 'What approvers left of it: this, and not action, is what is issued' }),
+    questions: z.array(question),
     collectable: z.boolean(),
     url: z.string(),
     credential: z.string().nullable(),
@@ -381,13 +390,6 @@ export const heldCredential = heldAction.extend({ claim });
 
 export const madeJoinToken = z.object({ join_token: joinToken });
 export const heldJoinToken = heldAction.extend({ join_token: joinToken });
-
-export const voteBody = z.strictObject({
-  decision: z.enum(['approve', 'deny']),
-  shown: z.string().max(100),
-  reason: z.string().trim().max(2000).optional(),
-  disposition: z.enum(['revise', 'stop']).optional(),
-});
 
 export const collectBody = z.strictObject({ seal_to: jwk.optional(), action: anyJson.optional() });
 

@@ -11,6 +11,7 @@ import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
 import { makeCredential, whyNotMade, type Made } from './issue.ts';
 import { reissueLease } from './leases.ts';
+import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { refuseUse, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
@@ -202,7 +203,7 @@ async function whyNotCollectable(
     return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
   const now = await unit.readClock();
   if (row.approvedUntil === null || !(now < row.approvedUntil)) return lapsed();
-  if (action && !sameJson(action, asJson(row.action)))
+  if (action && !sameJson(action, asJson(effectiveAction(row))))
     return refuseUse(
       unit,
       row,

@@ -108,7 +108,8 @@ async function planCredential(
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold') {
     const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
-    const held = await holdFor(unit, { agent, owner, ask, action, evaluation }, live);
+    const extents = accessOf(definition).extents?.(definition, wanted.options) ?? {};
+    const held = await holdFor(unit, { agent, owner, ask, action, evaluation, extents }, live);
     const answer = await answers.held(unit.sql, held);
     return settled(unit, once, withWarnings(answer, warningsOf(evaluation)));
   }

@@ -4,7 +4,7 @@ import { and, eq, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
 import { permit, person, viewing, vote } from '../db/schema/index.ts';
-import { actionDigest } from '../domain/action.ts';
+import { asJson } from '../domain/action.ts';
 import {
   foldVotes,
   isTakenBy,
@@ -18,7 +18,19 @@ import {
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { isWithin, limitsAsJson, startOf, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import {
+  effectiveAction,
+  effectiveDigest,
+  effectiveRef,
+  goodFrom,
+  isWithinVotes,
+  narrowingOf,
+  narrowRequest,
+  termsOf,
+} from './narrow.ts';
 import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -40,6 +52,8 @@ export interface Ballot {
   reason: string | null;
   disposition: 'revise' | 'stop';
   channel: Channel;
+  /** What the voter approves less of than was shown; null for all of it. */
+  narrow: Limits | null;
 }
 
 export interface Decided {
@@ -99,7 +113,7 @@ async function whyRefused(
     .where(and(eq(vote.request, row.id), eq(vote.person, principal.id)));
   if (earlier) return refuse(unit, row, ballot, 'already_voted', 'You have already voted on this.');
   const card = cardOf(row);
-  if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
+  if (ballot.shown !== shownDigest(card) || !coversAction(card, effectiveAction(row)))
     return refuse(
       unit,
       row,
@@ -107,7 +121,19 @@ async function whyRefused(
       'shown_mismatch',
       'What you were shown is not what would run now: look at the request again.',
     );
-  return null;
+  return whyNotNarrowed(unit, row, ballot);
+}
+
+/** Why the limits of a vote are none: an approver takes away, and never adds. */
+function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | null {
+  if (ballot.narrow === null) return null;
+  const code = 'narrowing_refused';
+  if (ballot.decision === 'deny')
+    return refuse(unit, row, ballot, code, 'A denial leaves nothing that could be narrowed.');
+  const narrowing = narrowingOf(row, ballot.narrow);
+  if (narrowing.kind === 'narrowed') return null;
+  const { limit, says } = narrowing;
+  return refuse(unit, row, ballot, code, `This is no narrowing: ${limit} ${says}.`, { limit });
 }
 
 /** A vote that came another way than its route takes, or with less proof of presence than it wants. */
@@ -152,12 +178,13 @@ const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
 
 async function castVote(
   unit: Unit,
-  row: RequestRow,
+  shown: RequestRow,
   voter: Voter,
   principal: PersonPrincipal,
   ballot: Ballot,
 ): Promise<Decided> {
   const at = unit.at;
+  const row = ballot.narrow ? await narrowRequest(unit, shown, principal, ballot.narrow) : shown;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
@@ -165,12 +192,14 @@ async function castVote(
     decision: ballot.decision,
     channel: ballot.channel,
     strength: principal.strength,
-    shown: shownDigest(cardOf(row)),
+    shown: shownDigest(cardOf(shown)),
+    narrow: ballot.narrow,
+    limits: row.narrowed?.limits ?? null,
     reason: ballot.reason,
     at,
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, row, voter, cast);
+  await emitCast(unit, shown, row, voter, cast);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -181,7 +210,13 @@ async function castVote(
   return { vote: cast, request: row };
 }
 
-async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow): Promise<void> {
+async function emitCast(
+  unit: Unit,
+  shown: RequestRow,
+  row: RequestRow,
+  voter: Voter,
+  cast: VoteRow,
+): Promise<void> {
   const elapsed = elapsedSeconds(row, cast.at);
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
@@ -204,11 +239,14 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
         .map((route) => route.name),
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
-      shown_covers_action: coversAction(cardOf(row), row.action),
+      shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      narrows: cast.narrow !== null,
+      approves_ref: effectiveRef(row),
+      within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),
     },
-    private: { reason: cast.reason },
+    private: { reason: cast.reason, limits: cast.limits && limitsAsJson(cast.limits) },
   });
 }
 
@@ -246,8 +284,13 @@ async function approve(
   deciding: VoteRow,
   approvers: string[],
 ): Promise<RequestRow> {
-  const valid = Math.min(...row.routes.map(({ rule }) => rule.valid_seconds));
-  const approvedUntil = addSeconds(unit.at, valid);
+  const { action, valid_seconds: valid, uses } = termsOf(row);
+  const approvedUntil = addSeconds(goodFrom(row, unit.at), valid);
+  const votes = await votesOn(unit.sql, row.id);
+  const counted = votes.filter(
+    ({ person: by, decision }) => decision === 'approve' && approvers.includes(by),
+  );
+  if (!isWithinVotes(row, counted)) throw new Error(`${row.id} is more than was approved`);
   const moved = await moveRequest(unit, row, 'approved', {
     decidedAt: unit.at,
     decidedBy: deciding.person,
@@ -260,21 +303,28 @@ async function approve(
       deciding_vote: deciding.id,
       approved_by: approvers,
       approved_until: approvedUntil,
+      starts_at: startOf(action),
+      effective_ref: effectiveRef(row),
+      narrowed_by: [...new Set(row.narrowed?.by.map((each) => each.person))],
+      within_votes: true,
     },
-    private: {},
+    private: {
+      effective_body: asJson(action),
+      limits: row.narrowed && limitsAsJson(row.narrowed.limits),
+    },
   });
   const id = newId('permit');
   await unit.sql.insert(permit).values({
     id,
     request: row.id,
-    digest: actionDigest(row.action),
+    digest: effectiveDigest(row),
     state: 'live',
     createdAt: unit.at,
     expiresAt: approvedUntil,
   });
   unit.emit('permit.issued', {
     ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses: 1 },
+    detail: { permit: id, expires_at: approvedUntil, uses, effective_ref: effectiveRef(row) },
     private: {},
   });
   return moved;
@@ -326,9 +376,10 @@ function refuse(
   ballot: Pick<Ballot, 'decision' | 'channel'>,
   code: RefusalCode,
   message: string,
+  members: JsonObject = {},
 ): Refusal {
   emitRefused(unit, row, ballot, code);
-  return new Refusal(code, message);
+  return new Refusal(code, message, members);
 }
 
 function emitRefused(

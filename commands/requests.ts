@@ -3,17 +3,20 @@ import { randomBytes } from 'node:crypto';
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
-import { agent, person, request, vote } from '../db/schema/index.ts';
-import { actionDigest, actionRef, asJson, type Action, type Party } from '../domain/action.ts';
+import { request, vote } from '../db/schema/index.ts';
+import { actionDigest, actionRef, asJson, type Action } from '../domain/action.ts';
 import { barredBy } from '../domain/approval.ts';
-import { cardFor, type Card, type CardNames } from '../domain/card.ts';
+import { cardFor, type Card } from '../domain/card.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
+import type { OptionExtent } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { namesOf } from './card-names.ts';
 import type { Evaluation } from './evaluate.ts';
 import { refuseWithoutApprovers, whoIsInvolved } from './involved.ts';
+import { effectiveAction, effectiveDigest } from './narrow.ts';
 import { partyOf } from './principal.ts';
 import { recordedQuestions } from './recorded-questions.ts';
 import { newId, type Unit } from './unit.ts';
@@ -32,6 +35,8 @@ export interface Asked {
   reason: string | null;
   sealTo: JsonObject | null;
   callbackUrl: string | null;
+  /** What of its options approvers can narrow; nothing where this is not said. */
+  extents?: Record<string, OptionExtent> | undefined;
 }
 
 export interface Judged {
@@ -128,6 +133,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     Date.parse(unit.at) + expiry,
     asked.task ? Date.parse(asked.task.deadlineAt) : Infinity,
   );
+  const expiresAt = new Date(expiresMs).toISOString();
   const row: RequestRow = {
     id: newId('request'),
     agent: asked.agent?.id ?? null,
@@ -147,7 +153,11 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
     createdAt: unit.at,
-    expiresAt: new Date(expiresMs).toISOString(),
+    expiresAt,
+    firstExpiresAt: expiresAt,
+    narrowable: { options: asked.extents ?? {}, starts_before: asked.task?.deadlineAt ?? null },
+    narrowed: null,
+    questions: [],
     decidedAt: null,
     decidedBy: null,
     approvedUntil: null,
@@ -201,60 +211,17 @@ export const aboutRequest = (row: RequestRow) => ({
   policy_version: row.policyVersion,
 });
 
-async function namesOf(tx: Transaction, asked: Asked, requester: Party): Promise<CardNames> {
-  const ids = [asked.agent?.owner, asked.task?.triggeredBy, requester.id].filter(
-    (id): id is Id<'person'> => typeof id === 'string' && id.startsWith('psn_'),
-  );
-  const rows = await tx
-    .select({ id: person.id, name: person.name })
-    .from(person)
-    .where(inArray(person.id, ids));
-  const name = (id: string | null | undefined): string | null =>
-    rows.find((row) => row.id === id)?.name ?? null;
-  return {
-    agent: asked.agent?.name ?? null,
-    owner: name(asked.agent?.owner),
-    team: asked.agent?.team ?? null,
-    requester:
-      requester.type === 'agent' && asked.agent
-        ? asked.agent.name
-        : (name(requester.id) ?? requester.id),
-    triggeredBy: asked.task?.triggeredBy
-      ? `${name(asked.task.triggeredBy) ?? asked.task.triggeredBy} (${asked.task.proof})`
-      : null,
-    actingFor: await namesBehind(tx, asked.action),
-  };
-}
-
-/** Everybody in the chain behind whoever asks, with who owns them. */
-async function namesBehind(
-  tx: Transaction,
-  { actor_chain: chain }: Action,
-): Promise<string | null> {
-  const behind = chain.slice(1).map(({ id }) => id);
-  if (behind.length === 0) return null;
-  const rows = await tx
-    .select({ id: agent.id, name: agent.name, owner: person.name })
-    .from(agent)
-    .innerJoin(person, eq(agent.owner, person.id))
-    .where(inArray(agent.id, behind as Id<'agent'>[]));
-  return behind
-    .map((id) => {
-      const row = rows.find((each) => each.id === id);
-      return row ? `${row.name} (owned by ${row.owner})` : id;
-    })
-    .join(', for ');
-}
-
 export const cardOf = (row: RequestRow): Card =>
   cardFor({
     request: row.id,
-    action: row.action,
-    digest: row.digest,
+    action: effectiveAction(row),
+    digest: effectiveDigest(row),
     routes: row.routes,
     names: row.names,
     whyHeld: row.whyHeld,
     expiresAt: row.expiresAt,
+    ...(row.narrowed && { narrowed: { asked: row.action, by: row.narrowed.by } }),
+    questions: row.questions,
   });
 
 /** The request, locked until the transaction ends. */

@@ -1,6 +1,7 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
+import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
 
 /** How strongly a voter proved to be there, weakest first. */
@@ -24,6 +25,8 @@ export interface RouteRule {
   remind_at: number[];
   /** Groups that join the approvers when time has passed. Escalation adds people, never an approval. */
   escalation: { after_seconds: number; groups: string[] }[];
+  /** How questions of approvers are treated, where it is not as usual. */
+  ask?: AskRule | undefined;
 }
 
 /** A route as a request froze it. */
@@ -76,6 +79,9 @@ export function ruleDigest(rule: RouteRule): Digest {
       after_seconds: step.after_seconds,
       groups: step.groups.toSorted(),
     })),
+    ...(rule.ask && {
+      ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
+    }),
   });
 }
 

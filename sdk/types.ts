@@ -344,6 +344,19 @@ export interface Evaluation {
   reasons: string[];
 }
 
+/** What an approver asked before deciding. */
+export interface RequestQuestion {
+  id: string;
+  by: string;
+  to: 'agent' | 'owner' | 'triggerer';
+  text: string;
+  state: 'open' | 'answered' | 'lapsed';
+  asked_at: string;
+  /** When it stops waiting for an answer. */
+  answer_by: string;
+  answer: { by: { type: string; id: string }; text: string; at: string } | null;
+}
+
 /** Something that waits, or waited, for people. */
 export interface AccessRequest {
   id: string;
@@ -370,6 +383,12 @@ export interface AccessRequest {
   expires_at: string;
   decided_at: string | null;
   approved_until: string | null;
+  /** From when on it is issued; null for once it is approved. */
+  starts_at: string | null;
+  /** What approvers left of it: this, and not `action`, is what is issued. */
+  narrowed: { by: string[]; limits: JsonValue; action: Action; digest: string } | null;
+  /** What approvers asked; those `to` the agent are for `requests.answer`. */
+  questions: RequestQuestion[];
   collectable: boolean;
   /** The page where people decide. */
   url: string;

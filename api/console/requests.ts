@@ -211,6 +211,7 @@ function ballotFrom(visit: Visit, id: string): Ballot {
     reason: reason === '' ? null : reason,
     disposition: field(visit, 'disposition') === 'revise' ? 'revise' : 'stop',
     channel: 'web',
+    narrow: null,
   };
 }
 

@@ -1,0 +1,43 @@
+// What approvers send and ask.
+import { z } from 'zod';
+import { ADDRESSEES } from '../domain/question.ts';
+
+const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
+
+export const question = z.object({
+  id: z.string(),
+  by: z.string(),
+  to: z.enum(ADDRESSEES),
+  text: z.string(),
+  state: z.enum(['open', 'answered', 'lapsed']),
+  asked_at: instant,
+  answer_by: instant,
+  answer: z
+    .object({ by: z.object({ type: z.string(), id: z.string() }), text: z.string(), at: instant })
+    .nullable(),
+});
+
+const optionLimit = z.union([
+  z.array(z.string().max(700)).max(500),
+  z.record(z.string().max(100), z.string().max(40)),
+]);
+
+/** What an approver leaves less of. Whether it is less is for the request to say. */
+export const narrowBody = z
+  .strictObject({
+    ttl_seconds: z.int().min(1).optional(),
+    valid_seconds: z.int().min(1).optional(),
+    uses: z.int().min(1).optional(),
+    not_before: z.string().max(40).optional(),
+    options: z.record(z.string().max(100), optionLimit).optional(),
+  })
+  .refine((limits) => Object.keys(limits).length > 0, 'says nothing that there should be less of')
+  .meta({ description: 'Approves less than was asked for; what is not named stays as it is' });
+
+export const voteBody = z.strictObject({
+  decision: z.enum(['approve', 'deny']),
+  shown: z.string().max(100),
+  reason: z.string().trim().max(2000).optional(),
+  disposition: z.enum(['revise', 'stop']).optional(),
+  narrow: narrowBody.optional(),
+});
