@@ -204,7 +204,8 @@ export async function presentRequest(
   };
 }
 
-const presentQuestion = (question: Question): JsonObject => ({
+/** A question, without who else was told of it. */
+export const presentQuestion = (question: Question): JsonObject => ({
   id: question.id,
   by: question.by.person,
   to: question.to,

@@ -4,6 +4,11 @@ import { ADDRESSEES } from '../domain/question.ts';
 
 const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 
+/** When something shall begin. */
+export const startAt = z.iso
+  .datetime({ offset: true })
+  .meta({ description: 'Issued from then on, once people agree; only for what waits for people' });
+
 export const question = z.object({
   id: z.string(),
   by: z.string(),
@@ -41,3 +46,10 @@ export const voteBody = z.strictObject({
   disposition: z.enum(['revise', 'stop']).optional(),
   narrow: narrowBody.optional(),
 });
+
+export const askBody = z.strictObject({
+  to: z.enum(ADDRESSEES).meta({ description: 'Who is asked' }),
+  text: z.string().trim().min(1).max(1000),
+});
+
+export const answerBody = z.strictObject({ text: z.string().trim().min(1).max(2000) });

@@ -6,7 +6,7 @@ import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
-import { question } from './request-schemas.ts';
+import { question, startAt } from './request-schemas.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -230,6 +230,7 @@ export const credentialBody = z.strictObject({
   /** No upper bound here: how long is too long depends on the role, which then says so. */
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
+  not_before: startAt.optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
   dpop_jkt: z
     .string()
@@ -362,9 +363,7 @@ export const request = z
     expires_at: instant,
     decided_at: instant.nullable(),
     approved_until: instant.nullable(),
-    starts_at: instant
-      .nullable()
-      .meta({ description: 'From when on it is issued; null for once it is approved' }),
+    starts_at: instant.nullable(),
     narrowed: z
       .object({ by: z.array(z.string()), limits: anyJson, action, digest })
       .nullable()

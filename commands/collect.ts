@@ -6,6 +6,7 @@ import { credential, request } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { sameJson, type JsonObject } from '../domain/json.ts';
+import { startOf } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
@@ -203,6 +204,15 @@ async function whyNotCollectable(
     return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
   const now = await unit.readClock();
   if (row.approvedUntil === null || !(now < row.approvedUntil)) return lapsed();
+  const start = startOf(effectiveAction(row));
+  if (start !== null && now < start)
+    return new Refusal(
+      'not_started',
+      `This is approved, and begins at ${start}: collect it then.`,
+      {
+        starts_at: start,
+      },
+    );
   if (action && !sameJson(action, asJson(effectiveAction(row))))
     return refuseUse(
       unit,

@@ -84,7 +84,8 @@ const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 const unbound = (user: string): string =>
   `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
 
-const CODE_MESSAGES = {
+/** What somebody is told who may not decide. */
+export const INELIGIBLE = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
@@ -100,7 +101,7 @@ async function whyRefused(
 ): Promise<Refusal | null> {
   const elapsed = elapsedSeconds(row, now);
   const why = whyIneligible(voter, row.routes, row.involved, elapsed);
-  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
+  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
   const cast = { channel: ballot.channel, strength: principal.strength };
   const mine = routesFor(voter, row.routes, row.involved, elapsed);
   if (!mine.some((route) => isTakenBy(route, cast)))
@@ -150,27 +151,14 @@ async function whyTooLate(
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  if (row.state === 'expired' && row.approvedUntil !== null) return lapsed(unit, row, ballot);
-  if (row.state === 'expired') return expired(unit, row, ballot);
+  if (row.state === 'expired' && row.approvedUntil === null) return expired(unit, row, ballot);
   if (row.state !== 'pending') {
-    const refusal = alreadyDecided(row);
+    const refusal = await alreadyDecided(unit.sql, row);
     emitRefused(unit, row, ballot, refusal.code);
     return refusal;
   }
   if (now < row.expiresAt) return null;
   return expired(unit, await expireLocked(unit, row), ballot);
-}
-
-/** It was decided, and what was decided is over: no vote came too late. */
-async function lapsed(unit: Unit, row: RequestRow, ballot: Ballot): Promise<Refusal> {
-  emitRefused(unit, row, ballot, 'already_decided');
-  const by = row.decidedBy;
-  const [who] = by === null ? [] : await unit.sql.select().from(person).where(eq(person.id, by));
-  return new Refusal(
-    'already_decided',
-    `This request was approved by ${who?.name ?? 'its approvers'}, and the approval lapsed unused.`,
-    { state: row.state, decided_by: by },
-  );
 }
 
 const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
@@ -351,7 +339,7 @@ async function deny(
 }
 
 /** The voter as the tables know them now, which may be less than their session remembers. */
-async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Voter> {
+export async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Voter> {
   const [who] = await unit.sql
     .select()
     .from(person)
@@ -367,7 +355,8 @@ const asVoter = (who: PersonRow): Voter => ({
   active: who.state === 'active' && mayVote(who.roles),
 });
 
-const elapsedSeconds = (row: RequestRow, at: string): number =>
+/** How long a request has been open. */
+export const elapsedSeconds = (row: RequestRow, at: string): number =>
   (Date.parse(at) - Date.parse(row.createdAt)) / 1000;
 
 function refuse(

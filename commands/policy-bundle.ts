@@ -16,6 +16,7 @@ import {
   type RouteRule,
 } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
@@ -69,6 +70,12 @@ const routeSchema = z.strictObject({
     .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
     .max(5)
     .default([]),
+  ask: z
+    .strictObject({
+      clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
+      answer_within_seconds: seconds(7 * DAY).default(ASK_DEFAULT.answer_within_seconds),
+    })
+    .optional(),
 });
 
 const rolesFile = z.strictObject({

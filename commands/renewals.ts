@@ -236,7 +236,7 @@ async function judge(
   const action = credentialAction(
     owner,
     { role: row.role, reason: null },
-    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, confirmation },
+    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, start: null, confirmation },
   );
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);

@@ -117,6 +117,12 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       reason: HOSTILE,
     },
   ],
+  narrowable: {
+    ttlSeconds: 600,
+    validSeconds: 900,
+    start: LATER,
+    options: [{ name: 'repositories', some: [HOSTILE], levels: [['contents', ['read', 'write']]] }],
+  },
   createdAt: AT,
   expiresAt: LATER,
   decidedAt: null,
