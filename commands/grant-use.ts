@@ -141,12 +141,24 @@ async function takeUse(
   });
   unit.emit('permit.issued', {
     ...about,
-    detail: { permit, expires_at: grant.expiresAt, uses: 1, grant: grant.id },
+    detail: {
+      permit,
+      expires_at: grant.expiresAt,
+      uses: 1,
+      effective_ref: about.action_ref,
+      grant: grant.id,
+    },
     private: {},
   });
   unit.emit('permit.redeemed', {
     ...about,
-    detail: { permit, digest_matches: true, rules_unchanged: true, grant: grant.id },
+    detail: {
+      permit,
+      digest_matches: true,
+      rules_unchanged: true,
+      effective_ref: about.action_ref,
+      grant: grant.id,
+    },
     private: {},
   });
   unit.changed(grant.id);

@@ -5,16 +5,16 @@ import type { AgentRow, GrantRow, RequestRow } from '../db/rows.ts';
 import { standingGrant } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { FrozenRoute } from '../domain/approval.ts';
-import type { Digest } from '../domain/digest.ts';
-import { OPEN_GRANT, patternDigest, type GrantBounds } from '../domain/grant.ts';
+import { coverOf, OPEN_GRANT } from '../domain/grant.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
-import type { JsonObject, JsonValue } from '../domain/json.ts';
+import type { JsonObject } from '../domain/json.ts';
 import type { GrantState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { accessOf, type RoleDefinition } from './access/kinds.ts';
 import { deniedBy, refuseWithoutReason, unknownRole } from './credentials.ts';
 import type { Deps } from './deps.ts';
+import { effectiveAction } from './narrow.ts';
 import { activeBundle } from './policies.ts';
 import { evaluateAction } from './questions.ts';
 import { aboutRequest, findLiveDuplicate, openRequest, recordEvaluation } from './requests.ts';
@@ -78,11 +78,11 @@ async function grantAction(
       { ttl_seconds_max: definition.ttl_seconds_max },
     );
   const itself = { type: 'agent' as const, id: agent.id };
-  const of = (name: string, parameters: JsonObject): Action => ({
+  return {
     // Only for what the agent does itself: what it is handed on is somebody else's.
     subject: itself,
     actor_chain: [itself],
-    action: name,
+    action: OPEN_GRANT,
     resource: { type: 'role', id: ask.role },
     parameters: {
       ttl_seconds: ttl,
@@ -90,19 +90,14 @@ async function grantAction(
         renew_seconds_max: definition.renew_seconds_max,
       }),
       ...(Object.keys(options).length > 0 && { options }),
-      ...parameters,
+      uses: ask.uses,
+      for_seconds: ask.forSeconds,
+      purpose: ask.purpose,
     },
     data_class: definition.data_class,
     destination: access.destination(definition),
     context: { reason: ask.reason },
-  });
-  const bounds = { purpose: ask.purpose, ttl_seconds: ttl };
-  return of(OPEN_GRANT, {
-    uses: ask.uses,
-    for_seconds: ask.forSeconds,
-    purpose: ask.purpose,
-    pattern: patternDigest(of('credential:request', {}), bounds),
-  });
+  };
 }
 
 /** Each route says how long and how often its approval may stand; one that says nothing allows none of it. */
@@ -139,15 +134,15 @@ export async function openGrant(
   // Whoever answered for it was barred from agreeing; whoever does by now was not.
   if (!row.involved.owners.includes(agent.owner))
     return new Refusal('wrong_state', 'The agent got another owner meanwhile: ask again.');
-  const { uses, for_seconds: seconds, pattern } = row.action.parameters;
+  const agreed = effectiveAction(row);
+  const { uses, for_seconds: seconds } = agreed.parameters;
   const grant: GrantRow = {
     id: newId('grant'),
     agent: agent.id,
     owner: agent.owner,
     request: row.id,
     role: row.action.resource.id,
-    pattern: asDigest(pattern),
-    bounds: boundsOf(row.action),
+    ...coverOf(agreed),
     uses: Number(uses),
     used: 0,
     state: 'live',
@@ -180,14 +175,6 @@ const asAgent = (id: Id<'agent'> | null): Id<'agent'> => {
   if (id === null) throw new Error('a grant was approved for no agent');
   return id;
 };
-
-/** Written by `grantAction`, and approved as it is. */
-const asDigest = (pattern: JsonValue | undefined): Digest => pattern as Digest;
-
-function boundsOf({ parameters }: Action): GrantBounds {
-  const { purpose, ttl_seconds: ttl } = parameters;
-  return { purpose: typeof purpose === 'string' ? purpose : null, ttl_seconds: Number(ttl) };
-}
 
 export async function findGrant(query: Query | Transaction, id: string): Promise<GrantRow | null> {
   const [row] = await query

@@ -2,6 +2,7 @@
 // a route from before stays the one that people agreed to.
 import { z } from 'zod';
 import { CHANNELS, STRENGTHS, type RouteRule } from '../domain/approval.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { onCallGroup, RESOURCE_OWNER, type SeatRule, type StageRule } from '../domain/seats.ts';
 import { policyName, seconds } from './access/kind.ts';
 
@@ -87,6 +88,12 @@ const routeSchema = z
           .min(0)
           .max(30 * DAY)
           .default(0),
+      })
+      .optional(),
+    ask: z
+      .strictObject({
+        clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
+        answer_within_seconds: seconds(7 * DAY).default(ASK_DEFAULT.answer_within_seconds),
       })
       .optional(),
   })
@@ -206,6 +213,7 @@ const asRule = (route: Route): RouteRule => ({
   remind_at: route.remind_at,
   ...(route.standing && { standing: route.standing }),
   ...(route.break_glass && { break_glass: route.break_glass }),
+  ...(route.ask && { ask: route.ask }),
 });
 
 /** The file, by the names of its routes. */

@@ -13,6 +13,7 @@ import { findGrant } from './grants.ts';
 import { leaseToIssue, makeCredential, whyNotMade, type Made } from './issue.ts';
 import { TargetError } from './issuer.ts';
 import { ISSUE_SECONDS, lockLease } from './leases.ts';
+import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { isStillApproved } from './permits.ts';
 import { activeBundle } from './policies.ts';
@@ -210,14 +211,14 @@ async function boundsOfApproval(unit: Unit, row: CredentialRow): Promise<string[
   const approved = await findRequest(unit.sql, row.request);
   const [held] = await unit.sql.select().from(permit).where(eq(permit.request, row.request));
   if (!approved || !held) throw new Error(`the credential ${row.id} has lost its approval`);
-  const { ttl_seconds: ttl, renew_seconds_max: most } = approved.action.parameters;
+  const { ttl_seconds: ttl, renew_seconds_max: most } = effectiveAction(approved).parameters;
   return [held.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
 }
 
 /** The end of the grant it came from, and how long one credential of it may last. */
 async function boundsOfGrant(unit: Unit, row: CredentialRow, id: Id<'grant'>): Promise<string[]> {
   const { grant, request } = await approvedGrant(unit, id);
-  const { ttl_seconds: ttl, renew_seconds_max: most } = request.action.parameters;
+  const { ttl_seconds: ttl, renew_seconds_max: most } = effectiveAction(request).parameters;
   return [grant.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
 }
 
@@ -259,7 +260,7 @@ async function judge(
   const action = credentialAction(
     owner,
     { role: row.role, reason: null },
-    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, confirmation },
+    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, start: null, confirmation },
   );
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);

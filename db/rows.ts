@@ -16,7 +16,6 @@ export type BreakGlassRow = typeof schema.breakGlass.$inferSelect;
 export type GrantRow = typeof schema.standingGrant.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
 export type AbsenceRow = typeof schema.absence.$inferSelect;
-export type OnCallRow = typeof schema.onCall.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;

@@ -1,6 +1,7 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
+import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
 import {
   canSit,
@@ -34,6 +35,8 @@ export interface RouteRule extends SeatRule {
   standing?: StandingRule | undefined;
   /** Who may go past it in an emergency; where it is not there, nobody may. */
   break_glass?: BreakGlassRule | undefined;
+  /** How questions of approvers are treated, where it is not as usual. */
+  ask?: AskRule | undefined;
 }
 
 /** Emergency access past a gate: whoever declares it counts towards the quorum. */
@@ -123,6 +126,9 @@ export function ruleDigest(rule: RouteRule): Digest {
     }),
     ...(rule.break_glass && {
       break_glass: { ...rule.break_glass, groups: rule.break_glass.groups.toSorted() },
+    }),
+    ...(rule.ask && {
+      ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
     }),
   });
 }

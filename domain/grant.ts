@@ -35,6 +35,17 @@ export function patternDigest(action: Action, bounds: GrantBounds): Digest {
   });
 }
 
+/** What a grant covers, as it follows from what people agreed to: approvers may have made it less than was asked. */
+export function coverOf(agreed: Action): { bounds: GrantBounds; pattern: Digest } {
+  const { uses: _uses, for_seconds: _for, purpose, ...parameters } = agreed.parameters;
+  const bounds = {
+    purpose: typeof purpose === 'string' ? purpose : null,
+    ttl_seconds: Number(parameters['ttl_seconds']),
+  };
+  const use = { ...agreed, action: 'credential:request', parameters };
+  return { bounds, pattern: patternDigest(use, bounds) };
+}
+
 /** Whether an action is one that a grant is for: within its bounds, and otherwise the same. */
 export function isCovered(
   action: Action,

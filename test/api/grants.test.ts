@@ -147,6 +147,23 @@ describe('D13: a standing grant', () => {
     expect(await shown(id)).toMatchObject({ used: 1 });
   });
 
+  it('is no more than its approvers left of it', async () => {
+    const agent = await newAgent();
+    const asked = await agent.call('POST', '/v1/grants', wish({ ttl_seconds: 600 }));
+    const request = text(object(asked.body['request'])['id']);
+    const narrow = { ttl_seconds: 60 };
+    expect((await vote(cast.approver, request, 'approve', { narrow })).status).toBe(201);
+    let id: string | undefined;
+    await eventually(async () => {
+      const { body } = await agent.call('GET', '/v1/grants');
+      id = list(body['data']).map((each) => text(each['id']))[0];
+      return id !== undefined;
+    }, 'the grant');
+    expect(await shown(id ?? '')).toMatchObject({ ttl_seconds: 60 });
+    expect((await use(agent, { ttl_seconds: 61 })).status).toBe(202);
+    expect((await use(agent, { ttl_seconds: 60 })).body['grant']).toBe(id);
+  });
+
   it('is nobody else’s: another agent of the same owner asks as everybody does', async () => {
     const id = await granted(await newAgent());
     expect((await use(await newAgent())).status).toBe(202);
