@@ -1,7 +1,7 @@
 // The frame of every page: head, navigation, who is signed in.
 import type { Child } from 'hono/jsx';
 import { visible } from '../domain/card.ts';
-import { Untrusted, type Html } from './parts.tsx';
+import { Notice, Untrusted, type Html } from './parts.tsx';
 import type { Shell } from './shell.ts';
 
 const PLACES: readonly { href: string; label: string }[] = [
@@ -117,6 +117,17 @@ const Sides = ({ shell }: { shell: Shell }): Html => (
   </>
 );
 
+const Broken = ({ number }: { number: number }): Html => (
+  <Notice tone="bad" title="The glass is broken">
+    <p>
+      <a href="/break-glass">
+        {number === 1 ? 'One emergency waits' : `${number} emergencies wait`} for a review
+      </a>
+      , and somebody may hold access that its approvers were not asked about.
+    </p>
+  </Notice>
+);
+
 /** A whole document. The title is also the one `h1`. */
 export const Page = ({
   shell,
@@ -156,6 +167,7 @@ export const Page = ({
         </header>
       )}
       <main id="main" tabindex={-1}>
+        {shell.emergencies ? <Broken number={shell.emergencies} /> : null}
         <div class="page-head">
           {back ? (
             <p class="back">

@@ -23,6 +23,8 @@ export interface Shell {
   path: string;
   /** Requests that wait for this reader. */
   waiting: number;
+  /** Emergencies that were used and that nobody has reviewed: said on every page. */
+  emergencies?: number;
   /** The database's time, against which every page measures. */
   now: string;
   assets: Assets;

@@ -1,6 +1,7 @@
 // What every page of the console goes through: who reads it, whether a form is ours, and how HTML is answered.
 import { getCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
+import { unreviewed } from '../../commands/break-glass.ts';
 import { fingerprintOf, type OnceKey } from '../../commands/once.ts';
 import { keyOf, type PersonPrincipal } from '../../commands/principal.ts';
 import { databaseTime, type Call } from '../../commands/unit.ts';
@@ -112,6 +113,7 @@ export async function shellFor(
     csrf: person ? csrfToken(getCookie(context, SESSION_COOKIE) ?? '') : '',
     path: context.req.path,
     waiting: person ? await countWaiting(deps.db.query, person, now) : 0,
+    emergencies: person ? (await unreviewed(deps.db.query)).length : 0,
     now,
     assets: ASSETS,
     version: deps.version,

@@ -134,8 +134,9 @@ describe('breaking the glass', () => {
     expect(open).toMatchObject({ people: [first.id, second.id] });
     // Nobody's reason or incident is public.
     expect(JSON.stringify([declared, open])).not.toMatch(/stuck|INC-7/);
-    const page = await second.call('GET', '/break-glass');
-    expect(page.text).toContain('Emergency');
+    // Somebody who has nothing to do with it is told on whatever page they open.
+    const page = await cast.owner.call('GET', '/agents');
+    expect(page.text).toContain('The glass is broken');
     const again = await first.call('POST', `/v1/break-glass/${id}/collect`, {});
     expect(outcome(again)).toEqual([409, 'already_collected']);
   });

@@ -41,6 +41,7 @@ export const shell: Shell = {
   csrf: 'the-csrf-token',
   path: '/requests',
   waiting: 3,
+  emergencies: 2,
   now: AT,
   assets: { style: '/assets/style.css', script: '/assets/console.js', icon: '/assets/favicon.svg' },
   version: '1.0.0',
