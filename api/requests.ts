@@ -7,6 +7,7 @@ import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
 import { mayVote, type Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { offerStatement } from '../commands/step-up.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
@@ -16,10 +17,19 @@ import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
+import {
+  statement as signedStatement,
+  usedPasskey as usedPasskeyShape,
+} from './passkey-schemas.ts';
+import { presentStatement, usedPasskey } from './passkeys.ts';
+import { asPerson } from './people.ts';
 import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
+
+/** A vote, and what a passkey signed for it if one did. */
+const signedVoteBody = shape.voteBody.extend({ passkey: usedPasskeyShape.optional() });
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -103,6 +113,44 @@ const show = defineRoute({
   },
 });
 
+const spokenIn = (body: z.infer<typeof shape.statementBody>) => ({
+  decision: body.decision,
+  shown: body.shown,
+  reason: body.reason ?? null,
+  disposition: body.disposition ?? ('stop' as const),
+});
+
+const statement = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/statement',
+  tag: 'Requests',
+  summary: 'What a passkey is to sign for one decision, in exactly these words; it decides nothing',
+  allow: ['member'],
+  body: shape.statementBody,
+  answers: {
+    201: { description: 'The statement, and options for the browser', schema: signedStatement },
+  },
+  refusals: [
+    'not_found',
+    'already_decided',
+    'shown_mismatch',
+    'stronger_auth_required',
+    'passkey_refused',
+    'too_soon',
+    'log_unavailable',
+  ],
+  // Nothing is decided until the vote comes with what was signed.
+  events: [],
+  handle: ({ principal, call, once, params, body }, deps) => {
+    const spoken = { ...spokenIn(body), limits: null };
+    return answerOnce(deps, call, once, async (unit) => {
+      const asked = { request: params['id'] ?? '', ...spoken };
+      const offered = await offerStatement(unit, asPerson(principal), asked);
+      return created(presentStatement(deps, offered, spoken));
+    });
+  },
+});
+
 const vote = defineRoute({
   method: 'post',
   path: '/v1/requests/{id}/votes',
@@ -110,7 +158,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: shape.voteBody,
+  body: signedVoteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -123,6 +171,7 @@ const vote = defineRoute({
     'self_approval',
     'not_eligible',
     'stronger_auth_required',
+    'passkey_refused',
     'already_decided',
     'request_expired',
     'already_voted',
@@ -135,16 +184,15 @@ const vote = defineRoute({
     'request.denied',
     'request.expired',
     'permit.issued',
+    'person.passkey_regressed',
   ],
   handle: ({ call, once, params, body }, deps) => {
     const ballot: Ballot = {
       // Not looked up first: whom a request is hidden from, the one that decides refuses by name, and logs it.
       request: params['id'] ?? '',
-      decision: body.decision,
-      shown: body.shown,
-      reason: body.reason ?? null,
-      disposition: body.disposition ?? 'stop',
+      ...spokenIn(body),
       channel: 'api',
+      passkey: body.passkey ? usedPasskey(deps, body.passkey) : null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);
@@ -280,4 +328,4 @@ const remind = defineRoute({
   },
 });
 
-export const requestRoutes = [list, show, vote, collect, cancel, remind];
+export const requestRoutes = [list, show, statement, vote, collect, cancel, remind];

@@ -389,6 +389,9 @@ export const voteBody = z.strictObject({
   disposition: z.enum(['revise', 'stop']).optional(),
 });
 
+/** What somebody is about to sign: the words of a vote, before it is cast. */
+export const statementBody = voteBody;
+
 export const collectBody = z.strictObject({ seal_to: jwk.optional(), action: anyJson.optional() });
 
 export const event = z

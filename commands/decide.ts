@@ -12,6 +12,7 @@ import {
   whyIneligible,
   type Channel,
   type FrozenRoute,
+  type Strength,
   type Tally,
   type Voter,
 } from '../domain/approval.ts';
@@ -19,6 +20,8 @@ import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import type { UsedPasskey } from './passkeys.ts';
+import { asPersonId } from './people.ts';
 import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -30,6 +33,7 @@ import {
   moveRequest,
   votesOn,
 } from './requests.ts';
+import { checkStepUp, type StepUp } from './step-up.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Ballot {
@@ -40,6 +44,14 @@ export interface Ballot {
   reason: string | null;
   disposition: 'revise' | 'stop';
   channel: Channel;
+  /** What a passkey signed for this vote, if one did. */
+  passkey: UsedPasskey | null;
+}
+
+/** A ballot that nothing speaks against, with how strongly its voter proved to be there. */
+interface TakenBallot extends Ballot {
+  strength: Strength;
+  signed: StepUp | null;
 }
 
 export interface Decided {
@@ -60,9 +72,14 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
   const voter = await currentVoter(unit, principal);
-  const refusal = await whyRefused(unit, row, voter, principal, ballot, now);
+  const why = whyIneligible(voter, row.routes, row.involved, elapsedSeconds(row, now));
+  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
+  const signed = await signatureOn(unit, row, principal, ballot);
+  if (signed instanceof Refusal) return refuse(unit, row, ballot, signed.code, signed.message);
+  const strength = signed ? 'passkey' : principal.strength;
+  const refusal = await whyRefused(unit, row, voter, strength, ballot, now);
   if (refusal) return refusal;
-  return castVote(unit, row, voter, principal, ballot);
+  return castVote(unit, row, voter, { ...ballot, strength, signed });
 }
 
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
@@ -76,18 +93,25 @@ const CODE_MESSAGES = {
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
 } as const;
 
+/** What a passkey signed, if one did: checked whether the route asks for it or not, for it is kept either way. */
+const signatureOn = async (
+  unit: Unit,
+  row: RequestRow,
+  principal: PersonPrincipal,
+  { passkey, ...ballot }: Ballot,
+): Promise<StepUp | Refusal | null> =>
+  passkey && checkStepUp(unit, row, principal, { ...ballot, limits: null }, passkey);
+
 async function whyRefused(
   unit: Unit,
   row: RequestRow,
   voter: Voter,
-  principal: PersonPrincipal,
+  strength: Strength,
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
   const elapsed = elapsedSeconds(row, now);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed);
-  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
-  const cast = { channel: ballot.channel, strength: principal.strength };
+  const cast = { channel: ballot.channel, strength };
   const mine = routesFor(voter, row.routes, row.involved, elapsed);
   if (!mine.some((route) => isTakenBy(route, cast)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
@@ -96,7 +120,7 @@ async function whyRefused(
   const [earlier] = await unit.sql
     .select()
     .from(vote)
-    .where(and(eq(vote.request, row.id), eq(vote.person, principal.id)));
+    .where(and(eq(vote.request, row.id), eq(vote.person, asPersonId(voter.id))));
   if (earlier) return refuse(unit, row, ballot, 'already_voted', 'You have already voted on this.');
   const card = cardOf(row);
   if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
@@ -114,7 +138,9 @@ async function whyRefused(
 function whyNotTaken(routes: readonly FrozenRoute[], channel: Channel): string {
   const taken = [...new Set(routes.flatMap(({ rule }) => rule.channels))];
   if (taken.includes(channel))
-    return 'This request needs a stronger proof that you are here: open it on the web and sign in again.';
+    return routes.some(({ rule }) => rule.strength !== 'passkey')
+      ? 'This request needs a stronger proof that you are here: open it on the web and sign in again.'
+      : 'This request takes votes that are signed with a passkey only: open it on the web, where you are asked for yours.';
   return `Votes on this request are taken by ${taken.join(' or ')} only, and this one came by ${channel}.`;
 }
 
@@ -154,23 +180,22 @@ async function castVote(
   unit: Unit,
   row: RequestRow,
   voter: Voter,
-  principal: PersonPrincipal,
-  ballot: Ballot,
+  ballot: TakenBallot,
 ): Promise<Decided> {
   const at = unit.at;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
-    person: principal.id,
+    person: asPersonId(voter.id),
     decision: ballot.decision,
     channel: ballot.channel,
-    strength: principal.strength,
+    strength: ballot.strength,
     shown: shownDigest(cardOf(row)),
     reason: ballot.reason,
     at,
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, row, voter, cast);
+  await emitCast(unit, row, voter, cast, ballot.signed);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -181,7 +206,13 @@ async function castVote(
   return { vote: cast, request: row };
 }
 
-async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow): Promise<void> {
+async function emitCast(
+  unit: Unit,
+  row: RequestRow,
+  voter: Voter,
+  cast: VoteRow,
+  signed: StepUp | null,
+): Promise<void> {
   const elapsed = elapsedSeconds(row, cast.at);
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
@@ -207,8 +238,9 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
       shown_covers_action: coversAction(cardOf(row), row.action),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      step_up: signed?.proof ?? null,
     },
-    private: { reason: cast.reason },
+    private: { reason: cast.reason, step_up_salt: signed?.salt ?? null },
   });
 }
 

@@ -54,6 +54,11 @@ const routeSchema = z.strictObject({
   expiry_seconds: seconds(30 * DAY).default(DAY),
   valid_seconds: seconds(7 * DAY).default(900),
   strength: z.enum(STRENGTHS).default('session'),
+  /** More proof for what a rule with this @risk holds. */
+  strength_by_risk: z
+    .record(policyName, z.enum(STRENGTHS))
+    .refine((byRisk) => Object.keys(byRisk).length <= 10, 'at most 10 risks')
+    .optional(),
   channels: z
     .array(z.enum(CHANNELS))
     .min(1)
@@ -178,7 +183,14 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   return bundle;
 }
 
-const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
+/** A member that was left out is not there: as nothing else would it be nothing to the digest. */
+const asRule = ({
+  strength_by_risk: byRisk,
+  ...route
+}: z.infer<typeof routeSchema>): RouteRule => ({
+  ...route,
+  ...(byRisk && Object.keys(byRisk).length > 0 && { strength_by_risk: byRisk }),
+});
 
 const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
 const MODES = ['observe', 'warn', 'hold'] as const;
@@ -281,6 +293,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
+  problems.push(...riskProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
     if (definition.ttl_seconds_default > definition.ttl_seconds_max)
@@ -292,6 +305,21 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
   }
   problems.push(...upstreamProblems(bundle.upstreams, bundle.roles, bundle.files));
   return problems;
+}
+
+/** A risk that no rule has would ask for its stronger proof never. */
+function riskProblems({ routes, rules, files }: PolicyBundle): PolicyProblem[] {
+  return [...routes.values()].flatMap(({ name, rule }) => {
+    const known = new Set(
+      [...rules.values()].flatMap(({ route, risk }) => (route === name ? (risk ?? []) : [])),
+    );
+    return Object.keys(rule.strength_by_risk ?? {})
+      .filter((risk) => !known.has(risk))
+      .map((risk) => ({
+        ...placeOf({ 'routes.yaml': files['routes.yaml'] ?? '' }, `${name}:`),
+        message: `${name}.strength_by_risk: no rule that asks this route has @risk("${risk}"); there are: ${[...known].join(', ') || 'none'}`,
+      }));
+  });
 }
 
 /** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */

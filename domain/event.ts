@@ -40,7 +40,13 @@ export const EVENTS = {
     private: ['name', 'email', 'slack_user_id'],
   },
   'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
-  'person.signed_in': { public: ['method'], private: [] },
+  'person.passkey_added': {
+    public: ['passkey', 'public_key', 'site', 'origin', 'synced', 'signed_in_by'],
+    private: ['name'],
+  },
+  'person.passkey_removed': { public: ['passkey', 'by'], private: ['name'] },
+  'person.passkey_regressed': { public: ['passkey', 'kept', 'said', 'used_for'], private: [] },
+  'person.signed_in': { public: ['method', 'passkey'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
     public: [
@@ -83,6 +89,7 @@ export const EVENTS = {
       'triggered_by',
       'triggered_by_proof',
       'expires_at',
+      'risk',
       'simulated',
     ],
     private: ['action_body', 'reason', 'case_kind'],
@@ -109,8 +116,9 @@ export const EVENTS = {
       'shown_covers_action',
       'invited_by',
       'opened_at',
+      'step_up',
     ],
-    private: ['reason'],
+    private: ['reason', 'step_up_salt'],
   },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses'], private: [] },

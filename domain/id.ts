@@ -25,6 +25,7 @@ const PREFIXES = {
   stop: 'stp',
   run: 'run',
   foundIdentity: 'fnd',
+  passkey: 'pky',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -1,11 +1,14 @@
 // The inbox, requests, and voting on the web. A vote goes through the one function that decides.
 import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
 import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
+import type { UsedPasskey } from '../../commands/passkeys.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
+import { offerStatement } from '../../commands/step-up.ts';
 import { transact } from '../../commands/unit.ts';
 import type { Query } from '../../db/client.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
+import { JsonError, parseJson, type JsonValue } from '../../domain/json.ts';
 import { ALIVE, statesOf } from '../../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../../domain/refusal.ts';
 import type { Refused } from '../../web/request-data.ts';
@@ -13,6 +16,8 @@ import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type Inbox } from '../../web/requests.tsx';
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
+import { usedPasskey as usedPasskeyShape } from '../passkey-schemas.ts';
+import { presentStatement, usedPasskey } from '../passkeys.ts';
 import { STATUS } from '../problem.ts';
 import { visibleRequest } from '../requests.ts';
 import {
@@ -24,6 +29,7 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
+import { parseFields } from './forms.ts';
 import { requestView, summariesOf } from './request-view.ts';
 import { waitingFor, WAITING_MAX } from './waiting.ts';
 
@@ -182,7 +188,7 @@ const vote: ConsoleRoute = {
   who: 'person',
   handle: async (visit, deps) => {
     const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
-    const ballot = ballotFrom(visit, id);
+    const ballot = ballotFrom(visit, id, deps);
     const decided = await transact(deps, visit.call, (unit) => decide(unit, ballot));
     if (!(decided instanceof Refusal)) return redirect(`/requests/${id}`);
     const refused: Refused = {
@@ -195,9 +201,42 @@ const vote: ConsoleRoute = {
   },
 };
 
+/** What the page's script had a passkey sign; empty where no script ran. */
+function passkeyFrom(visit: Visit, deps: ConsoleDeps): UsedPasskey | null {
+  const sent = field(visit, 'passkey');
+  if (sent === '') return null;
+  return usedPasskey(deps, parseFields(usedPasskeyShape, jsonIn(sent)));
+}
+
+function jsonIn(text: string): JsonValue {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (error instanceof JsonError) throw invalid('The field of the passkey is not JSON.');
+    throw error;
+  }
+}
+
+/** The script of the page asks what its form would have signed: read by the same rules as the form itself. */
+const statement: ConsoleRoute = {
+  method: 'post',
+  path: '/requests/{id}/statement',
+  sameAs: 'post /v1/requests/{id}/statement',
+  who: 'member',
+  handle: async (visit, deps) => {
+    const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
+    const { decision, disposition, reason, shown } = ballotFrom(visit, id, deps);
+    const spoken = { decision, disposition, reason, limits: null };
+    const offered = await transact(deps, visit.call, (unit) =>
+      offerStatement(unit, reader(visit), { request: id, shown, ...spoken }),
+    );
+    return visit.context.json(presentStatement(deps, offered, spoken), 201);
+  },
+};
+
 const REASON_MAX = 2000;
 
-function ballotFrom(visit: Visit, id: string): Ballot {
+function ballotFrom(visit: Visit, id: string, deps: ConsoleDeps): Ballot {
   const decision = field(visit, 'decision');
   if (decision !== 'approve' && decision !== 'deny')
     throw invalid('Press one of the two buttons of the page.');
@@ -211,7 +250,8 @@ function ballotFrom(visit: Visit, id: string): Ballot {
     reason: reason === '' ? null : reason,
     disposition: field(visit, 'disposition') === 'revise' ? 'revise' : 'stop',
     channel: 'web',
+    passkey: passkeyFrom(visit, deps),
   };
 }
 
-export const requestPages = [inbox, list, show, vote];
+export const requestPages = [inbox, list, show, vote, statement];
