@@ -1,7 +1,7 @@
 // Passkeys of people: adding, naming, removing, and signing in with them.
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { answerOnce } from '../commands/once.ts';
 import { CHALLENGE_SECONDS, signInChallenge } from '../commands/passkey-challenges.ts';
 import { signInWithPasskey } from '../commands/passkey-sign-in.ts';

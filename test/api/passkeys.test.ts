@@ -1,7 +1,7 @@
 // Passkeys: who may add one, what signing in with one gives, and that each is good for its person alone.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JsonObject } from '../../domain/json.ts';
-import { addPasskey, Passkey, type Wrong } from '../support/authenticator.ts';
+import { addPasskey } from '../support/authenticator.ts';
 import {
   admin,
   anyone,
@@ -15,6 +15,7 @@ import {
   type TestPerson,
 } from '../support/client.ts';
 import { startService, type TestService } from '../support/service.ts';
+import { Passkey, type Wrong } from '../support/software-passkey.ts';
 
 let service: TestService;
 let names = 0;
