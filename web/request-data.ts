@@ -24,9 +24,10 @@ interface VoteView {
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  | { kind: 'may' }
+  /** `signs` where the vote has to be signed with a passkey. */
+  | { kind: 'may'; signs?: boolean }
   | { kind: 'over' }
-  | { kind: 'may_not'; title: string; says: string };
+  | { kind: 'may_not'; title: string; says: string; link?: { href: string; label: string } };
 
 /** A vote that was refused: what was said, what to do, and what its voter had written. */
 export interface Refused {

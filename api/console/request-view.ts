@@ -2,13 +2,14 @@
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
 import { tallyOf } from '../../commands/decide.ts';
+import { passkeysOf } from '../../commands/passkeys.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
 import { cardOf, votesOn } from '../../commands/requests.ts';
 import { findTask } from '../../commands/tasks.ts';
 import type { Query } from '../../db/client.ts';
-import type { RequestRow, VoteRow } from '../../db/rows.ts';
+import type { PasskeyRow, RequestRow, VoteRow } from '../../db/rows.ts';
 import { credential } from '../../db/schema/index.ts';
 import {
   groupsAfter,
@@ -92,7 +93,7 @@ export async function requestView(
     agent: row.agent,
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
-    standing: standingOf(row, votes, reader, now),
+    standing: standingOf(row, votes, reader, now, await passkeysOf(query, reader.id)),
     audits: mayAudit(reader),
   };
 }
@@ -166,6 +167,7 @@ function standingOf(
   votes: readonly VoteRow[],
   reader: PersonPrincipal,
   now: string,
+  passkeys: readonly PasskeyRow[],
 ): Standing {
   if (row.state !== 'pending') return { kind: 'over' };
   if (!(now < row.expiresAt))
@@ -193,11 +195,21 @@ function standingOf(
       title: 'This is not decided here',
       says: 'Its route takes votes through other channels only.',
     };
-  if (!mine.some(({ rule }) => isStrongEnough(reader.strength, rule.strength)))
+  if (passkeys.length > 0 && mine.some(({ rule }) => rule.strength === 'passkey'))
+    return { kind: 'may', signs: true };
+  if (mine.some(({ rule }) => isStrongEnough(reader.strength, rule.strength)))
+    return { kind: 'may' };
+  if (mine.every(({ rule }) => rule.strength === 'passkey'))
     return {
       kind: 'may_not',
-      title: 'This needs a stronger proof that you are here',
-      says: 'Sign out, sign in again with a new link, and decide within five minutes.',
+      title: 'This needs a passkey',
+      says: 'It is decided by signing it with a passkey, and you have none yet.',
+      link: { href: '/me', label: 'Add a passkey' },
     };
-  return { kind: 'may' };
+  return {
+    kind: 'may_not',
+    title: 'This needs a stronger proof that you are here',
+    says: 'Sign in again, with a passkey or a new link, and decide within five minutes.',
+    link: { href: '/me', label: 'Sign in again' },
+  };
 }

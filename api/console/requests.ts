@@ -171,7 +171,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
   not_eligible:
     'Ask an administrator to put you into one of the groups named under “Why it is held”.',
   stronger_auth_required:
-    'Sign out, ask for a new link, sign in with it and decide within five minutes.',
+    'Where a passkey is asked for, sign with it on this page, with scripts allowed; add one under your name if you have none. Otherwise sign in again, with a passkey or a new link, and decide within five minutes.',
+  passkey_refused: 'Nothing was decided. Read what you decide once more, and sign again.',
   already_decided: 'Somebody was faster. What came of it is below; your vote was not counted.',
   already_voted: 'Your first vote stands. It is listed below.',
   request_expired:

@@ -1,0 +1,93 @@
+import { TextField } from './fields.tsx';
+import { Code, type Html } from './parts.tsx';
+// What pages need to have something signed by an authenticator. Without scripts there is nothing to press, and it says so.
+import type { Shell } from './shell.ts';
+
+/** The script, for pages on which an authenticator is asked. */
+export const PasskeyScript = ({ shell }: { shell: Shell }): Html => (
+  <script src={shell.assets.passkey} defer></script>
+);
+
+/** Where the script says what went wrong. */
+const Said = (): Html => <p class="said" data-said role="alert" hidden></p>;
+
+export const NeedsScripts = (): Html => (
+  <noscript>
+    <p class="strong">
+      This takes a passkey, and a passkey takes scripts: allow them for this site.
+    </p>
+  </noscript>
+);
+
+/** Signs in, also over a session that is not fresh any more. */
+export const PasskeySignIn = ({
+  shell,
+  next,
+  label,
+}: {
+  shell: Shell;
+  next: string;
+  label: string;
+}): Html => (
+  <>
+    <form
+      class="form form-stack"
+      method="post"
+      data-passkey="sign-in"
+      data-next={next}
+      data-csrf={shell.csrf}
+      hidden
+    >
+      <button class="button button-primary button-wide" type="submit">
+        {label}
+      </button>
+      <Said />
+    </form>
+    <NeedsScripts />
+  </>
+);
+
+/** Makes a passkey on this device, or on one beside it. */
+export const AddPasskey = ({ shell }: { shell: Shell }): Html => (
+  <>
+    <form class="form form-stack" method="post" data-passkey="add" hidden>
+      <input type="hidden" name="csrf_token" value={shell.csrf} />
+      <TextField
+        id="name"
+        label="Name"
+        hint="To tell your passkeys apart, such as “Phone”."
+        required
+        max={60}
+      />
+      <div>
+        <button class="button button-primary" type="submit">
+          Add a passkey
+        </button>
+      </div>
+      <Said />
+    </form>
+    <NeedsScripts />
+  </>
+);
+
+/** What a signature on a decision says, in words, above the button that asks for it. */
+export const WhatYouSign = ({
+  decision,
+  view,
+}: {
+  decision: 'approve' | 'deny';
+  view: { id: string; shown: string };
+}): Html => (
+  <div class="signs">
+    <p>
+      <strong>What you sign:</strong> that you {decision === 'approve' ? 'approve' : 'deny'} exactly
+      what is shown above, for the reason that you give here, now, and nothing else.
+    </p>
+    <p class="note">
+      Request <Code text={view.id} />, shown as <Code text={view.shown} />. The signature is kept in
+      the log, where anybody can check it.
+    </p>
+    <Said />
+    <NeedsScripts />
+  </div>
+);
