@@ -11,12 +11,11 @@ export const PasskeyScript = ({ shell }: { shell: Shell }): Html => (
 /** Where the script says what went wrong. */
 const Said = (): Html => <p class="said" data-said role="alert" hidden></p>;
 
-export const NeedsScripts = (): Html => (
-  <noscript>
-    <p class="strong">
-      This takes a passkey, and a passkey takes scripts: allow them for this site.
-    </p>
-  </noscript>
+/** There until the script has found that it can do something. */
+const NeedsScripts = (): Html => (
+  <p class="strong" data-needs-scripts>
+    This takes a passkey, and a passkey takes scripts: allow them for this site.
+  </p>
 );
 
 /** Signs in, also over a session that is not fresh any more. */
@@ -30,14 +29,9 @@ export const PasskeySignIn = ({
   label: string;
 }): Html => (
   <>
-    <form
-      class="form form-stack"
-      method="post"
-      data-passkey="sign-in"
-      data-next={next}
-      data-csrf={shell.csrf}
-      hidden
-    >
+    <form class="form form-stack" method="post" action="/sign-in" data-passkey="sign-in" hidden>
+      <input type="hidden" name="csrf_token" value={shell.csrf} />
+      <input type="hidden" name="next" value={next} />
       <button class="button button-primary button-wide" type="submit">
         {label}
       </button>
@@ -50,7 +44,7 @@ export const PasskeySignIn = ({
 /** Makes a passkey on this device, or on one beside it. */
 export const AddPasskey = ({ shell }: { shell: Shell }): Html => (
   <>
-    <form class="form form-stack" method="post" data-passkey="add" hidden>
+    <form class="form form-stack" method="post" action="/me" data-passkey="add" hidden>
       <input type="hidden" name="csrf_token" value={shell.csrf} />
       <TextField
         id="name"

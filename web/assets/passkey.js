@@ -79,10 +79,11 @@ async function decide(form) {
 }
 
 async function signIn(form) {
-  const csrf = form.dataset.csrf;
+  const { csrf_token: token, next } = form.elements;
+  const csrf = token.value;
   const asked = await call('/v1/sessions/passkey/challenge', {}, csrf);
   await call('/v1/sessions/passkey', await sign(asked), csrf);
-  location.assign(form.dataset.next);
+  location.assign(next.value);
 }
 
 async function add(form) {
@@ -119,6 +120,7 @@ function inPlaceOf(form, step) {
 }
 
 if (globalThis.PublicKeyCredential) {
+  for (const place of document.querySelectorAll('[data-needs-scripts]')) place.hidden = true;
   for (const form of document.querySelectorAll('form[data-sign]')) inPlaceOf(form, decide);
   for (const form of document.querySelectorAll('form[data-passkey="sign-in"]')) {
     inPlaceOf(form, signIn);
