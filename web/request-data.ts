@@ -1,4 +1,5 @@
 // What the page of a request is made from.
+import type { Strength } from '../domain/approval.ts';
 import type { Card } from '../domain/card.ts';
 
 /** One route that has to agree. */
@@ -8,7 +9,7 @@ export interface RouteView {
   groups: string[];
   quorum: number;
   approvals: number;
-  strength: string;
+  strength: Strength;
   /** Who may not decide, in words. */
   barred: string[];
 }
@@ -17,7 +18,7 @@ interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;
-  strength: string;
+  strength: Strength;
   at: string;
   reason: string | null;
 }
