@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { z } from 'zod';
+import type { OfferedStatement } from '../commands/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
 import { CHALLENGE_SECONDS, signInChallenge } from '../commands/passkey-challenges.ts';
 import { signInWithPasskey } from '../commands/passkey-sign-in.ts';
@@ -17,7 +18,6 @@ import {
 } from '../commands/passkeys.ts';
 import { asPersonId } from '../commands/people.ts';
 import type { PersonPrincipal } from '../commands/principal.ts';
-import type { OfferedStatement } from '../commands/step-up.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { PasskeyRow } from '../db/rows.ts';
 import { base64url, fromBase64url, utf8 } from '../domain/bytes.ts';

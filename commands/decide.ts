@@ -1,17 +1,17 @@
 // The one place where votes are taken, from whichever channel. Eligibility, independence, strength, state and
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
-import { and, eq, inArray } from 'drizzle-orm';
-import type { Query, Transaction } from '../db/client.ts';
-import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
+import { and, eq } from 'drizzle-orm';
+import type { RequestRow, VoteRow } from '../db/rows.ts';
 import { permit, person, viewing, vote } from '../db/schema/index.ts';
 import { actionDigest } from '../domain/action.ts';
 import {
-  foldVotes,
+  headsOf,
   isTakenBy,
   routesFor,
   whyIneligible,
   type Channel,
   type FrozenRoute,
+  type OpenStages,
   type Strength,
   type Tally,
   type Voter,
@@ -20,9 +20,10 @@ import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
+import { stagesOf } from '../domain/seats.ts';
+import { standingsOf, type Lock, type Standing } from './approvers.ts';
 import type { UsedPasskey } from './passkeys.ts';
-import { asPersonId } from './people.ts';
-import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
+import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -31,9 +32,9 @@ import {
   findRequest,
   lockRequest,
   moveRequest,
-  votesOn,
 } from './requests.ts';
 import { checkStepUp, type StepUp } from './step-up.ts';
+import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Ballot {
@@ -44,8 +45,10 @@ export interface Ballot {
   reason: string | null;
   disposition: 'revise' | 'stop';
   channel: Channel;
+  /** For whom they vote, where they say so; otherwise for themselves, or whoever they have to stand in for. */
+  inSteadOf?: string | null;
   /** What a passkey signed for this vote, if one did. */
-  passkey: UsedPasskey | null;
+  passkey?: UsedPasskey | null;
 }
 
 /** A ballot that nothing speaks against, with how strongly its voter proved to be there. */
@@ -71,16 +74,84 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
-  const voter = await currentVoter(unit, principal);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsedSeconds(row, now));
+  const { hearing, voter } = await hear(unit, row, principal, ballot, 'share');
+  if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
+  const why = whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
   if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
-  const signed = await signatureOn(unit, row, principal, ballot);
+  const signed = await signatureOn(unit, row, voter, ballot);
   if (signed instanceof Refusal) return refuse(unit, row, ballot, signed.code, signed.message);
-  const strength = signed ? 'passkey' : principal.strength;
-  const refusal = await whyRefused(unit, row, voter, strength, ballot, now);
+  const taken = { ...ballot, signed, strength: signed ? 'passkey' : principal.strength } as const;
+  const refusal = await whyRefused(unit, hearing, voter, taken, now);
   if (refusal) return refusal;
-  return castVote(unit, row, voter, { ...ballot, strength, signed });
+  return castVote(unit, hearing, voter, taken);
 }
+
+/** A request as it stands for somebody who comes to vote on it, and as whom they would; nobody where they may not. */
+export async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: PersonPrincipal,
+  ballot: Pick<Ballot, 'inSteadOf'>,
+  lock: Lock,
+): Promise<{ hearing: Hearing; voter: Standing | null }> {
+  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
+  const standings = await standingsOf(unit.sql, who.id, unit.at, lock);
+  const count = await countVotes(unit.sql, row, unit.at, lock);
+  const hearing: Hearing = {
+    row,
+    count,
+    // What is decided already was decided for everybody who was ever to be asked.
+    open: row.state === 'pending' ? count.tally.open : null,
+    elapsed: elapsedSeconds(row, unit.at),
+  };
+  return { hearing, voter: chooseStanding(hearing, await standings(row.routes), ballot) };
+}
+
+/** A request as it stands when somebody comes to vote on it. */
+interface Hearing {
+  row: RequestRow;
+  count: Count;
+  open: OpenStages | null;
+  elapsed: number;
+}
+
+const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[] =>
+  routesFor(voter, row.routes, row.involved, elapsed, open);
+
+/** As whom they vote: as they say, or else as themselves before anybody they stand in for. */
+function chooseStanding(
+  hearing: Hearing,
+  standings: readonly Standing[],
+  { inSteadOf = null }: Pick<Ballot, 'inSteadOf'>,
+): Standing | null {
+  const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
+  const able = own.filter((each) => routesNow(hearing, each).length > 0);
+  const { row, elapsed } = hearing;
+  return (
+    able.find((each) => whyHeard(hearing.count, each) === null) ??
+    able[0] ??
+    own.find((each) => routesFor(each, row.routes, row.involved, elapsed).length > 0) ??
+    own[0] ??
+    null
+  );
+}
+
+/** Why this vote would be a second one of the same human, or null (I4). */
+function whyHeard({ votes, isGood }: Count, voter: Standing): string | null {
+  if (votes.some((each) => each.person === voter.id)) return 'You have already voted on this.';
+  const earlier = votes.find(
+    (each) => isGood(each) && headsOf(each).some((head) => headsOf(asCast(voter)).includes(head)),
+  );
+  if (!earlier) return null;
+  return earlier.inSteadOf === voter.id
+    ? 'While you were away somebody voted in your stead: that is your vote.'
+    : 'Whoever you stand in for has voted already, themselves or through somebody else.';
+}
+
+const asCast = ({ id, inSteadOf }: Standing) => ({ person: id, inSteadOf });
+
+const notStandingIn = ({ inSteadOf }: Ballot): string =>
+  `You do not stand in for ${inSteadOf ?? 'anybody'} now: leave in_stead_of out to vote for yourself.`;
 
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
@@ -91,37 +162,41 @@ const CODE_MESSAGES = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
+  not_your_turn:
+    'Another stage of this request is open now, and its people decide first: you are told when it is your turn.',
 } as const;
 
 /** What a passkey signed, if one did: checked whether the route asks for it or not, for it is kept either way. */
 const signatureOn = async (
   unit: Unit,
   row: RequestRow,
-  principal: PersonPrincipal,
-  { passkey, ...ballot }: Ballot,
+  voter: Standing,
+  { passkey = null, ...ballot }: Ballot,
 ): Promise<StepUp | Refusal | null> =>
-  passkey && checkStepUp(unit, row, principal, { ...ballot, limits: null }, passkey);
+  passkey &&
+  checkStepUp(
+    unit,
+    row,
+    voter.id,
+    { ...ballot, limits: null, inSteadOf: voter.inSteadOf },
+    passkey,
+  );
 
 async function whyRefused(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
-  strength: Strength,
-  ballot: Ballot,
+  hearing: Hearing,
+  voter: Standing,
+  ballot: TakenBallot,
   now: string,
 ): Promise<Refusal | null> {
-  const elapsed = elapsedSeconds(row, now);
-  const cast = { channel: ballot.channel, strength };
-  const mine = routesFor(voter, row.routes, row.involved, elapsed);
-  if (!mine.some((route) => isTakenBy(route, cast)))
+  const { row } = hearing;
+  const mine = routesNow(hearing, voter);
+  if (!mine.some((route) => isTakenBy(route, ballot)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
-  const [earlier] = await unit.sql
-    .select()
-    .from(vote)
-    .where(and(eq(vote.request, row.id), eq(vote.person, asPersonId(voter.id))));
-  if (earlier) return refuse(unit, row, ballot, 'already_voted', 'You have already voted on this.');
+  const heard = whyHeard(hearing.count, voter);
+  if (heard !== null) return refuse(unit, row, ballot, 'already_voted', heard);
   const card = cardOf(row);
   if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
     return refuse(
@@ -178,24 +253,28 @@ const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
 
 async function castVote(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   ballot: TakenBallot,
 ): Promise<Decided> {
+  const { row, count } = hearing;
   const at = unit.at;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
-    person: asPersonId(voter.id),
+    person: voter.id,
     decision: ballot.decision,
     channel: ballot.channel,
     strength: ballot.strength,
     shown: shownDigest(cardOf(row)),
     reason: ballot.reason,
     at,
+    inSteadOf: voter.inSteadOf,
+    absence: voter.absence,
+    stages: stagesNow(hearing, voter),
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, row, voter, cast, ballot.signed);
+  await emitCast(unit, hearing, voter, cast, ballot.signed);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -203,17 +282,38 @@ async function castVote(
     return { vote: cast, request: await deny(unit, row, cast, ballot) };
   if (tally.outcome === 'approved')
     return { vote: cast, request: await approve(unit, row, cast, tally.approvers) };
+  emitOpenedStages(unit, row, count.tally, tally);
   return { vote: cast, request: row };
+}
+
+/** The stage that is open on each route they vote on; null where no route has more than one. */
+function stagesNow(hearing: Hearing, voter: Voter): Record<string, number> | null {
+  const staged = routesNow(hearing, voter).filter(({ rule }) => rule.stages !== undefined);
+  if (staged.length === 0) return null;
+  return Object.fromEntries(staged.map(({ name }) => [name, hearing.open?.[name] ?? 0]));
+}
+
+/** Says which people come next. */
+function emitOpenedStages(unit: Unit, row: RequestRow, before: Tally, after: Tally): void {
+  for (const { name, rule } of row.routes) {
+    const at = after.open[name] ?? 0;
+    if (at <= (before.open[name] ?? 0)) continue;
+    unit.emit('request.stage_opened', {
+      ...aboutRequest(row),
+      detail: { route: name, stage: at + 1, groups: stagesOf(rule)[at]?.groups ?? [] },
+      private: {},
+    });
+  }
 }
 
 async function emitCast(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   cast: VoteRow,
   signed: StepUp | null,
 ): Promise<void> {
-  const elapsed = elapsedSeconds(row, cast.at);
+  const { row } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
     .select()
@@ -230,9 +330,12 @@ async function emitCast(
       strength: cast.strength,
       groups: [...voter.groups],
       // Those on which it counts: a route that wants more proof than was given is not among them.
-      routes: routesFor(voter, row.routes, row.involved, elapsed)
+      routes: routesNow(hearing, voter)
         .filter((route) => isTakenBy(route, cast))
         .map((route) => route.name),
+      stages: cast.stages,
+      in_stead_of: cast.inSteadOf,
+      absence: cast.absence,
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
       shown_covers_action: coversAction(cardOf(row), row.action),
@@ -242,34 +345,6 @@ async function emitCast(
     },
     private: { reason: cast.reason, step_up_salt: signed?.salt ?? null },
   });
-}
-
-/** Counts the votes as their people stand now: who lost a group or was deactivated counts no more. */
-export async function tallyOf(
-  query: Query | Transaction,
-  row: RequestRow,
-  at: string,
-  lock: 'share' | null = null,
-): Promise<Tally> {
-  const votes = await votesOn(query, row.id);
-  const read = query
-    .select()
-    .from(person)
-    .where(
-      inArray(
-        person.id,
-        votes.map((each) => each.person),
-      ),
-    )
-    .orderBy(person.id);
-  const people = await (lock ? read.for(lock) : read);
-  const voters = new Map<string, Voter>(people.map((who) => [who.id, asVoter(who)]));
-  const elapsed = elapsedSeconds(row, at);
-  const isEligible = (id: string, route: FrozenRoute): boolean => {
-    const who = voters.get(id);
-    return who !== undefined && routesFor(who, [route], row.involved, elapsed).length > 0;
-  };
-  return foldVotes(row.routes, votes, isEligible);
 }
 
 async function approve(
@@ -331,26 +406,6 @@ async function deny(
   });
   return moved;
 }
-
-/** The voter as the tables know them now, which may be less than their session remembers. */
-async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Voter> {
-  const [who] = await unit.sql
-    .select()
-    .from(person)
-    .where(eq(person.id, principal.id))
-    .for('share');
-  return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
-}
-
-/** A group alone makes nobody an approver: it says of what, and the role says whether. */
-const asVoter = (who: PersonRow): Voter => ({
-  id: who.id,
-  groups: who.groups,
-  active: who.state === 'active' && mayVote(who.roles),
-});
-
-const elapsedSeconds = (row: RequestRow, at: string): number =>
-  (Date.parse(at) - Date.parse(row.createdAt)) / 1000;
 
 function refuse(
   unit: Unit,

@@ -1,75 +1,28 @@
-// A vote that is signed: what an approver is asked to sign, and whether what came back is exactly that.
-import { randomBytes } from 'node:crypto';
-import type { PasskeyRow, RequestRow } from '../db/rows.ts';
+// A vote that is signed: whether what was signed is exactly what is decided.
+import type { RequestRow } from '../db/rows.ts';
 import { actionDigest, actionRef } from '../domain/action.ts';
-import { base64, base64url } from '../domain/bytes.ts';
+import { base64url } from '../domain/bytes.ts';
 import { shownDigest } from '../domain/card.ts';
-import { addSeconds } from '../domain/instant.ts';
+import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { approvalStatement, challengeFor, type Grounds, type Spoken } from '../domain/statement.ts';
 import { challengeIn, writeAssertion } from '../domain/webauthn.ts';
-import { newestCheckpoint } from './log.ts';
-import { CHALLENGE_SECONDS, keepChallenge, takeChallenge } from './passkey-challenges.ts';
-import { passkeysOf, usePasskey, type UsedPasskey } from './passkeys.ts';
-import type { PersonPrincipal } from './principal.ts';
-import { alreadyDecided, cardOf, findRequest } from './requests.ts';
+import { takeChallenge } from './passkey-challenges.ts';
+import { usePasskey, type UsedPasskey } from './passkeys.ts';
+import { cardOf } from './requests.ts';
 import type { Unit } from './unit.ts';
 
-/** Everything somebody is about to sign, and with which of their passkeys they can. */
-export interface OfferedStatement {
-  statement: JsonObject;
-  challenge: string;
-  salt: Uint8Array;
-  expiresAt: string;
-  passkeys: PasskeyRow[];
-}
-
-/** Makes the statement for one decision in one wording. It decides nothing. */
-export async function offerStatement(
-  unit: Unit,
-  who: PersonPrincipal,
-  asked: Spoken & { request: string; shown: string },
-): Promise<OfferedStatement> {
-  const row = await findRequest(unit.sql, asked.request);
-  if (!row) throw new Refusal('not_found', 'There is no such request.');
-  if (row.state !== 'pending') throw alreadyDecided(row);
-  if (asked.shown !== shownDigest(cardOf(row)))
-    throw new Refusal(
-      'shown_mismatch',
-      'What you were shown is not what would run now: look at the request again.',
-    );
-  const passkeys = await passkeysOf(unit.sql, who.id);
-  if (passkeys.length === 0)
-    throw new Refusal(
-      'stronger_auth_required',
-      'You have no passkey to sign with: add one on the page of your account.',
-    );
-  const head = await newestCheckpoint(unit.sql);
-  if (!head)
-    throw new Refusal('log_unavailable', 'The log has no checkpoint yet: try again in a moment.');
-  const kept = {
-    checkpoint: { size: head.size, root: base64(head.root) },
-    nonce: base64url(randomBytes(16)),
-  };
-  const salt = new Uint8Array(randomBytes(16));
-  const expires = addSeconds(unit.at, CHALLENGE_SECONDS);
-  const statement = approvalStatement(groundsOf(row, who, { ...kept, salt, expires }), asked);
-  const challenge = challengeFor(statement);
-  const about = { purpose: 'vote' as const, request: row.id, grounds: kept, salt };
-  const expiresAt = await keepChallenge(unit, who, challenge, about);
-  return { statement, challenge, salt, expiresAt, passkeys };
-}
-
-const groundsOf = (
+/** What a statement is about: the request as it is now, and what was kept when it was asked for. */
+export const groundsOf = (
   row: RequestRow,
-  who: PersonPrincipal,
+  approver: Id<'person'>,
   kept: Pick<Grounds, 'checkpoint' | 'nonce' | 'salt' | 'expires'>,
 ): Grounds => ({
   ...kept,
   request: row.id,
   actionRef: actionRef(row.salt, actionDigest(row.action)),
-  approver: who.id,
+  approver,
   shown: shownDigest(cardOf(row)),
 });
 
@@ -88,13 +41,13 @@ export interface StepUp {
 export async function checkStepUp(
   unit: Unit,
   row: RequestRow,
-  who: PersonPrincipal,
+  who: Id<'person'>,
   spoken: Spoken,
   used: UsedPasskey,
 ): Promise<StepUp | Refusal> {
   const challenge = challengeIn(used.assertion.clientData) ?? '';
   const taken = await takeChallenge(unit, challenge, 'vote');
-  if (!taken?.grounds || !taken.salt || taken.person !== who.id || taken.request !== row.id)
+  if (!taken?.grounds || !taken.salt || taken.person !== who || taken.request !== row.id)
     return new Refusal(
       'passkey_refused',
       'What was signed was not asked of you for this, was used, or took too long: sign again.',
@@ -106,7 +59,7 @@ export async function checkStepUp(
       'passkey_refused',
       'What was signed is another decision than this one: look again at what you decide, and sign that.',
     );
-  const signer = await usePasskey(unit, used, { challenge, person: who.id, for: 'vote' });
+  const signer = await usePasskey(unit, used, { challenge, person: who, for: 'vote' });
   if (signer instanceof Refusal) return signer;
   return {
     proof: {

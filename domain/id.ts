@@ -26,6 +26,7 @@ const PREFIXES = {
   run: 'run',
   foundIdentity: 'fnd',
   passkey: 'pky',
+  absence: 'abs',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

@@ -166,6 +166,7 @@ function faultInStatement(
     statement['request'] === data['request'] &&
     statement['action_ref'] === data['action_ref'] &&
     statement['approver'] === detail['person'] &&
+    statement['in_stead_of'] === (detail['in_stead_of'] ?? null) &&
     statement['decision'] === detail['decision'] &&
     statement['shown'] === detail['shown'];
   if (!isStatement(statement) || !isSame)

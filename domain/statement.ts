@@ -8,6 +8,8 @@ export interface Spoken {
   decision: 'approve' | 'deny';
   disposition: 'revise' | 'stop';
   reason: string | null;
+  /** Who is away, and whose vote it is; null for one's own. */
+  inSteadOf: string | null;
   /** What an approval is narrowed to; null is all that was asked for. */
   limits: JsonObject | null;
 }
@@ -43,6 +45,7 @@ export function approvalStatement(grounds: Grounds, spoken: Spoken): JsonObject 
     limits: hidden('limits', grounds.salt, spoken.limits),
     reason: hidden('reason', grounds.salt, spoken.reason),
     approver: grounds.approver,
+    in_stead_of: spoken.inSteadOf,
     shown: grounds.shown,
     checkpoint: { size, root },
     expires: grounds.expires,
@@ -61,6 +64,7 @@ const MEMBERS = [
   'limits',
   'reason',
   'approver',
+  'in_stead_of',
   'shown',
   'checkpoint',
   'expires',

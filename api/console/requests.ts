@@ -1,10 +1,10 @@
 // The inbox, requests, and voting on the web. A vote goes through the one function that decides.
 import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
 import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
+import { offerStatement } from '../../commands/offer-statement.ts';
 import type { UsedPasskey } from '../../commands/passkeys.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
-import { offerStatement } from '../../commands/step-up.ts';
 import { transact } from '../../commands/unit.ts';
 import type { Query } from '../../db/client.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
@@ -170,6 +170,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
     'Nobody approves for themselves, whatever groups they are in. Ask somebody else who is named under “Why it is held”.',
   not_eligible:
     'Ask an administrator to put you into one of the groups named under “Why it is held”.',
+  not_your_turn:
+    'Its stages come one after the other. Once the one that is open is complete, you find it in your inbox.',
   stronger_auth_required:
     'Where a passkey is asked for, sign with it on this page, with scripts allowed; add one under your name if you have none. Otherwise sign in again, with a passkey or a new link, and decide within five minutes.',
   passkey_refused: 'Nothing was decided. Read what you decide once more, and sign again.',

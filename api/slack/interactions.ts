@@ -82,7 +82,6 @@ async function handleClick(
       reason: null,
       disposition: 'stop',
       channel: 'slack',
-      passkey: null,
     });
     return outcome instanceof Refusal ? outcome : null;
   }).catch((error: unknown) => {
@@ -123,6 +122,7 @@ const interactions = defineRoute({
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',

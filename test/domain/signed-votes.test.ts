@@ -76,6 +76,7 @@ function signedVote(
     disposition: 'stop',
     reason: 'fine',
     limits: null,
+    inSteadOf: null,
   } as const;
   const statement = approvalStatement(grounds, spoken);
   const asked = { options: { challenge: challengeFor(statement), rpId: SITE }, origin: ORIGIN };
@@ -173,6 +174,7 @@ describe('a signed vote', () => {
     'limits',
     'reason',
     'approver',
+    'in_stead_of',
     'shown',
     'checkpoint',
     'expires',

@@ -24,7 +24,7 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
-import { ruleTitled } from './rules.ts';
+import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -109,6 +109,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       groups: ['data-owners'],
       quorum: 2,
       approvals: 1,
+      stages: stagesTitled(HOSTILE),
       strength: 'session',
       barred: ['whoever asked'],
     },
@@ -121,6 +122,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
+      inSteadOf: HOSTILE,
     },
   ],
   createdAt: AT,
@@ -279,7 +281,7 @@ export const PAGES: Record<string, () => Html> = {
       next: '/requests?cursor=x',
     }),
   'a request to decide': () =>
-    RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }),
+    RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
   'a request to sign': () =>
     RequestPage({ shell, view: requestIn({ kind: 'may', signs: true }), refused: null }),
   'a request after a refused vote': () =>
