@@ -13,8 +13,9 @@ import type { RequestRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
-import { announce, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
+import { callBack, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
+import { announce, refresh, remind } from './slack/cards.ts';
 
 /** Builds the activities over what the worker was started with. */
 export function createActivities(deps: NoticeDeps): Activities {
@@ -62,7 +63,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
     },
     announceRequest: (id) => announce(deps, asWorkflow(id), id),
     remindApprovers: async (id, step) => {
-      await remind(deps, id);
+      await remind(deps, asWorkflow(id), id);
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
         // Decided while the reminder waited for Slack: nobody was reminded of anything.

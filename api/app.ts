@@ -46,7 +46,7 @@ import {
 } from './route.ts';
 import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
-import { slackRoutes } from './slack/interactions.ts';
+import { slackRoutes } from './slack/routes.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';

@@ -21,6 +21,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   method_not_allowed: 405,
   name_taken: 409,
   slack_user_taken: 409,
+  slack_user_differs: 409,
   key_in_use: 409,
   task_not_running: 409,
   not_renewable: 409,

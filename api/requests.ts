@@ -5,12 +5,12 @@ import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { mayVote, type Principal } from '../commands/principal.ts';
+import type { Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
+import { mayDecide } from '../commands/waiting.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
-import { routesFor } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
@@ -58,14 +58,6 @@ const list = defineRoute({
     return ok({ data, next_cursor: page.next });
   },
 });
-
-/** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
-export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
-  if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
-  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
-  return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
-}
 
 export async function visibleRequest(
   deps: ApiDeps,

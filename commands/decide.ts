@@ -19,7 +19,7 @@ import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
+import { mayVote, type PersonPrincipal, type Principal, type SlackBinding } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -68,7 +68,7 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
 const unbound = (user: string): string =>
-  `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
+  `Nobody here is known as the Slack user ${user}: use /countersign link, or ask an administrator to set it as the slack_user_id of your person.`;
 
 const CODE_MESSAGES = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
@@ -170,7 +170,7 @@ async function castVote(
     at,
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, row, voter, cast);
+  await emitCast(unit, row, voter, cast, principal.slackBinding ?? null);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -181,7 +181,13 @@ async function castVote(
   return { vote: cast, request: row };
 }
 
-async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow): Promise<void> {
+async function emitCast(
+  unit: Unit,
+  row: RequestRow,
+  voter: Voter,
+  cast: VoteRow,
+  slackBinding: SlackBinding | null,
+): Promise<void> {
   const elapsed = elapsedSeconds(row, cast.at);
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
@@ -207,6 +213,7 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
       shown_covers_action: coversAction(cardOf(row), row.action),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      slack_binding: slackBinding,
     },
     private: { reason: cast.reason },
   });

@@ -69,6 +69,15 @@ const routeSchema = z.strictObject({
     .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
     .max(5)
     .default([]),
+  slack: z
+    .strictObject({
+      channels: z
+        .array(z.string().regex(/^[A-Z0-9]{2,30}$/, 'the id of a channel, such as C012AB3CD'))
+        .max(5)
+        .default([]),
+      approvers: z.boolean().default(false),
+    })
+    .optional(),
 });
 
 const rolesFile = z.strictObject({

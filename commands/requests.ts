@@ -143,6 +143,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     controls,
     whyHeld: judged.evaluation.says,
     routes,
+    risk: judged.evaluation.risk,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
@@ -254,6 +255,7 @@ export const cardOf = (row: RequestRow): Card =>
     routes: row.routes,
     names: row.names,
     whyHeld: row.whyHeld,
+    risk: row.risk,
     expiresAt: row.expiresAt,
   });
 

@@ -24,6 +24,14 @@ export interface RouteRule {
   remind_at: number[];
   /** Groups that join the approvers when time has passed. Escalation adds people, never an approval. */
   escalation: { after_seconds: number; groups: string[] }[];
+  /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
+  slack?: SlackPlaces | undefined;
+}
+
+/** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
+export interface SlackPlaces {
+  channels: string[];
+  approvers: boolean;
 }
 
 /** A route as a request froze it. */

@@ -3,6 +3,7 @@ import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { digestOf, type Digest } from './digest.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
+import { lookalikes } from './lookalikes.ts';
 
 export interface CardLine {
   label: string;
@@ -42,6 +43,8 @@ export interface CardSource {
   routes: readonly FrozenRoute[];
   names: CardNames;
   whyHeld: readonly string[];
+  /** How much is at stake, as the policy says; null where it does not say. */
+  risk: string | null;
   expiresAt: string;
 }
 
@@ -59,6 +62,7 @@ export function cardFor(source: CardSource): Card {
     told('Data', action.data_class),
     ...members('Parameter', action.parameters, false),
     ...members('Context', action.context, true),
+    told('Risk', source.risk),
     told('Held because', source.whyHeld.join('; ')),
   ].filter((line) => line !== null);
   return {
@@ -73,9 +77,23 @@ export function cardFor(source: CardSource): Card {
     digest: source.digest,
     routes: source.routes.map((route) => route.name),
     expires_at: source.expiresAt,
-    warnings: hiddenCharacters(lines.map(({ label, text }) => `${label}\n${text}`).join('\n')),
+    warnings: warningsAbout(lines),
   };
 }
+
+function warningsAbout(lines: readonly CardLine[]): string[] {
+  const textOf = (some: readonly CardLine[]): string =>
+    some.map(({ label, text }) => `${label}\n${text}`).join('\n');
+  // The policy's own words may be in any alphabet: only what came from outside can be meant to mislead.
+  const fromOutside = lines.filter(({ label }) => !OWN_LABELS.includes(label));
+  return [
+    ...hiddenCharacters(textOf(lines)),
+    ...lookalikes(textOf(fromOutside)).map((warning) => visible(warning)),
+  ];
+}
+
+/** Lines that the policy wrote. */
+const OWN_LABELS = ['Held because', 'Risk'];
 
 /** The digest a vote carries to say which card its voter was looking at. */
 export function shownDigest(card: Card): Digest {

@@ -4,6 +4,7 @@ import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
 import { transact } from '../../commands/unit.ts';
+import { waitingFor, WAITING_MAX } from '../../commands/waiting.ts';
 import type { Query } from '../../db/client.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
 import { ALIVE, statesOf } from '../../domain/lifecycle.ts';
@@ -25,7 +26,6 @@ import {
   type Visit,
 } from './console.ts';
 import { requestView, summariesOf } from './request-view.ts';
-import { waitingFor, WAITING_MAX } from './waiting.ts';
 
 const OWN_SHOWN = 10;
 

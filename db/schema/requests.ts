@@ -29,6 +29,8 @@ export const request = pgTable(
     controls: text().array().notNull(),
     whyHeld: text('why_held').array().notNull(),
     routes: jsonb().$type<FrozenRoute[]>().notNull(),
+    /** How much the rules that held it say is at stake; null where they do not say. */
+    risk: text(),
     names: jsonb().$type<CardNames>().notNull(),
     sealTo: jsonb('seal_to').$type<JsonObject>(),
     callbackUrl: text('callback_url'),

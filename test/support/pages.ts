@@ -81,7 +81,7 @@ const card = cardFor({
     triggeredBy: HOSTILE,
     actingFor: null,
   },
-  whyHeld: ['policy write-orders'],
+  ...{ whyHeld: ['policy write-orders'], risk: null },
   expiresAt: LATER,
 });
 

@@ -1,10 +1,10 @@
 // What waits for a person: pending requests on which their vote would count.
 import { and, asc, eq, gt } from 'drizzle-orm';
-import type { PersonPrincipal } from '../../commands/principal.ts';
-import type { Query } from '../../db/client.ts';
-import type { RequestRow } from '../../db/rows.ts';
-import { request, vote } from '../../db/schema/index.ts';
-import { mayDecide } from '../requests.ts';
+import type { Query } from '../db/client.ts';
+import type { RequestRow } from '../db/rows.ts';
+import { request, vote } from '../db/schema/index.ts';
+import { routesFor } from '../domain/approval.ts';
+import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
 
 /** More than anybody decides in a day; the page says so when there are more. */
 export const WAITING_MAX = 500;
@@ -30,8 +30,10 @@ export async function waitingFor(
   return pending.filter((row) => !voted.has(row.id) && mayDecide(person, row, now));
 }
 
-export const countWaiting = async (
-  query: Query,
-  person: PersonPrincipal,
-  now: string,
-): Promise<number> => (await waitingFor(query, person, now)).length;
+/** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
+export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
+  if (principal?.kind !== 'person') return true;
+  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
+  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
+  return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
+}
