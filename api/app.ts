@@ -46,6 +46,7 @@ import {
 } from './route.ts';
 import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
+import { slackLinkRoutes } from './slack/link.ts';
 import { slackRoutes } from './slack/routes.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
@@ -102,6 +103,7 @@ export const ROUTES: readonly Route[] = [
   ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
+  ...slackLinkRoutes,
   ...operationRoutes,
   describeApi,
 ];
