@@ -136,7 +136,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     deny: async (message, user, reason = '', then = 'stop') => {
       const before = state.views.length;
       await click(message, 'deny', user);
-      const view = await waitFor(() => state.views[before], 'a form');
+      const view = await waitFor(() => state.views[before], 'form');
       return submit(view, user, reason, then);
     },
     clickHome: async (actionId, user) =>
@@ -151,7 +151,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     tell: async (event, id = `Ev${randomBytes(6).toString('hex')}`) =>
       (await send('/slack/events', JSON.stringify(eventPayload(event, id)))).status,
     messageWith: (fits, ms = 15_000) =>
-      waitFor(() => state.messages.find(fits), 'such a message', ms),
+      waitFor(() => state.messages.find(fits), 'such message', ms),
     slowDown: (calls, seconds) => Object.assign(state.slow, { calls, seconds }),
     close: async () => {
       socket.close();
