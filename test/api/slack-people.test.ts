@@ -40,10 +40,11 @@ async function offer(user: string): Promise<string> {
   return /link-slack\/([\w-]+)/.exec(said)?.[1] ?? '';
 }
 
-const bindingOf = async (who: TestPerson): Promise<unknown[]> => {
-  const [row] = await cast.service.database.owner.sql`
-    select slack_user_id, slack_binding from person where id = ${who.id}`;
-  return [row?.['slack_user_id'], row?.['slack_binding']];
+const bindingOf = async (who: TestPerson): Promise<(string | null)[]> => {
+  const [row] = await cast.service.database.owner.sql<
+    { user: string | null; binding: string | null }[]
+  >`select slack_user_id as user, slack_binding as binding from person where id = ${who.id}`;
+  return [row?.user ?? null, row?.binding ?? null];
 };
 
 const pageOf = (who: TestPerson | null, token: string, form?: JsonObject): Promise<Response> =>
