@@ -8,7 +8,7 @@ import { answerOnce } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
-import { mayDecide } from '../commands/waiting.ts';
+import { decidableBy } from '../commands/waiting.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { statesOf } from '../domain/lifecycle.ts';
@@ -20,6 +20,7 @@ import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
+import { voteBody } from './vote-schemas.ts';
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -50,7 +51,9 @@ const list = defineRoute({
       .orderBy(asc(request.id))
       .limit(SCANNED_MAX);
     const mine =
-      query.state === 'pending' ? rows.filter((row) => mayDecide(principal, row, now)) : rows;
+      query.state === 'pending' && principal?.kind === 'person'
+        ? await decidableBy(deps.db.query, principal, rows, now)
+        : rows;
     const page = pageOf(mine, query.limit, (row) => row.id, deps.keys.cursors, 'requests');
     const data = await Promise.all(
       page.rows.map((row) => presentRequest(deps.db.query, row, deps.publicUrl, now)),
@@ -102,7 +105,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: shape.voteBody,
+  body: voteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -114,6 +117,7 @@ const vote = defineRoute({
     'human_required',
     'self_approval',
     'not_eligible',
+    'not_your_turn',
     'stronger_auth_required',
     'already_decided',
     'request_expired',
@@ -123,6 +127,7 @@ const vote = defineRoute({
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',
@@ -137,6 +142,7 @@ const vote = defineRoute({
       reason: body.reason ?? null,
       disposition: body.disposition ?? 'stop',
       channel: 'api',
+      inSteadOf: body.in_stead_of ?? null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);

@@ -1,10 +1,11 @@
 // A request as a Slack message. Everything the requester wrote goes into plain_text, where it can neither
 // mention anyone, nor link, nor look like our own words; and what does not fit is not cut but sent to the web.
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
-import { isStrongEnough } from '../../domain/approval.ts';
+import { isStrongEnough, type Tally } from '../../domain/approval.ts';
 import type { Card, CardLine } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { isRisky } from '../../domain/risk.ts';
+import { progressInWords } from '../../domain/seats.ts';
 import { escapeMarkup, plainText, type SlackFace } from './client.ts';
 
 /** Slack's own limits (Block Kit reference). */
@@ -18,8 +19,8 @@ export interface FaceSource {
   row: RequestRow;
   card: Card;
   votes: readonly VoteRow[];
-  /** Approvals that count, by route. */
-  approvals: Readonly<Record<string, number>>;
+  /** What they amount to. */
+  tally: Tally;
   /** Names by person, for who voted. */
   names: ReadonlyMap<string, string>;
   url: string;
@@ -119,7 +120,7 @@ export const timeLeft = (at: string): JsonObject => ({
   text: `Expires <!date^${Math.floor(Date.parse(at) / 1000)}^{ago}, {date_short_pretty} at {time}|at ${at}>`,
 });
 
-export function stateLine({ row, votes, approvals, names }: FaceSource): string {
+export function stateLine({ row, votes, tally, names }: FaceSource): string {
   const who = (decision: 'approve' | 'deny'): string =>
     votes
       .filter((vote) => vote.decision === decision)
@@ -127,7 +128,7 @@ export function stateLine({ row, votes, approvals, names }: FaceSource): string 
       .join(', ');
   switch (row.state) {
     case 'pending':
-      return `Waiting: ${progress(row, approvals)}`;
+      return `Waiting: ${progress(row, tally)}`;
     case 'approved':
       return `Approved by ${who('approve')} at ${row.decidedAt ?? ''}`;
     case 'consumed':
@@ -147,10 +148,8 @@ export function stateLine({ row, votes, approvals, names }: FaceSource): string 
   }
 }
 
-const progress = (row: RequestRow, approvals: Readonly<Record<string, number>>): string =>
-  row.routes
-    .map(({ name, rule }) => `${approvals[name] ?? 0} of ${rule.quorum} for ${name}`)
-    .join(', ');
+const progress = (row: RequestRow, { stages }: Tally): string =>
+  row.routes.map(({ name }) => `${progressInWords(stages[name] ?? [])} for ${name}`).join('; ');
 
 function buttons(row: RequestRow, decideHere: boolean, url: string): JsonObject[] {
   const button = (action: string, label: string, style: string | null): JsonObject => ({

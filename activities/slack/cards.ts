@@ -1,14 +1,14 @@
 // The cards of a request in Slack: put up where its approvers are, kept true on every one of them, and ended.
 import { and, eq, inArray, sql } from 'drizzle-orm';
-import { tallyOf } from '../../commands/decide.ts';
 import { readSlack } from '../../commands/integrations.ts';
-import { cardOf, findRequest, votesOn } from '../../commands/requests.ts';
+import { cardOf, findRequest } from '../../commands/requests.ts';
 import {
   recordSlackMessage,
   requestsBehind,
   slackMessagesOf,
 } from '../../commands/slack/messages.ts';
 import { cardRecipients, isForSlack, outcomeRecipients } from '../../commands/slack/recipients.ts';
+import { countVotes } from '../../commands/tally.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { RequestRow, SlackMessageRow, VoteRow } from '../../db/rows.ts';
 import { person, slackMessage } from '../../db/schema/index.ts';
@@ -131,7 +131,9 @@ export async function refresh(deps: NoticeDeps, call: Call, id: string): Promise
       await tellVotes(telling, message, source.votes, source.names);
     },
   );
-  if (row.state !== 'pending') await tellOutcome(telling, messages, stateLine(source));
+  // A stage that opened has approvers who have no card yet.
+  if (row.state === 'pending') await putUp(telling);
+  else await tellOutcome(telling, messages, stateLine(source));
 }
 
 async function bringUpToDate(
@@ -254,8 +256,7 @@ async function faceOf(
   row: RequestRow,
 ): Promise<FaceSource & { face: SlackFace }> {
   const { query } = deps.db;
-  const votes = await votesOn(query, row.id);
-  const { approvals } = await tallyOf(query, row, await databaseTime(query));
+  const { votes, tally } = await countVotes(query, row, await databaseTime(query));
   const people = await query
     .select({ id: person.id, name: person.name })
     .from(person)
@@ -266,7 +267,7 @@ async function faceOf(
       ),
     );
   const source = {
-    ...{ row, votes, approvals, card: cardOf(row), url: requestUrl(deps, row) },
+    ...{ row, votes, tally, card: cardOf(row), url: requestUrl(deps, row) },
     names: new Map(people.map(({ id, name }) => [id, name])),
   };
   return { ...source, face: slackFace(source) };

@@ -95,6 +95,7 @@ const REFUSALS: RefusalCode[] = ['bad_signature', 'stale_timestamp', 'not_found'
 const VOTE_EVENTS: EventName[] = [
   'vote.cast',
   'vote.refused',
+  'request.stage_opened',
   'request.approved',
   'request.denied',
   'request.expired',

@@ -46,7 +46,20 @@ const rowWith = (over: Partial<RequestRow> = {}): RequestRow =>
 const faceOf = (row: RequestRow, votes: VoteRow[] = []) =>
   slackFace({
     ...{ row, votes, card: cardOf(row), url: 'https://cs.example/requests/req_1' },
-    approvals: { 'orders-write': votes.length },
+    tally: {
+      ...{ outcome: 'pending', approvals: {}, approvers: [], open: {} },
+      stages: {
+        'orders-write': [
+          {
+            title: null,
+            quorum: 2,
+            approvals: votes.length,
+            isComplete: false,
+            seats: [{ groups: ['data-owners'], quorum: 2, approvals: votes.length }],
+          },
+        ],
+      },
+    },
     names: new Map([['per_1', 'Ada <!channel>']]),
   });
 
