@@ -21,7 +21,7 @@ import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Standing } from './approvers.ts';
-import type { PersonPrincipal, Principal, SlackBinding } from './principal.ts';
+import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -233,6 +233,7 @@ async function castVote(
     inSteadOf: voter.inSteadOf,
     absence: voter.absence,
     stages: stagesNow(hearing, voter),
+    slackBinding: principal.slackBinding ?? null,
   };
   await unit.sql.insert(vote).values(cast);
   await emitCast(unit, hearing, voter, cast);
@@ -301,7 +302,7 @@ async function emitCast(
       shown_covers_action: coversAction(cardOf(row), row.action),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
-      slack_binding: slackBindingOf(unit.call.principal),
+      slack_binding: cast.slackBinding,
     },
     private: { reason: cast.reason },
   });
@@ -397,10 +398,6 @@ function emitRefused(
     private: {},
   });
 }
-
-/** How it is known that a Slack user is the voter's; null where the vote did not come from Slack. */
-const slackBindingOf = (principal: Principal): SlackBinding | null =>
-  principal.kind === 'person' ? (principal.slackBinding ?? null) : null;
 
 const personOf = (principal: Principal): string | null =>
   principal.kind === 'person' ? principal.id : null;

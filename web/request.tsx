@@ -363,7 +363,8 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
               <Untrusted text={vote.person} />
             </strong>
             <span class="under">
-              <Time at={vote.at} now={now} />, by {vote.channel}, {vote.strength} sign-in
+              <Time at={vote.at} now={now} />, by {vote.channel}
+              {boundBy(vote.slackBinding)}, {vote.strength} sign-in
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -381,3 +382,13 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
+
+const BINDINGS: Record<string, string> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};
+
+/** How far a vote from Slack is somebody's. */
+const boundBy = (binding: string | null): string =>
+  binding === null ? '' : (BINDINGS[binding] ?? '');

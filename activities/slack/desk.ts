@@ -152,6 +152,11 @@ async function tell(
   refusal: Refusal,
   clicked: ClickedCard | null,
 ): Promise<void> {
+  // A card whose posting we do not remember cannot be kept true: its buttons go, and it says where to look.
+  if (!clicked && click.responseUrl !== null) {
+    const where = `This card is out of date. Open the request: ${deps.publicUrl}/requests`;
+    await replyAt(line, click.responseUrl, wordsFace(where), true);
+  }
   const said =
     clicked?.decidable === false
       ? 'this card offers no decision. Open it and decide on the web.'

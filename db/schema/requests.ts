@@ -76,6 +76,8 @@ export const vote = pgTable(
     absence: id('absence')(),
     /** The stage it was cast in, by route; null where no route has more than one. */
     stages: jsonb().$type<Record<string, number>>(),
+    /** How a vote from Slack is known to be its person's. */
+    slackBinding: text('slack_binding', { enum: ['linked', 'set_by_admin', 'email_match'] }),
   },
   (table) => [uniqueIndex('vote_once').on(table.request, table.person)],
 );

@@ -134,6 +134,19 @@ describe('a click that changes nothing', () => {
   });
 });
 
+describe('a card that we do not remember putting up', () => {
+  it('decides nothing, and loses its buttons at the first click', async () => {
+    const { id, message } = await carded(cast);
+    // As a crash leaves it between the posting and the note of it.
+    await cast.service.database.owner.sql`delete from slack_message where request = ${id}`;
+    await cast.slack.click(message, 'approve', 'U0ADA');
+    await says(message, 'out of date');
+    expect(buttonsOf(message)).toEqual([]);
+    expect(await refusalsOf(cast, id)).toEqual(['shown_mismatch']);
+    expect(text((await seen(cast.service, id))['state'])).toBe('pending');
+  });
+});
+
 describe('what the policy calls risky', () => {
   it('looks different, says so in its header, and is decided on the web', async () => {
     const ordinary = await carded(cast);

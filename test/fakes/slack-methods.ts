@@ -32,6 +32,8 @@ export interface SlackState {
   /** When each trigger was given out; one that was used is gone. */
   triggers: Map<string, number>;
   uses: Map<string, number>;
+  /** The message that each response URL can replace. */
+  repliesTo: Map<string, SlackMessage>;
   slow: { calls: number; seconds: number };
   counter: number;
   /** Messages that may still be posted at once, by channel: Slack allows about one a second and short bursts. */
@@ -54,6 +56,7 @@ export const newState = (): SlackState => ({
   users: new Map(),
   triggers: new Map(),
   uses: new Map(),
+  repliesTo: new Map(),
   slow: { calls: 0, seconds: 0 },
   counter: 0,
   buckets: new Map(),

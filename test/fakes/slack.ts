@@ -4,7 +4,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
-import { asObject, textOf } from './slack-blocks.ts';
+import { asBlocks, asObject, textOf } from './slack-blocks.ts';
 import {
   callMethod,
   isPaced,
@@ -104,15 +104,17 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
       body,
       signal: AbortSignal.timeout(ACK_MS),
     });
-  const replyUrl = (): string => {
+  const replyUrl = (about: SlackMessage | null = null): string => {
     state.counter += 1;
-    return `${origin}/reply/${state.counter}`;
+    const path = `/reply/${state.counter}`;
+    if (about) state.repliesTo.set(path, about);
+    return origin + path;
   };
   const asBody = (payload: JsonObject): string => asForm({ payload: JSON.stringify(payload) });
   const clickBody = (message: SlackMessage, actionId: string, user: string): string =>
     asBody(
       clickPayload(message, {
-        ...{ actionId, user, responseUrl: replyUrl(), triggerId: newTrigger(state) },
+        ...{ actionId, user, responseUrl: replyUrl(message), triggerId: newTrigger(state) },
       }),
     );
   const click: FakeSlack['click'] = async (message, actionId, user) =>
@@ -221,6 +223,13 @@ function takeReply(path: string, body: string, response: ServerResponse, state: 
     return;
   }
   const reply = asObject(parsed(body));
+  const about = state.repliesTo.get(path);
+  if (reply['replace_original'] === true && about) {
+    about.text = textOf(reply['text']);
+    about.blocks = asBlocks(reply['blocks']);
+    response.writeHead(200).end('ok');
+    return;
+  }
   state.replies.push(textOf(reply['text']));
   response.writeHead(200).end('ok');
 }

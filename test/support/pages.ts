@@ -116,7 +116,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
-      inSteadOf: HOSTILE,
+      ...{ inSteadOf: HOSTILE, slackBinding: 'email_match' },
     },
   ],
   createdAt: AT,
