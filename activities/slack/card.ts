@@ -2,7 +2,7 @@
 // mention anyone, nor link, nor look like our own words; and what does not fit is not cut but sent to the web.
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
 import { isStrongEnough, type Tally } from '../../domain/approval.ts';
-import type { Card, CardLine } from '../../domain/card.ts';
+import { shownDigest, type Card, type CardLine } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { isRisky } from '../../domain/risk.ts';
 import { progressInWords } from '../../domain/seats.ts';
@@ -27,7 +27,7 @@ export interface FaceSource {
 }
 
 export function slackFace(source: FaceSource): SlackFace {
-  const { row, card, url } = source;
+  const { row, card } = source;
   const open = row.state === 'pending';
   const decideHere = mayDecideHere(row, card);
   const blocks: JsonObject[] = [
@@ -37,11 +37,18 @@ export function slackFace(source: FaceSource): SlackFace {
     ...(card.warnings.length > 0 ? [section(lookClosely(card))] : []),
     { type: 'context', elements: stateElements(source) },
     { type: 'context', elements: [plainText(`${row.id} · ${card.digest.slice(0, 23)}…`)] },
-    ...(open ? [{ type: 'actions', elements: buttons(row, decideHere, url) }] : []),
+    ...(open ? [actions(source, decideHere)] : []),
   ];
   // Here Slack reads markup even beside blocks: what is not ours is escaped.
   return { text: escapeMarkup(`${cut(headerOf(row, card))}: ${stateLine(source)}`), blocks };
 }
+
+/** The name of the block says which card its buttons are under: a click brings it back, from what was on the screen. */
+const actions = ({ row, card, url }: FaceSource, decideHere: boolean): JsonObject => ({
+  type: 'actions',
+  block_id: shownDigest(card),
+  elements: buttons(row, decideHere, url),
+});
 
 /** What is at stake comes first, so that a risky card never looks like the one before it. */
 const headerOf = (row: RequestRow, card: Card): string =>

@@ -7,13 +7,19 @@ import {
   requestsBehind,
   slackMessagesOf,
 } from '../../commands/slack/messages.ts';
-import { cardRecipients, isForSlack, outcomeRecipients } from '../../commands/slack/recipients.ts';
+import {
+  cardRecipients,
+  isForSlack,
+  outcomeRecipients,
+  slackUsersOf,
+} from '../../commands/slack/recipients.ts';
 import { countVotes } from '../../commands/tally.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { RequestRow, SlackMessageRow, VoteRow } from '../../db/rows.ts';
 import { person, slackMessage } from '../../db/schema/index.ts';
-import { shownDigest } from '../../domain/card.ts';
+import { shownDigest, visible } from '../../domain/card.ts';
 import { digestOf, type Digest } from '../../domain/digest.ts';
+import type { Question } from '../../domain/question.ts';
 import type { NoticeDeps } from '../notices.ts';
 import { mayDecideHere, slackFace, stateLine, type FaceSource } from './card.ts';
 import {
@@ -61,14 +67,19 @@ async function putUp(telling: Telling): Promise<void> {
       deps.crashPoint('announce:posted');
       await record(telling, {
         ...{ recipient, purpose: 'card', ...post, threaded: 0 },
-        shown: shownDigest(cardOf(row)),
-        decidable: mayDecideHere(row, cardOf(row)),
         face: faceDigest(face),
+        ...shownOf(row),
         ...saidOf(row),
       });
     },
   );
 }
+
+/** Which card a message shows, and whether a click on it can count. */
+const shownOf = (row: RequestRow): Pick<SlackMessageRow, 'shown' | 'decidable'> => ({
+  shown: shownDigest(cardOf(row)),
+  decidable: mayDecideHere(row, cardOf(row)),
+});
 
 /** Does something for each of several recipients: one who cannot be reached keeps nobody else waiting. */
 async function each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
@@ -117,6 +128,33 @@ export async function remind(deps: NoticeDeps, call: Call, id: string): Promise<
   );
 }
 
+/** Tells whoever is asked something about a request: alone if they have a Slack user, and under the cards. */
+export async function tellQuestion(
+  deps: NoticeDeps,
+  call: Call,
+  row: RequestRow,
+  { by, to }: Question,
+): Promise<void> {
+  const telling = await tellingOf(deps, call, row.id);
+  if (!telling) return;
+  const { line } = telling;
+  const whom = to === 'owner' ? row.names.owner : row.names.triggeredBy;
+  const text = `${visible(by.name)} asks ${visible(whom ?? to)}: ${cardOf(row).title}. Answer here: ${requestUrl(deps, row)}`;
+  const face = { text: escapeMarkup(text), blocks: [plainSection(text)] };
+  const { owners, triggeredBy } = row.involved;
+  const users = await slackUsersOf(deps.db.query, to === 'owner' ? owners : [triggeredBy]);
+  await each(users, async (user) => {
+    await postMessage(line, { to: user, face });
+  });
+  const messages = await slackMessagesOf(deps.db.query, row.id);
+  await each(
+    messages.filter(({ purpose, isFinal }) => purpose === 'card' && !isFinal),
+    async ({ channel, ts }) => {
+      await postMessage(line, { to: channel, face, thread: ts, broadcast: users.length === 0 });
+    },
+  );
+}
+
 /** Brings every message to what is true now. One that already says so is left alone. */
 export async function refresh(deps: NoticeDeps, call: Call, id: string): Promise<void> {
   const telling = await tellingOf(deps, call, id);
@@ -156,7 +194,12 @@ async function bringUpToDate(
   // Of the row only this: how many votes its thread tells of is counted elsewhere.
   await deps.db.query
     .update(slackMessage)
-    .set({ face: faceDigest(face), ...said, isFinal: said.isFinal || lost })
+    .set({
+      face: faceDigest(face),
+      ...shownOf(telling.row),
+      ...said,
+      isFinal: said.isFinal || lost,
+    })
     .where(and(eq(slackMessage.ts, ts), eq(slackMessage.channel, channel)));
 }
 

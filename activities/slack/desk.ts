@@ -58,22 +58,30 @@ async function handleClick(desk: Desk, click: Click, digest: Digest): Promise<vo
   const principal = await whoIs(deps.db.query, line, click.user);
   const clicked = await cardClicked(deps.db.query, click.channel, click.ts);
   // Whoever is nobody here is refused as at every other door, and is not asked for reasons first.
-  if (click.button === 'deny' && principal.kind === 'person' && isAbout(clicked, click.value))
+  if (
+    click.button === 'deny' &&
+    principal.kind === 'person' &&
+    isAbout(clicked, click.value, click.shown)
+  )
     return openDenial(desk, click, clicked);
   const refusal = await vote(desk, digest, principal, {
     request: click.value,
     decision: click.button === 'deny' ? 'deny' : 'approve',
     // The card of the message that was clicked, whatever the button claims to be about.
-    shown: isAbout(clicked, click.value) ? clicked.shown : '',
+    shown: isAbout(clicked, click.value, click.shown) ? clicked.shown : '',
     reason: null,
     disposition: 'stop',
   });
   if (refusal) await tell(desk, click, refusal, clicked);
 }
 
-/** Whether a message is a card of ours that shows this request and offers to decide on it. */
-const isAbout = (clicked: ClickedCard | null, request: string): clicked is ClickedCard =>
-  clicked?.decidable === true && clicked.request === request;
+/** Whether a message is a card of ours that shows this request in this way, and offers to decide on it. */
+const isAbout = (
+  clicked: ClickedCard | null,
+  request: string,
+  shown: string,
+): clicked is ClickedCard =>
+  clicked?.decidable === true && clicked.request === request && clicked.shown === shown;
 
 /** Opens the form before anything slow: what Slack gave to open it with is good for three seconds. */
 async function openDenial(desk: Desk, click: Click, clicked: ClickedCard): Promise<void> {
@@ -105,7 +113,7 @@ async function handleDenial(desk: Desk, denial: Denial, digest: Digest): Promise
   if (!dialog) return;
   // The row says what the form was about; and the message has to be that card still.
   const clicked = await cardClicked(deps.db.query, dialog.channel, dialog.ts);
-  const isSame = isAbout(clicked, dialog.request) && clicked.shown === dialog.shown;
+  const isSame = isAbout(clicked, dialog.request, dialog.shown);
   const refusal = await vote(desk, digest, await whoIs(deps.db.query, line, denial.user), {
     request: dialog.request,
     decision: 'deny',
@@ -136,7 +144,7 @@ async function vote(
   try {
     return await transact(deps, { principal, traceId: null }, async (unit) => {
       if (!(await finishDelivery(unit, digest))) return null;
-      const outcome = await decide(unit, { ...ballot, channel: 'slack' });
+      const outcome = await decide(unit, { ...ballot, channel: 'slack', narrow: null });
       return outcome instanceof Refusal ? outcome : null;
     });
   } catch (error) {

@@ -19,6 +19,8 @@ export type SlackDelivery =
       button: (typeof BUTTONS)[number];
       /** What the button claims to be about. Never believed without the message it is in. */
       value: string;
+      /** The card under which the button was when it was pressed. */
+      shown: string;
       channel: string;
       ts: string;
       triggerId: string;
@@ -50,7 +52,13 @@ const blockActions = z.object({
     channel_id: z.string().max(50).default(''),
   }),
   actions: z
-    .array(z.object({ action_id: z.string(), value: z.string().max(2000).default('') }))
+    .array(
+      z.object({
+        action_id: z.string(),
+        block_id: z.string().max(255).default(''),
+        value: z.string().max(2000).default(''),
+      }),
+    )
     .min(1)
     .max(10),
 });
@@ -112,6 +120,7 @@ export function readInteraction(payload: JsonValue): Delivered | null {
     user: told.user.id,
     responseUrl: told.response_url ?? null,
     value: action?.value ?? '',
+    shown: action?.block_id ?? '',
     channel: told.container.channel_id,
     ts: told.container.message_ts,
     triggerId: told.trigger_id,

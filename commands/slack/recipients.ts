@@ -63,16 +63,24 @@ const slackUsers = (people: readonly PersonRow[]): string[] =>
   people.flatMap(({ slackUserId }) => slackUserId ?? []);
 
 /** The Slack users of those for whom it was asked: who asked, who set it off, who answers for the agent. */
-export async function outcomeRecipients(query: Query, row: RequestRow): Promise<string[]> {
-  const { requester, owners, triggeredBy } = row.involved;
-  const ids = [requester, triggeredBy, ...owners].filter((id) => id !== null);
+export const outcomeRecipients = (
+  query: Query,
+  { involved: { requester, owners, triggeredBy } }: RequestRow,
+): Promise<string[]> => slackUsersOf(query, [requester, triggeredBy, ...owners]);
+
+/** The Slack users of these people, of those who have one and are still here. */
+export async function slackUsersOf(
+  query: Query,
+  people: readonly (string | null)[],
+): Promise<string[]> {
+  const ids = people.filter((id) => id !== null).map(asPersonId);
   if (ids.length === 0) return [];
-  const people = await query
+  const rows = await query
     .select()
     .from(person)
-    .where(and(inArray(person.id, ids.map(asPersonId)), eq(person.state, 'active')))
+    .where(and(inArray(person.id, ids), eq(person.state, 'active')))
     .orderBy(person.id);
-  return slackUsers(people);
+  return slackUsers(rows);
 }
 
 /** Ids that reach a query are only ever compared: another text finds nothing. */

@@ -459,6 +459,10 @@ CREATE TABLE "request" (
 	"callback_url" text,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
+	"first_expires_at" timestamp(3) with time zone NOT NULL,
+	"narrowable" jsonb NOT NULL,
+	"narrowed" jsonb,
+	"questions" jsonb NOT NULL,
 	"decided_at" timestamp(3) with time zone,
 	"decided_by" text collate "C",
 	"approved_until" timestamp(3) with time zone,
@@ -481,11 +485,14 @@ CREATE TABLE "vote" (
 	"channel" text NOT NULL,
 	"strength" text NOT NULL,
 	"shown" text NOT NULL,
+	"narrow" jsonb,
+	"limits" jsonb,
 	"reason" text,
 	"at" timestamp(3) with time zone NOT NULL,
 	"in_stead_of" text collate "C",
 	"absence" text collate "C",
-	"stages" jsonb
+	"stages" jsonb,
+	"slack_binding" text
 );
 --> statement-breakpoint
 CREATE TABLE "run" (

@@ -23,10 +23,11 @@ export interface Clicked {
 /** A click on a button of a message. */
 export function clickPayload(message: ClickedMessage, clicked: Clicked): JsonObject {
   const { actionId, user, responseUrl, triggerId } = clicked;
-  const button = message.blocks
-    .filter((block) => block['type'] === 'actions')
-    .flatMap((block) => asBlocks(block['elements']))
-    .find((element) => element['action_id'] === actionId);
+  const block = message.blocks.find(({ type, elements }) => {
+    const ids = asBlocks(elements).map((element) => element['action_id']);
+    return type === 'actions' && ids.includes(actionId);
+  });
+  const button = asBlocks(block?.['elements']).find((each) => each['action_id'] === actionId);
   if (!button) throw new Error(`the message has no button ${actionId}`);
   return {
     type: 'block_actions',
@@ -39,7 +40,7 @@ export function clickPayload(message: ClickedMessage, clicked: Clicked): JsonObj
     actions: [
       {
         action_id: actionId,
-        block_id: 'actions',
+        block_id: block?.['block_id'] ?? '',
         type: 'button',
         value: button['value'] ?? '',
         action_ts: String(Date.now() / 1000),
