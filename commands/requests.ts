@@ -169,12 +169,12 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
-  emitOpened(unit, row, asked);
+  emitOpened(unit, row, asked, judged.evaluation.risk);
   unit.wake('request', row.id, row.agent);
   return row;
 }
 
-function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
+function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | null): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
     ...aboutRequest(row),
@@ -197,6 +197,7 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
       triggered_by: involved.triggeredBy,
       triggered_by_proof: asked.task?.proof ?? 'none',
       expires_at: row.expiresAt,
+      risk,
       simulated: asked.agent?.kind === 'demo',
     },
     private: { action_body: asJson(action), reason: asked.reason, case_kind: 'human' },

@@ -144,7 +144,12 @@ async function vote(
   try {
     return await transact(deps, { principal, traceId: null }, async (unit) => {
       if (!(await finishDelivery(unit, digest))) return null;
-      const outcome = await decide(unit, { ...ballot, channel: 'slack', narrow: null });
+      const outcome = await decide(unit, {
+        ...ballot,
+        channel: 'slack',
+        narrow: null,
+        passkey: null,
+      });
       return outcome instanceof Refusal ? outcome : null;
     });
   } catch (error) {

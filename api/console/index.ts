@@ -1,4 +1,5 @@
 import { Refusal } from '../../domain/refusal.ts';
+import { accountPages } from './account.ts';
 import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
@@ -31,6 +32,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   assets,
   ...signInPages,
   ...slackLinkPages,
+  ...accountPages,
   ...requestPages,
   ...agentPages,
   ...peoplePages,
