@@ -49,7 +49,8 @@ import {
 } from './route.ts';
 import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
-import { slackRoutes } from './slack/interactions.ts';
+import { slackLinkRoutes } from './slack/link.ts';
+import { slackRoutes } from './slack/routes.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
@@ -108,6 +109,7 @@ export const ROUTES: readonly Route[] = [
   ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
+  ...slackLinkRoutes,
   ...operationRoutes,
   describeApi,
 ];

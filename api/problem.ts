@@ -22,6 +22,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   method_not_allowed: 405,
   name_taken: 409,
   slack_user_taken: 409,
+  slack_user_differs: 409,
   passkey_taken: 409,
   passkeys_full: 409,
   key_in_use: 409,

@@ -172,7 +172,7 @@ const notStandingIn = ({ inSteadOf }: Ballot): string =>
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
 const unbound = (user: string): string =>
-  `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
+  `Nobody here is known as the Slack user ${user}: use /countersign link, or ask an administrator to set it as the slack_user_id of your person.`;
 
 /** What somebody is told who may not decide. */
 export const INELIGIBLE = {
@@ -295,6 +295,7 @@ async function castVote(
     inSteadOf: voter.inSteadOf,
     absence: voter.absence,
     stages: stagesNow(hearing, voter),
+    slackBinding: ballot.by.slackBinding ?? null,
   };
   await unit.sql.insert(vote).values(cast);
   await emitCast(unit, hearing, row, voter, cast, ballot.signed);
@@ -366,6 +367,7 @@ async function emitCast(
       shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      slack_binding: cast.slackBinding,
       narrows: cast.narrow !== null,
       approves_ref: effectiveRef(row),
       within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),

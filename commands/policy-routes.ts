@@ -75,6 +75,15 @@ const routeSchema = z
       )
       .max(5)
       .default([]),
+    slack: z
+      .strictObject({
+        channels: z
+          .array(z.string().regex(/^[A-Z0-9]{2,30}$/, 'the id of a channel, such as C012AB3CD'))
+          .max(5)
+          .default([]),
+        approvers: z.boolean().default(false),
+      })
+      .optional(),
     ask: z
       .strictObject({
         clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
@@ -200,6 +209,7 @@ const asRule = (route: Route): RouteRule => ({
   independence: route.independence,
   remind_at: route.remind_at,
   ...(route.ask && { ask: route.ask }),
+  ...(route.slack && { slack: route.slack }),
 });
 
 /** The file, by the names of its routes. */

@@ -35,6 +35,14 @@ export interface RouteRule extends SeatRule {
   remind_at: number[];
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
+  /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
+  slack?: SlackPlaces;
+}
+
+/** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
+export interface SlackPlaces {
+  channels: string[];
+  approvers: boolean;
 }
 
 /** A route as a request froze it. */

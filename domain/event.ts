@@ -39,6 +39,8 @@ export const EVENTS = {
     public: ['roles', 'groups', 'state', 'slack_changed', 'changed_by'],
     private: ['name', 'email', 'slack_user_id'],
   },
+  'person.slack_linked': { public: ['binding'], private: ['slack_user_id'] },
+  'person.slack_unlinked': { public: ['by', 'because'], private: ['slack_user_id'] },
   'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
   'person.passkey_added': {
     public: ['passkey', 'public_key', 'site', 'origin', 'synced', 'signed_in_by'],
@@ -138,6 +140,7 @@ export const EVENTS = {
       'narrows',
       'approves_ref',
       'within_shown',
+      'slack_binding',
       'step_up',
     ],
     private: ['reason', 'limits', 'step_up_salt'],

@@ -21,6 +21,7 @@ export const REFUSAL_CODES = [
   'method_not_allowed',
   'name_taken',
   'slack_user_taken',
+  'slack_user_differs',
   'key_in_use',
   'task_not_running',
   'agent_not_active',

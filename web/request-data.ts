@@ -24,6 +24,8 @@ interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;
+  /** How a vote from Slack is known to be its person's. */
+  slackBinding: string | null;
   strength: Strength;
   at: string;
   reason: string | null;

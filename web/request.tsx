@@ -373,7 +373,8 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
               <Untrusted text={vote.person} />
             </strong>
             <span class="under">
-              <Time at={vote.at} now={now} />, by {vote.channel}, {PROOF[vote.strength]}
+              <Time at={vote.at} now={now} />, by {vote.channel}
+              {boundBy(vote.slackBinding)}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -391,3 +392,13 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
+
+const BINDINGS: Record<string, string> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};
+
+/** How far a vote from Slack is somebody's. */
+const boundBy = (binding: string | null): string =>
+  binding === null ? '' : (BINDINGS[binding] ?? '');

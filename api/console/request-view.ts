@@ -87,6 +87,7 @@ export async function requestView(
       person: name(each.person),
       decision: each.decision,
       channel: each.channel,
+      slackBinding: each.slackBinding,
       strength: each.strength,
       at: each.at,
       reason: each.reason,
