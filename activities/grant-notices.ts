@@ -5,7 +5,7 @@ import { readSlack } from '../commands/integrations.ts';
 import { databaseTime } from '../commands/unit.ts';
 import { visible } from '../domain/card.ts';
 import type { NoticeDeps } from './notices.ts';
-import { postCard } from './slack/client.ts';
+import { postMessage } from './slack/client.ts';
 
 /** Posts a warning for each grant of an agent that has to be warned of now; that it was is noted afterwards. */
 export async function warnOfGrants(deps: NoticeDeps, id: string): Promise<void> {
@@ -17,6 +17,7 @@ export async function warnOfGrants(deps: NoticeDeps, id: string): Promise<void> 
     const left = grant.uses - grant.used;
     const text = `STANDING grant of ${visible(agent.name)} for ${grant.role} ends at ${grant.expiresAt}, with ${left} of ${grant.uses} uses left. It is not renewed by itself: ${deps.publicUrl}/grants`;
     const blocks = [{ type: 'section', text: { type: 'plain_text', text, emoji: false } }];
-    await postCard(deps.egress, slack, { text, blocks });
+    const line = { egress: deps.egress, slack };
+    await postMessage(line, { to: slack.channel, face: { text, blocks } });
   }
 }

@@ -35,6 +35,8 @@ export function routePast({ name, rule }: FrozenRoute): FrozenRoute | null {
     independence: rule.independence,
     remind_at: [],
     escalation: [],
+    // Its approvers hear of it where they hear of what they decide.
+    ...(rule.slack && { slack: rule.slack }),
   });
 }
 

@@ -75,6 +75,8 @@ export interface Facts {
   uses: GrantUse[];
   /** When the period ends: what had to be done by then. */
   until: string;
+  /** Where in the log each passkey was added. */
+  passkeys: Map<string, number>;
   roster: Roster;
 }
 
@@ -140,6 +142,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     activations: [],
     uses: [],
     until: '',
+    passkeys: new Map(),
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
@@ -236,6 +239,9 @@ function addElsewhere(
   control: string,
 ): void {
   switch (fact.name) {
+    case 'person.passkey_added':
+      facts.passkeys.set(text(fact.detail['passkey']) ?? '', fact.index);
+      break;
     case 'policy.activated':
       facts.activations.push(fact);
       break;
