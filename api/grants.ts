@@ -19,7 +19,7 @@ import { presentHeld } from './present.ts';
 import { defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 
-export const grantBody = z.strictObject({
+const grantBody = z.strictObject({
   agent: z
     .string()
     .optional()

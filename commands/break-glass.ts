@@ -342,7 +342,7 @@ export async function openEmergency(
   unit.changed(row.id);
 }
 
-export async function emergencyOf(
+async function emergencyOf(
   query: Query | Transaction,
   request: Id<'request'>,
 ): Promise<BreakGlassRow | null> {

@@ -135,7 +135,7 @@ export async function effectsOf(
 }
 
 /** Ids that reach a query are only ever compared: another text finds nothing. */
-export const asEmergencyId = (id: string): Id<'breakGlass'> => id as Id<'breakGlass'>;
+const asEmergencyId = (id: string): Id<'breakGlass'> => id as Id<'breakGlass'>;
 
 export async function findEmergency(query: Query, id: string): Promise<BreakGlassRow | null> {
   const [row] = await query

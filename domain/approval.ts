@@ -50,7 +50,7 @@ export interface SlackPlaces {
 }
 
 /** Emergency access past a gate: whoever declares it counts towards the quorum. */
-export interface BreakGlassRule {
+interface BreakGlassRule {
   groups: string[];
   quorum: number;
   max_seconds: number;
@@ -58,7 +58,7 @@ export interface BreakGlassRule {
 }
 
 /** The most that people can agree to in one standing grant. */
-export interface StandingRule {
+interface StandingRule {
   max_seconds: number;
   max_uses: number;
 }
