@@ -30,7 +30,7 @@ export async function changePolicy(
   const next = await loadBundle(unit.sql, deps.policies, version);
   const refusal = await whyTargetsMayNotMove(unit, before, next);
   if (refusal) return refusal;
-  await activatePolicy(unit, version, approved);
+  await activatePolicy(unit, next, approved);
   if (before.version === version) return null;
   const bundle = await activeBundle(unit, deps.policies);
   wakeDiscovery(unit, bundle);

@@ -128,6 +128,7 @@ async function planCredential(
     holder: 'agent',
     options: wanted.options,
     control: null,
+    evaluation: judged.id,
     request: null,
     permit: null,
     expiresAt: earliest(addSeconds(unit.at, wanted.ttlSeconds), owner.deadlineAt),

@@ -27,8 +27,16 @@ export interface Evaluation {
   risk: string | null;
   /** What rules that do not hold yet would have done. */
   observed: Observed[];
+  /** Gates that would have held this, and the permit that takes each of them away. */
+  waived: Waived[];
   /** What the engine was asked, once for everybody in the chain. */
   asked: Question[];
+}
+
+/** A control that a rule took out of the way. */
+interface Waived {
+  control: string;
+  rule: string;
 }
 
 /** A rule that only observes or warns, and would have changed the answer. */
@@ -60,9 +68,14 @@ export function matchingRules(bundle: PolicyBundle, question: Question): string[
 const rulesOf = ({ rules }: PolicyBundle, ids: readonly string[]): Rule[] =>
   ids.flatMap((id) => rules.get(id) ?? []);
 
-/** An approval beats a plain permit: a broad permit elsewhere never silences a gate. */
+/**
+ * An approval beats a plain permit: a broad permit elsewhere never silences a gate. The one way past it is a permit
+ * that waives its control by name, and then only past that one.
+ */
 function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Evaluation {
-  const gates = rules.filter((rule) => rule.route !== null && rule.mode === 'hold');
+  const waived = waivedBy(rules);
+  const isWaived = (rule: Rule): boolean => waived.some(({ control }) => control === rule.control);
+  const gates = rules.filter((rule) => isGate(rule) && !isWaived(rule));
   const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
   const deciding = gates.length === 0 ? rules : gates;
   return {
@@ -73,10 +86,22 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
     routes: [...new Map(routes.map((route) => [route.name, route])).values()],
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
     risk: rules.find((rule) => rule.risk !== null)?.risk ?? null,
-    observed: [...observedGates(rules), ...observedDenials(bundle, question)],
+    observed: [
+      ...observedGates(rules.filter((rule) => !isWaived(rule))),
+      ...observedDenials(bundle, question),
+    ],
+    waived: waived.filter(({ control }) =>
+      rules.some((rule) => isGate(rule) && rule.control === control),
+    ),
     asked: [question],
   };
 }
+
+/** Whether a rule has people asked. */
+const isGate = (rule: Rule): boolean => rule.route !== null && isEnforced(rule);
+
+const waivedBy = (rules: readonly Rule[]): Waived[] =>
+  rules.flatMap(({ id, waives }) => (waives === null ? [] : [{ control: waives, rule: id }]));
 
 /** Gates that would have held this, were they to hold. */
 const observedGates = (rules: readonly Rule[]): Observed[] =>
@@ -112,18 +137,30 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
     ...new Set(deciding.flatMap(pick)),
   ];
   const routes = new Map(deciding.flatMap((each) => each.routes.map((at) => [at.name, at])));
+  const controls = all(({ controls: asked }) => asked);
   return {
     decision: (deciding[0] ?? first).decision,
     policyVersion: first.policyVersion,
     reasons: all(({ reasons }) => reasons),
     says: all(({ says }) => says),
     routes: [...routes.values()],
-    controls: all(({ controls }) => controls),
+    controls,
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
     observed: denials.length > 0 ? [] : observedByAny(answers),
+    waived: denials.length > 0 ? [] : waivedForAll(answers, controls),
     asked: answers.flatMap(({ asked }) => asked),
   };
 }
+
+/** What still holds anybody of a chain was waived for nobody. */
+const waivedForAll = (answers: readonly Evaluation[], controls: readonly string[]): Waived[] => [
+  ...new Map(
+    answers
+      .flatMap(({ waived }) => waived)
+      .filter(({ control }) => !controls.includes(control))
+      .map((each) => [`${each.control} ${each.rule}`, each]),
+  ).values(),
+];
 
 const observedByAny = (answers: readonly Evaluation[]): Observed[] => [
   ...new Map(
@@ -146,5 +183,6 @@ const denied = (bundle: PolicyBundle, question: Question, reasons: string[]): Ev
   risk: null,
   // What is denied anyway would not have come out otherwise.
   observed: [],
+  waived: [],
   asked: [question],
 });

@@ -84,11 +84,15 @@ function outcomeOf(bundle: PolicyBundle, matter: Matter, asker: Asker): Outcome 
   const question = questionBy(bundle, matter, asker);
   // Who asks for a role that is not there is told so, whatever the rules say about it.
   if (!question) return GONE;
-  const { decision, routes } = evaluate(bundle, question);
+  const { decision, routes, waived } = evaluate(bundle, question);
   if (decision === 'deny') return GONE;
-  if (decision === 'permit') return { decision, routes: [], says: 'permitted' };
+  const past =
+    waived.length === 0
+      ? ''
+      : `, past ${waived.map(({ control, rule }) => `${control} by the waiver ${rule}`).join(' and ')}`;
+  if (decision === 'permit') return { decision, routes: [], says: `permitted${past}` };
   const by = routes.map(({ name }) => name).toSorted();
-  return { decision, routes: by, says: `held by ${by.join(' and ')}` };
+  return { decision, routes: by, says: `held by ${by.join(' and ')}${past}` };
 }
 
 const RANK = { deny: 0, hold: 1, permit: 2 } as const;

@@ -98,6 +98,8 @@ export interface Rule {
   /** The route that must approve; null for a plain permit or a forbid. */
   route: string | null;
   control: string | null;
+  /** The control whose gates this permit takes out of the way; null for any other. */
+  waives: string | null;
   risk: string | null;
   /** What people are told when this rule decides. */
   title: string | null;
@@ -180,7 +182,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
 
 const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
 
-const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
+const ANNOTATIONS = ['id', 'approval', 'control', 'waives', 'risk', 'mode', 'title'];
 const MODES = ['observe', 'warn', 'hold'] as const;
 
 function parseCedar(
@@ -248,7 +250,8 @@ function readRule(
       complain(`@${annotation} is not an annotation; allowed: ${ANNOTATIONS.join(', ')}`);
     else if (!value) complain(`@${annotation} has no value`);
   }
-  const { id, approval = null, control = null, risk = null, title = null, mode = 'hold' } = said;
+  const { id, approval = null, control = null, waives = null } = said;
+  const { risk = null, title = null, mode = 'hold' } = said;
   if (!id) {
     complain('every policy needs an @id("…")');
     return null;
@@ -259,6 +262,10 @@ function readRule(
     complain(`"${id}" names a control but asks nobody: add @approval`);
   if (json.effect === 'permit' && approval === null && mode !== 'hold')
     complain(`"${id}" permits without asking anybody, which no @mode changes: leave it out`);
+  if (waives !== null && (json.effect === 'forbid' || approval !== null))
+    complain(
+      `"${id}" waives a control, which only a plain permit can: ${approval === null ? 'a forbid lets nobody past' : 'leave out @approval'}`,
+    );
   const known = MODES.find((each) => each === mode);
   if (!known) complain(`@mode("${mode}") is not a mode; allowed: ${MODES.join(', ')}`);
   return {
@@ -266,6 +273,7 @@ function readRule(
     effect: json.effect,
     route: approval,
     control: approval === null ? null : (control ?? approval),
+    waives,
     risk,
     title,
     mode: known ?? 'hold',
@@ -281,6 +289,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
+  problems.push(...waiverProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
     if (definition.ttl_seconds_default > definition.ttl_seconds_max)
@@ -292,6 +301,18 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
   }
   problems.push(...upstreamProblems(bundle.upstreams, bundle.roles, bundle.files));
   return problems;
+}
+
+/** A waiver that names no control would be a plain permit that looks like more. */
+function waiverProblems({ rules, files }: PolicyBundle): PolicyProblem[] {
+  const controls = new Map([...rules.values()].map(({ control }) => [control, null]));
+  controls.delete(null);
+  return [...rules.values()]
+    .filter(({ waives }) => waives !== null && !controls.has(waives))
+    .map(({ id, waives }) => ({
+      ...placeOfRule(files, id),
+      message: `policy "${id}" waives the control "${waives}", which no rule is; there are: ${listed(controls)}`,
+    }));
 }
 
 /** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */
@@ -316,4 +337,5 @@ function targetProblems(
 
 const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);
 
-const listed = (names: Map<string, unknown>): string => [...names.keys()].join(', ') || 'none';
+const listed = (names: Map<string | null, unknown>): string =>
+  [...names.keys()].join(', ') || 'none';

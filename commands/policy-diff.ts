@@ -8,6 +8,7 @@ import { coversWayIn, type WayIn } from './policy-federation.ts';
 import { couldMatch, nameOfMatter, scopedRules, type ScopedRule } from './policy-scope.ts';
 import { routeChanges } from './route-change.ts';
 import { silencedBy } from './silenced.ts';
+import { newWaivers } from './waivers.ts';
 import { describeWayIn, openedBy } from './ways-in.ts';
 
 /** One thing that means something else than before. */
@@ -47,6 +48,7 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
       ...diffRecords('target', current.targets, next.targets),
       ...diffRecords('upstream', current.upstreams, next.upstreams),
       ...diffRules(current, next),
+      ...diffWaivers(current, next),
       ...diffWords(current, next, access.changes),
       ...diffFederation(current, next),
       ...diffLifecycle(current, next),
@@ -194,9 +196,31 @@ function diffRule(before: Rule, after: Rule): PolicyChange[] {
     );
   if (before.control !== after.control)
     change('changed', `control: ${before.control ?? 'none'} → ${after.control ?? 'none'}`);
+  if (before.waives !== after.waives)
+    change('changed', `waives: ${before.waives ?? 'none'} → ${after.waives ?? 'none'}`);
   if (before.risk !== after.risk)
     change('changed', `risk: ${before.risk ?? 'none'} → ${after.risk ?? 'none'}`);
   return changes;
+}
+
+function diffWaivers(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
+  const waiver = (
+    direction: PolicyChange['direction'],
+    subject: string,
+    says: string,
+  ): PolicyChange => ({ direction, about: 'rule', subject, says });
+  return [
+    ...newWaivers(current, next).map(({ rule, control }) =>
+      waiver(
+        'wider',
+        rule,
+        `lets whoever it permits past the control ${control}, whose own approvers have to agree`,
+      ),
+    ),
+    ...newWaivers(next, current).map(({ rule, control }) =>
+      waiver('narrower', rule, `no longer lets past the control ${control} as it did`),
+    ),
+  ];
 }
 
 /**

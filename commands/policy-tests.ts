@@ -77,13 +77,15 @@ const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
 function difference(test: PolicyTest, evaluation: Evaluation): string | null {
   if (evaluation.decision !== test.expect)
     return `expected ${test.expect}, got ${evaluation.decision} (${evaluation.reasons.join(', ')})`;
-  const { routes, controls, observed, risk, says } = evaluation;
+  const { routes, controls, waived, observed, risk, says } = evaluation;
+  const past = waived.map(({ control }) => control);
   const names = routes.map(({ name }) => name);
   const rules = observed.map(({ rule }) => rule);
   const words = test.says;
   return (
     otherNames('the routes', test.routes, names) ??
     otherNames('the controls', test.controls ?? controls, controls) ??
+    otherNames('to be waived', test.waived ?? past, past) ??
     otherNames('to be observed by', test.observed ?? rules, rules) ??
     (test.risk === undefined || test.risk === risk
       ? null

@@ -66,6 +66,7 @@ export function recordEvaluation(unit: Unit, action: Action, evaluation: Evaluat
       controls: evaluation.controls,
       routes: evaluation.routes.map((route) => route.name),
       observed: evaluation.observed.map(({ rule, mode, would }) => ({ rule, mode, would })),
+      waived: evaluation.waived.map(({ control, rule }) => ({ control, rule })),
     },
     // As the engine was asked, so that another policy can be asked the same once everything has changed.
     private: { action_digest: judged.digest, questions: recordedQuestions(evaluation.asked) },
@@ -168,6 +169,7 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
     actor_chain: action.actor_chain,
     policy_version: row.policyVersion,
     detail: {
+      evaluation: row.evaluation,
       action: action.action,
       resource: { type: action.resource.type, id: action.resource.id },
       controls: row.controls,

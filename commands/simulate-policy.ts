@@ -171,11 +171,12 @@ function kindOf(before: Evaluation, after: Evaluation, lost: string[]): Simulate
   return after.decision === 'hold' ? 'newly_held' : 'no_longer_held';
 }
 
-const sideOf = ({ decision, reasons, routes, controls }: Evaluation): SimulatedSide => ({
+const sideOf = ({ decision, reasons, routes, controls, waived }: Evaluation): SimulatedSide => ({
   decision,
   reasons: reasons.toSorted(),
   routes: routes.map(({ name }) => name).toSorted(),
   controls: controls.toSorted(),
+  waived: [...new Set(waived.map(({ control }) => control))].toSorted(),
 });
 
 function exampleOf({ event }: EventRead): SimulatedChange['examples'][number] {

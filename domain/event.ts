@@ -69,11 +69,21 @@ export const EVENTS = {
   },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
-    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
+    public: [
+      'evaluation',
+      'action',
+      'resource',
+      'reasons',
+      'controls',
+      'routes',
+      'observed',
+      'waived',
+    ],
     private: ['action_digest', 'questions'],
   },
   'request.opened': {
     public: [
+      'evaluation',
       'action',
       'resource',
       'controls',
@@ -121,6 +131,7 @@ export const EVENTS = {
   'credential.intended': {
     public: [
       'credential',
+      'evaluation',
       'role',
       'issuer',
       'target',
@@ -217,7 +228,7 @@ export const EVENTS = {
     ],
     private: ['login_name', 'statement_digest', 'objects'],
   },
-  'policy.activated': { public: ['replaces', 'by'], private: [] },
+  'policy.activated': { public: ['replaces', 'by', 'waives'], private: [] },
   'review.opened': { public: ['lines', 'scope_digest', 'due_at', 'opened_by'], private: ['title'] },
   'review.decided': {
     public: ['line', 'line_of', 'decision', 'person', 'credential'],
