@@ -185,6 +185,7 @@ const collect = defineRoute({
     'secret_in_use',
     'secret_tainted',
     'target_unavailable',
+    'sensor_silent',
   ],
   events: [
     'credential.collected',

@@ -12,7 +12,7 @@ import type { Deps } from './deps.ts';
 import { makeCredential, whyNotMade, type Made } from './issue.ts';
 import { reissueLease } from './leases.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
-import { refuseUse, voidUnlessApproved } from './permits.ts';
+import { refuseUse, UNSEEN, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
 import { aboutCredential, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
@@ -73,15 +73,17 @@ async function settled<P extends Plan>(unit: Unit, once: OnceKey | null, plan: P
 const refused = (refusal: Refusal) => ({ kind: 'refused' as const, refusal });
 
 /** Approved, and not made: either it is about to be, or the target did not let us when last tried. */
-const notYet = (row: RequestRow): Plan & { kind: 'refused' } =>
-  refused(
-    row.failure !== null
-      ? targetDown(row, row.failure)
-      : new Refusal(
-          'owner_not_ready',
-          'This was approved and is being issued: collect it again in a second.',
-        ),
-  );
+const notYet = (row: RequestRow): Plan & { kind: 'refused' } => refused(whyNotYet(row));
+
+function whyNotYet(row: RequestRow): Refusal {
+  if (row.failure === 'sensor_silent') return new Refusal('sensor_silent', UNSEEN);
+  return row.failure !== null
+    ? targetDown(row, row.failure)
+    : new Refusal(
+        'owner_not_ready',
+        'This was approved and is being issued: collect it again in a second.',
+      );
+}
 
 const targetDown = (row: RequestRow, code: string): Refusal =>
   new Refusal(
@@ -231,7 +233,8 @@ async function whyNotApprovedToday(
   lease: CredentialRow,
 ): Promise<Refusal | null> {
   const refusal = await voidUnlessApproved(unit, deps, row);
-  if (!refusal) return null;
+  // What nobody sees now may be collected once somebody does.
+  if (!refusal || refusal.code === 'sensor_silent') return refusal;
   await revokeWhere(unit, eq(credential.id, lease.id), 'approval_ended', null);
   await failRequest(unit, row, refusal.code);
   return refusal;

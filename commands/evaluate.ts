@@ -12,6 +12,8 @@ export interface Question {
   resource: TypeAndId;
   context: Record<string, string | number | boolean | string[]>;
   entities: EntityJson[];
+  /** Targets whose observers see what happens there; without it none does. */
+  sensors?: string[];
 }
 
 export interface Evaluation {
@@ -29,6 +31,8 @@ export interface Evaluation {
   observed: Observed[];
   /** Gates that would have held this, and the permit that takes each of them away. */
   waived: Waived[];
+  /** Targets that nobody independent sees, where that alone is why this is denied. */
+  unseen: string[];
   /** What the engine was asked, once for everybody in the chain. */
   asked: Question[];
 }
@@ -73,11 +77,16 @@ const rulesOf = ({ rules }: PolicyBundle, ids: readonly string[]): Rule[] =>
  * that waives its control by name, and then only past that one.
  */
 function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Evaluation {
-  const waived = waivedBy(rules);
+  const blind = rules.filter(({ sensor }) => sensor !== null && !isSeen(question, sensor));
+  const counting = rules.filter((rule) => !blind.includes(rule));
+  const waived = waivedBy(counting);
   const isWaived = (rule: Rule): boolean => waived.some(({ control }) => control === rule.control);
-  const gates = rules.filter((rule) => isGate(rule) && !isWaived(rule));
+  // Without its eyes a rule permits nothing. Of a gate that is a no: left out, it would let a plain permit through.
+  if (counting.length === 0 || blind.some((rule) => isGate(rule) && !isWaived(rule)))
+    return unseen(bundle, question, blind);
+  const gates = counting.filter((rule) => isGate(rule) && !isWaived(rule));
   const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
-  const deciding = gates.length === 0 ? rules : gates;
+  const deciding = gates.length === 0 ? counting : gates;
   return {
     decision: gates.length === 0 ? 'permit' : 'hold',
     policyVersion: bundle.version,
@@ -85,7 +94,7 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
     says: deciding.map(titleOf),
     routes: [...new Map(routes.map((route) => [route.name, route])).values()],
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
-    risk: rules.find((rule) => rule.risk !== null)?.risk ?? null,
+    risk: counting.find((rule) => rule.risk !== null)?.risk ?? null,
     observed: [
       ...observedGates(rules.filter((rule) => !isWaived(rule))),
       ...observedDenials(bundle, question),
@@ -93,7 +102,23 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
     waived: waived.filter(({ control }) =>
       rules.some((rule) => isGate(rule) && rule.control === control),
     ),
+    unseen: [],
     asked: [question],
+  };
+}
+
+const isSeen = ({ sensors = [] }: Question, target: string): boolean => sensors.includes(target);
+
+/** No independent eyes on the path, no permit. */
+function unseen(bundle: PolicyBundle, question: Question, blind: readonly Rule[]): Evaluation {
+  const says = blind.map(
+    (rule) =>
+      `sensor_silent: nobody independent sees ${rule.sensor} now, and without that "${titleOf(rule)}" permits nothing; try again once its observer is alive`,
+  );
+  return {
+    ...denied(bundle, question, ['sensor_silent', ...blind.map(({ id }) => id)]),
+    says: [...new Set(says)],
+    unseen: [...new Set(blind.flatMap(({ sensor }) => sensor ?? []))],
   };
 }
 
@@ -148,6 +173,7 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
     observed: denials.length > 0 ? [] : observedByAny(answers),
     waived: denials.length > 0 ? [] : waivedForAll(answers, controls),
+    unseen: denials.every(({ unseen: of }) => of.length > 0) ? all(({ unseen: of }) => of) : [],
     asked: answers.flatMap(({ asked }) => asked),
   };
 }
@@ -184,5 +210,6 @@ const denied = (bundle: PolicyBundle, question: Question, reasons: string[]): Ev
   // What is denied anyway would not have come out otherwise.
   observed: [],
   waived: [],
+  unseen: [],
   asked: [question],
 });

@@ -5,6 +5,7 @@ import { ANY_OTHER, askersFor, questionBy, type Asker } from './policy-askers.ts
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyChange } from './policy-diff.ts';
 import { mattersOf, nameOfMatter, scopedRules, type Matter } from './policy-scope.ts';
+import { requiredSensors } from './sensors.ts';
 
 /** What is said of the access that a change of policy widens or narrows. */
 export interface AccessDiff {
@@ -84,7 +85,8 @@ function outcomeOf(bundle: PolicyBundle, matter: Matter, asker: Asker): Outcome 
   const question = questionBy(bundle, matter, asker);
   // Who asks for a role that is not there is told so, whatever the rules say about it.
   if (!question) return GONE;
-  const { decision, routes, waived } = evaluate(bundle, question);
+  const sensors = requiredSensors(bundle);
+  const { decision, routes, waived } = evaluate(bundle, { ...question, sensors });
   if (decision === 'deny') return GONE;
   const past =
     waived.length === 0

@@ -100,6 +100,8 @@ export interface Rule {
   control: string | null;
   /** The control whose gates this permit takes out of the way; null for any other. */
   waives: string | null;
+  /** The target that has to be seen by its observer for this rule to count; null where nobody has to. */
+  sensor: string | null;
   risk: string | null;
   /** What people are told when this rule decides. */
   title: string | null;
@@ -182,7 +184,16 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
 
 const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
 
-const ANNOTATIONS = ['id', 'approval', 'control', 'waives', 'risk', 'mode', 'title'];
+const ANNOTATIONS = [
+  'id',
+  'approval',
+  'control',
+  'waives',
+  'requires_sensor',
+  'risk',
+  'mode',
+  'title',
+];
 const MODES = ['observe', 'warn', 'hold'] as const;
 
 function parseCedar(
@@ -251,6 +262,7 @@ function readRule(
     else if (!value) complain(`@${annotation} has no value`);
   }
   const { id, approval = null, control = null, waives = null } = said;
+  const { requires_sensor: sensor = null } = said;
   const { risk = null, title = null, mode = 'hold' } = said;
   if (!id) {
     complain('every policy needs an @id("…")');
@@ -266,6 +278,8 @@ function readRule(
     complain(
       `"${id}" waives a control, which only a plain permit can: ${approval === null ? 'a forbid lets nobody past' : 'leave out @approval'}`,
     );
+  if (sensor !== null && json.effect === 'forbid')
+    complain(`"${id}" is a forbid: it denies whoever sees it, so leave out @requires_sensor`);
   const known = MODES.find((each) => each === mode);
   if (!known) complain(`@mode("${mode}") is not a mode; allowed: ${MODES.join(', ')}`);
   return {
@@ -274,6 +288,7 @@ function readRule(
     route: approval,
     control: approval === null ? null : (control ?? approval),
     waives,
+    sensor,
     risk,
     title,
     mode: known ?? 'hold',
@@ -289,7 +304,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
-  problems.push(...waiverProblems(bundle));
+  problems.push(...waiverProblems(bundle), ...sensorProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
     if (definition.ttl_seconds_default > definition.ttl_seconds_max)
@@ -314,6 +329,20 @@ function waiverProblems({ rules, files }: PolicyBundle): PolicyProblem[] {
       message: `policy "${id}" waives the control "${waives}", which no rule is; there are: ${listed(controls)}`,
     }));
 }
+
+/** A rule that waits for eyes that nobody has would never permit anything. */
+function sensorProblems({ rules, targets, files }: PolicyBundle): PolicyProblem[] {
+  const seen = new Map([...targets].filter(([, target]) => isObserved(target)));
+  return [...rules.values()]
+    .filter(({ sensor }) => sensor !== null && !seen.has(sensor))
+    .map(({ id, sensor }) => ({
+      ...placeOfRule(files, id),
+      message: `policy "${id}" requires the sensor "${sensor}", which is no target with an observer_url_from; there are: ${listed(seen)}`,
+    }));
+}
+
+const isObserved = (target: TargetDefinition): boolean =>
+  target.issuer === 'postgres' && target.observer_url_from !== undefined;
 
 /** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */
 function targetProblems(

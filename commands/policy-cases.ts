@@ -22,6 +22,8 @@ export const testsFile = z.array(
     query: attributes,
     /** What the engine is told besides, over what a case is told by default. */
     context: z.record(z.string(), z.union([z.string(), z.number().int(), z.boolean()])).default({}),
+    /** Whether the observer of a target sees; each does, unless told. */
+    sensors: z.record(policyName, z.enum(['alive', 'silent'])).default({}),
     expect: z.enum(['permit', 'hold', 'deny']),
     routes: z.array(policyName).default([]),
     /** Where said: the controls that are asked, those that are waived, the risk that is shown, words that people are told. */

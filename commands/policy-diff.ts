@@ -198,6 +198,11 @@ function diffRule(before: Rule, after: Rule): PolicyChange[] {
     change('changed', `control: ${before.control ?? 'none'} → ${after.control ?? 'none'}`);
   if (before.waives !== after.waives)
     change('changed', `waives: ${before.waives ?? 'none'} → ${after.waives ?? 'none'}`);
+  if (before.sensor !== after.sensor)
+    change(
+      after.sensor === null ? 'wider' : before.sensor === null ? 'narrower' : 'changed',
+      `sensor: ${before.sensor ?? 'none'} → ${after.sensor ?? 'none'}`,
+    );
   if (before.risk !== after.risk)
     change('changed', `risk: ${before.risk ?? 'none'} → ${after.risk ?? 'none'}`);
   return changes;

@@ -8,6 +8,7 @@ import type { UpstreamDefinition } from './policy-upstreams.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 import { callContext } from './questions.ts';
 import { resourceEntity } from './recorded-questions.ts';
+import { requiredSensors } from './sensors.ts';
 
 /** What one case came to. */
 interface CaseOutcome {
@@ -30,7 +31,7 @@ export interface TestRun {
 export function runPolicyCases(bundle: PolicyBundle): TestRun {
   const exercised = new Set<string>();
   const cases = bundle.tests.map((test): CaseOutcome => {
-    const question = questionOf(bundle, test);
+    const question = seenQuestion(bundle, test);
     const evaluation = evaluate(bundle, question);
     for (const rule of matchingRules(bundle, question)) exercised.add(rule);
     const problem = difference(test, evaluation);
@@ -54,7 +55,7 @@ export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
 
 /** What a bundle says when an agent that nothing is known of asks for a role. */
 export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
-  evaluate(bundle, questionOf(bundle, { ...ANY_CASE, name: role, resource: role }));
+  evaluate(bundle, seenQuestion(bundle, { ...ANY_CASE, name: role, resource: role }));
 
 const ANY_CASE: PolicyTest = {
   name: '',
@@ -67,6 +68,7 @@ const ANY_CASE: PolicyTest = {
   params: {},
   query: {},
   context: {},
+  sensors: {},
   expect: 'permit',
   routes: [],
 };
@@ -106,6 +108,12 @@ function otherNames(
     ? null
     : `expected ${what} ${written(expected)}, got ${written(got)}`;
 }
+
+/** With every sensor alive that the case does not say is silent. */
+const seenQuestion = (bundle: PolicyBundle, test: PolicyTest): Question => ({
+  ...questionOf(bundle, test),
+  sensors: requiredSensors(bundle).filter((target) => test.sensors[target] !== 'silent'),
+});
 
 const SOME_AGENT = { name: 'test-agent', kind: 'ai_agent', team: 'test' };
 

@@ -2,7 +2,6 @@
 // first asked and when its approval is redeemed, so that the second look sees what changed.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { eq } from 'drizzle-orm';
-import type { Query } from '../db/client.ts';
 import { agent, person } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
@@ -10,9 +9,7 @@ import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.t
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { resourceEntity } from './recorded-questions.ts';
-
-/** Whatever can read: the database, or a transaction. */
-type Reader = Pick<Query, 'select'>;
+import { sensorsFor, type Reader } from './sensors.ts';
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
@@ -24,9 +21,12 @@ export async function evaluateAction(
   action: Action,
 ): Promise<Evaluation> {
   const askers = action.actor_chain.length > 0 ? action.actor_chain : [action.subject];
+  const sensors = await sensorsFor(tx, bundle);
   const answers: Evaluation[] = [];
-  for (const asker of askers)
-    answers.push(evaluate(bundle, await questionFor(tx, bundle, action, asker)));
+  for (const asker of askers) {
+    const question = await questionFor(tx, bundle, action, asker);
+    answers.push(evaluate(bundle, { ...question, ...sensors }));
+  }
   return togetherAs(answers);
 }
 

@@ -72,12 +72,13 @@ const isGateOf = (name: string, { route, mode }: ScopedRule): boolean =>
   route === name && mode === 'hold';
 
 /** A gate is kept when a rule of the same words still asks the same route, under whatever name. */
-const isKept = ({ route, control, words }: ScopedRule, { rules }: Scoped): boolean =>
+const isKept = ({ route, control, sensor, words }: ScopedRule, { rules }: Scoped): boolean =>
   rules.some(
     (other) =>
       route !== null &&
       isGateOf(route, other) &&
       other.control === control &&
+      (sensor === null || other.sensor === sensor) &&
       other.words === words,
   );
 
@@ -148,6 +149,7 @@ function wasOpen(
 /** What lets past one gate lets past no other: a waiver is open only where the same control was waived before. */
 const isAsOpen = (was: ScopedRule, way: ScopedRule, matter: Matter): boolean =>
   (way.waives === null || was.waives === way.waives) &&
+  (was.sensor === null || was.sensor === way.sensor) &&
   (was.words === way.words || surelyMatches(was, matter));
 
 /** A forbid that only observes denies nothing: turned into one, a forbid is gone. */

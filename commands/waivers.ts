@@ -17,14 +17,14 @@ interface Waiver {
 export function waiversOf(bundle: PolicyBundle): Waiver[] {
   // Most policies have none, and reading every scope takes its time.
   if (![...bundle.rules.values()].some(({ waives }) => waives !== null)) return [];
-  return scopedRules(bundle).flatMap(({ id, waives, words }) =>
+  return scopedRules(bundle).flatMap(({ id, waives, sensor, words }) =>
     waives === null
       ? []
       : [
           {
             rule: id,
             control: waives,
-            digest: digestOf('countersign/waiver/v1', { waives, words }),
+            digest: digestOf('countersign/waiver/v1', { waives, sensor, words }),
           },
         ],
   );
