@@ -197,7 +197,7 @@ async function whyNotCollectable(
   if (row.state === 'superseded')
     return new Refusal(
       'not_approved',
-      'This request is superseded, since the policy changed while it was open: ask again.',
+      `This request is superseded, since the ${row.failure === 'purpose_changed' ? 'purpose of its task' : 'policy'} changed while it was open: ask again.`,
       { state: row.state },
     );
   if (row.state !== 'approved')
@@ -248,6 +248,10 @@ function failure(row: RequestRow): Refusal {
     );
   if (row.failure === 'policy_changed' || row.failure === 'digest_mismatch')
     return new Refusal(row.failure, 'The policy changed since this was approved: ask again.');
+  if (row.failure === 'purpose_changed')
+    return new Refusal('not_approved', 'The purpose of its task changed: ask again for that.', {
+      state: row.state,
+    });
   return new Refusal('not_approved', 'This was approved and could not be issued: ask again.', {
     state: row.state,
   });

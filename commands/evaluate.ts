@@ -4,6 +4,7 @@ import type { FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 import { ask, isEnforced, isObservedForbid } from './policy-engine.ts';
+import { whyNotForPurpose } from './policy-purposes.ts';
 
 /** What Cedar is asked: entity references, their attributes, and the context. */
 export interface Question {
@@ -60,6 +61,8 @@ export function evaluate(bundle: PolicyBundle, question: Question): Evaluation {
       question,
       answer.reason.length > 0 ? answer.reason : ['no policy permits this'],
     );
+  const strayed = whyNotForPurpose(bundle, question);
+  if (strayed) return { ...denied(bundle, question, [strayed.code]), says: [strayed.says] };
   return permitted(bundle, question, rulesOf(bundle, answer.reason));
 }
 

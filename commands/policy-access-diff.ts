@@ -21,7 +21,12 @@ export function diffAccess(current: PolicyBundle, next: PolicyBundle): AccessDif
   const diff: AccessDiff = { changes: [], asked: 0, cut: [] };
   const rules = [...scopedRules(current), ...scopedRules(next)];
   for (const matter of mattersOfBoth(current, next)) {
-    const { askers, isCut } = askersFor(matter, rules, callsOf(matter, current, next));
+    const { askers, isCut } = askersFor(
+      matter,
+      rules,
+      callsOf(matter, current, next),
+      purposesOf(current, next),
+    );
     diff.asked += askers.length;
     if (isCut) diff.cut.push(nameOfMatter(matter));
     diff.changes.push(...changesFor(matter, askers, current, next));
@@ -37,6 +42,18 @@ export function mattersOfBoth(current: PolicyBundle, next: PolicyBundle): Matter
     { action: 'token:exchange', resource: 'Agent' },
   ];
   return [...new Map(matters.map((matter) => [nameOfMatter(matter), matter])).values()];
+}
+
+/** Of the purposes of either, one of each kind: those that serve the same and allow the same are treated alike. */
+function purposesOf(...bundles: PolicyBundle[]): string[] {
+  const kinds = new Map<string, string>();
+  const names = new Set(bundles.flatMap(({ purposes }) => [...(purposes?.keys() ?? [])]));
+  for (const name of names) {
+    const definitions = bundles.map(({ purposes }) => purposes?.get(name));
+    const kind = definitions.map((each) => [each?.business_function, each?.actions]);
+    kinds.set(JSON.stringify(kind), name);
+  }
+  return [...kinds.values()];
 }
 
 /** What can be called under either, for an upstream. */

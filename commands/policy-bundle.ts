@@ -34,6 +34,8 @@ import {
   readFederation,
   type Federation,
 } from './policy-federation.ts';
+import { nameProblems } from './policy-names.ts';
+import { PURPOSES_FILE, purposeProblems, readPurposes, type Purposes } from './policy-purposes.ts';
 import {
   readUpstreams,
   upstreamProblems,
@@ -126,6 +128,8 @@ export interface PolicyBundle {
   federation: Federation;
   /** APIs that are called for agents. */
   upstreams: Map<string, UpstreamDefinition>;
+  /** What work may be for; null where that is free text. */
+  purposes: Purposes;
 }
 
 /** The names of the files a bundle may have. */
@@ -138,6 +142,7 @@ export const isPolicyFile = (file: string): boolean =>
     'tests.yaml',
     UPSTREAMS_FILE,
     FEDERATION_FILE,
+    PURPOSES_FILE,
   ].includes(file);
 
 export const policyVersion = (files: Record<string, string>): Digest =>
@@ -175,6 +180,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     lifecycle: access.lifecycle,
     federation: readFederation(files, problems),
     upstreams: readUpstreams(files, problems),
+    purposes: readPurposes(files, problems),
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
   if (problems.length === 0) problems.push(...danglingReferences(bundle));
@@ -304,7 +310,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
-  problems.push(...waiverProblems(bundle), ...sensorProblems(bundle));
+  problems.push(...purposeProblems(bundle), ...nameProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
     if (definition.ttl_seconds_default > definition.ttl_seconds_max)
@@ -317,32 +323,6 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
   problems.push(...upstreamProblems(bundle.upstreams, bundle.roles, bundle.files));
   return problems;
 }
-
-/** A waiver that names no control would be a plain permit that looks like more. */
-function waiverProblems({ rules, files }: PolicyBundle): PolicyProblem[] {
-  const controls = new Map([...rules.values()].map(({ control }) => [control, null]));
-  controls.delete(null);
-  return [...rules.values()]
-    .filter(({ waives }) => waives !== null && !controls.has(waives))
-    .map(({ id, waives }) => ({
-      ...placeOfRule(files, id),
-      message: `policy "${id}" waives the control "${waives}", which no rule is; there are: ${listed(controls)}`,
-    }));
-}
-
-/** A rule that waits for eyes that nobody has would never permit anything. */
-function sensorProblems({ rules, targets, files }: PolicyBundle): PolicyProblem[] {
-  const seen = new Map([...targets].filter(([, target]) => isObserved(target)));
-  return [...rules.values()]
-    .filter(({ sensor }) => sensor !== null && !seen.has(sensor))
-    .map(({ id, sensor }) => ({
-      ...placeOfRule(files, id),
-      message: `policy "${id}" requires the sensor "${sensor}", which is no target with an observer_url_from; there are: ${listed(seen)}`,
-    }));
-}
-
-const isObserved = (target: TargetDefinition): boolean =>
-  target.issuer === 'postgres' && target.observer_url_from !== undefined;
 
 /** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */
 function targetProblems(
@@ -366,5 +346,4 @@ function targetProblems(
 
 const placeOfRule = (files: Record<string, string>, id: string) => placeOf(files, `@id("${id}")`);
 
-const listed = (names: Map<string | null, unknown>): string =>
-  [...names.keys()].join(', ') || 'none';
+const listed = (names: Map<string, unknown>): string => [...names.keys()].join(', ') || 'none';

@@ -15,7 +15,16 @@ import { describeWayIn, openedBy } from './ways-in.ts';
 export interface PolicyChange {
   /** For those who ask; `changed` where it is neither, or nobody can tell. */
   direction: 'wider' | 'narrower' | 'changed';
-  about: 'access' | 'route' | 'role' | 'target' | 'upstream' | 'rule' | 'federation' | 'lifecycle';
+  about:
+    | 'access'
+    | 'route'
+    | 'role'
+    | 'target'
+    | 'upstream'
+    | 'purpose'
+    | 'rule'
+    | 'federation'
+    | 'lifecycle';
   subject: string;
   /** Of access: for whom. */
   who?: string[];
@@ -47,6 +56,7 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
       ...diffRoles(current, next),
       ...diffRecords('target', current.targets, next.targets),
       ...diffRecords('upstream', current.upstreams, next.upstreams),
+      ...diffRecords('purpose', current.purposes ?? NONE, next.purposes ?? NONE),
       ...diffRules(current, next),
       ...diffWaivers(current, next),
       ...diffWords(current, next, access.changes),
@@ -58,6 +68,8 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
     cut: access.cut,
   };
 }
+
+const NONE: ReadonlyMap<string, object> = new Map();
 
 function diffRoutes(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
   const both = [...current.routes.values()].flatMap(({ name, rule }) => {

@@ -136,7 +136,8 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       { type: 'Agent', id: 'test-other' },
       { ...SOME_AGENT, name: 'test-other', ...test.other, owner: { __entity: person } },
     );
-    const context = { gate: 'subject', depth: 1, is_sub_agent: false, purpose: 'test' };
+    const purpose = somePurpose(bundle, test.action);
+    const context = { gate: 'subject', depth: 1, is_sub_agent: false, purpose };
     return {
       principal: agent,
       action: test.action,
@@ -155,7 +156,8 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
     const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
-  const common = { purpose: 'test', triggered_by_proof: 'none', ...test.context };
+  const purpose = somePurpose(bundle, `${test.action} ${test.resource}`);
+  const common = { purpose, triggered_by_proof: 'none', ...test.context };
   if (test.action === 'http:call') {
     const resource = { type: 'Upstream', id: test.resource };
     entities.push(...resourceEntity(bundle, resource));
@@ -170,6 +172,13 @@ function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       ? { effect: test.effect, ...common }
       : { ttl_seconds: 60, ...common };
   return { principal: agent, action: test.action, resource, context, entities };
+}
+
+/** A purpose that allows it, where a case says none; any text, where policy knows no purposes. */
+function somePurpose({ purposes }: PolicyBundle, what: string): string {
+  const fits = (actions: readonly string[] | undefined): boolean =>
+    actions === undefined || actions.some((each) => what === each || what.startsWith(`${each} `));
+  return [...(purposes ?? [])].find(([, { actions }]) => fits(actions))?.[0] ?? 'test';
 }
 
 /** The call of a case: what upstreams.yaml says of it counts, and not what the case does. */

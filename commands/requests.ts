@@ -332,7 +332,7 @@ export async function expireRequest(unit: Unit, id: string): Promise<RequestRow>
 }
 
 /** Whether the time of a request that is still open has passed. */
-function isDue(row: RequestRow, now: string): boolean {
+export function isDue(row: RequestRow, now: string): boolean {
   if (row.state === 'pending') return !(now < row.expiresAt);
   return row.state === 'approved' && row.approvedUntil !== null && !(now < row.approvedUntil);
 }
@@ -385,7 +385,8 @@ export async function failRequest(unit: Unit, row: RequestRow, code: string): Pr
 
 /** The 409 for a decision that comes too late, which says what was decided and by whom. */
 export function alreadyDecided(row: RequestRow): Refusal {
-  const why = row.state === 'superseded' ? ': the policy changed since it was opened' : '';
+  const changed = row.failure === 'purpose_changed' ? 'purpose of its task' : 'policy';
+  const why = row.state === 'superseded' ? `: the ${changed} changed since it was opened` : '';
   return new Refusal('already_decided', `This request is already ${row.state}${why}.`, {
     state: row.state,
     decided_by: row.decidedBy,

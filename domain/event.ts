@@ -53,6 +53,10 @@ export const EVENTS = {
     ],
     private: ['purpose', 'trigger_event'],
   },
+  'task.purpose_changed': {
+    public: ['by', 'kept', 'revoked', 'requests_closed'],
+    private: ['purpose', 'replaces', 'reason'],
+  },
   'task.delegated': { public: ['token_id', 'to', 'roles', 'expires_at'], private: [] },
   'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
   'task.completed': { public: ['credentials'], private: [] },
