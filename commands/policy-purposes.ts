@@ -26,7 +26,7 @@ const purposesFile = z
   .refine((purposes) => Object.keys(purposes).length > 0, 'at least one purpose');
 
 /** One purpose of the taxonomy. */
-export type PurposeDefinition = z.infer<typeof purposesFile>[string];
+type PurposeDefinition = z.infer<typeof purposesFile>[string];
 
 /** The taxonomy; null where a bundle has none, and purposes are free text. */
 export type Purposes = ReadonlyMap<string, PurposeDefinition> | null;

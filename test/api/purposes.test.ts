@@ -125,6 +125,7 @@ describe('a changed goal', () => {
     await change(task, 'billing.reconcile');
     const credential = text((await seen(service, request))['credential']);
     await eventually(async () => (await stateOf(credential)) === 'revoked');
+    expect(await becauseOf(task)).toEqual(['purpose_changed']);
   });
 
   it('is on record with counts in public and its words in private', async () => {
