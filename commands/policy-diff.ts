@@ -22,6 +22,7 @@ export interface PolicyChange {
     | 'target'
     | 'upstream'
     | 'purpose'
+    | 'entity'
     | 'rule'
     | 'federation'
     | 'lifecycle';
@@ -319,8 +320,35 @@ function diffLifecycle(current: PolicyBundle, next: PolicyBundle): PolicyChange[
             says: `${was} → ${is}`,
           },
         ];
-  return [...grace, ...diffRecords('federation', serversOf(current), serversOf(next))];
+  return [
+    ...grace,
+    ...diffRecords('federation', serversOf(current), serversOf(next)),
+    ...diffPoints(current, next),
+    ...diffRecords('entity', declaredIn(current), declaredIn(next)),
+  ];
 }
+
+/** Who may ask about others, and vouches for what it says of them. */
+function diffPoints(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
+  const change = (agent: string, direction: 'wider' | 'narrower', says: string): PolicyChange => ({
+    direction,
+    about: 'federation',
+    subject: `enforcement point ${agent}`,
+    says,
+  });
+  const [was, is] = [current.enforcementPoints, next.enforcementPoints];
+  return [
+    ...[...is]
+      .filter((each) => !was.has(each))
+      .map((each) => change(each, 'wider', 'may ask about others now')),
+    ...[...was]
+      .filter((each) => !is.has(each))
+      .map((each) => change(each, 'narrower', 'may only ask about itself')),
+  ];
+}
+
+const declaredIn = ({ entities }: PolicyBundle): Map<string, object> =>
+  new Map([...entities].map(([key, { attributes, parents }]) => [key, { ...attributes, parents }]));
 
 const serversOf = ({ resourceServers }: PolicyBundle): Map<string, object> =>
   new Map(

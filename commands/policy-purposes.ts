@@ -40,10 +40,10 @@ export function readPurposes(files: Record<string, string>, problems: PolicyProb
 /** What the engine is told of a purpose besides its name: the function it serves, as this policy has it. */
 export function contextUnder(
   { purposes }: PolicyBundle,
-  { context }: Question,
+  { context, action }: Question,
 ): Question['context'] {
   const { purpose } = context;
-  if (purposes === null || typeof purpose !== 'string') return context;
+  if (purposes === null || !hasPurpose(action) || typeof purpose !== 'string') return context;
   return { ...context, business_function: purposes.get(purpose)?.business_function ?? '' };
 }
 
@@ -53,7 +53,7 @@ export function whyNotForPurpose(
   { context, action, resource }: Question,
 ): { code: 'purpose_unknown' | 'purpose_excludes'; says: string } | null {
   const { purpose } = context;
-  if (purposes === null || typeof purpose !== 'string') return null;
+  if (purposes === null || !hasPurpose(action) || typeof purpose !== 'string') return null;
   const known = purposes.get(purpose);
   if (!known)
     return {
@@ -94,6 +94,9 @@ const ASKED_FOR: Readonly<Record<string, (bundle: PolicyBundle) => ReadonlyMap<s
     'http:call': ({ upstreams }) => upstreams,
     'token:exchange': () => new Map(),
   };
+
+/** What agents ask for under a task; a purpose that anybody else’s action speaks of is not ours to judge. */
+const hasPurpose = (action: string): boolean => Object.hasOwn(ASKED_FOR, action);
 
 function actionProblems(bundle: PolicyBundle, purposes: NonNullable<Purposes>): PolicyProblem[] {
   return [...purposes].flatMap(([name, { actions = [] }]) =>

@@ -1,6 +1,7 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { JsonObject } from '../domain/json.ts';
+import { questionAbout } from './authzen/question.ts';
 import { evaluate, matchingRules, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyTest } from './policy-cases.ts';
@@ -31,7 +32,9 @@ export interface TestRun {
 export function runPolicyCases(bundle: PolicyBundle): TestRun {
   const exercised = new Set<string>();
   const cases = bundle.tests.map((test): CaseOutcome => {
-    const question = seenQuestion(bundle, test);
+    const asked = questionOf(bundle, test);
+    if (typeof asked === 'string') return unasked(bundle, test, asked);
+    const question = seenIn(bundle, test, asked);
     const evaluation = evaluate(bundle, question);
     for (const rule of matchingRules(bundle, question)) exercised.add(rule);
     const problem = difference(test, evaluation);
@@ -47,6 +50,16 @@ export function runPolicyCases(bundle: PolicyBundle): TestRun {
   return { cases, unexercised: [...bundle.rules.keys()].filter((rule) => !exercised.has(rule)) };
 }
 
+/** A case about something that no rule could be asked about, which is a no. */
+const unasked = (bundle: PolicyBundle, test: PolicyTest, because: string): CaseOutcome => ({
+  name: test.name,
+  line: placeOfTest(bundle, test).line,
+  passed: test.expect === 'deny',
+  decision: 'deny',
+  routes: [],
+  problem: test.expect === 'deny' ? null : `expected ${test.expect}, got deny (${because})`,
+});
+
 /** Problems, one for each case that does not come out as it says. */
 export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
   runPolicyCases(bundle).cases.flatMap(({ name, line, problem }) =>
@@ -55,7 +68,7 @@ export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
 
 /** What a bundle says when an agent that nothing is known of asks for a role. */
 export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
-  evaluate(bundle, seenQuestion(bundle, { ...ANY_CASE, name: role, resource: role }));
+  evaluateSeen(bundle, { ...ANY_CASE, name: role, resource: role });
 
 const ANY_CASE: PolicyTest = {
   name: '',
@@ -110,14 +123,22 @@ function otherNames(
 }
 
 /** With every sensor alive that the case does not say is silent. */
-const seenQuestion = (bundle: PolicyBundle, test: PolicyTest): Question => ({
-  ...questionOf(bundle, test),
+const seenIn = (bundle: PolicyBundle, test: PolicyTest, question: Question): Question => ({
+  ...question,
   sensors: requiredSensors(bundle).filter((target) => test.sensors[target] !== 'silent'),
 });
 
+const evaluateSeen = (bundle: PolicyBundle, test: PolicyTest): Evaluation =>
+  evaluate(bundle, seenIn(bundle, test, ownQuestionOf(bundle, test)));
+
 const SOME_AGENT = { name: 'test-agent', kind: 'ai_agent', team: 'test' };
 
-function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
+const questionOf = (bundle: PolicyBundle, test: PolicyTest): Question | string =>
+  test.access
+    ? questionAbout(bundle, test.access, { subject: null, resource: null })
+    : ownQuestionOf(bundle, test);
+
+function ownQuestionOf(bundle: PolicyBundle, test: PolicyTest): Question {
   const entities: EntityJson[] = [];
   const add = (uid: TypeAndId, attrs: EntityJson['attrs']): TypeAndId => {
     entities.push({ uid, attrs, parents: [] });

@@ -1,12 +1,9 @@
 // Which targets are seen by independent eyes right now: what a rule with @requires_sensor waits for.
 import { gt, sql } from 'drizzle-orm';
-import type { Query } from '../db/client.ts';
 import { sensorCursor } from '../db/schema/index.ts';
 import type { Question } from './evaluate.ts';
+import type { Reader } from './party-entities.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
-
-/** Whatever can read: the database, or a transaction. */
-export type Reader = Pick<Query, 'select'>;
 
 /** An observer that did not prove for this long that it sees is silent. */
 const SILENT_SECONDS = 60;
