@@ -154,6 +154,7 @@ const vote = defineRoute({
   ],
   events: [
     'vote.cast',
+    'attention.exceeded',
     'vote.refused',
     'request.stage_opened',
     'request.approved',

@@ -21,6 +21,7 @@ import { addSeconds } from '../domain/instant.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Standing } from './approvers.ts';
+import { noteBudget } from './attention-budget.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -236,6 +237,7 @@ async function castVote(
   };
   await unit.sql.insert(vote).values(cast);
   await emitCast(unit, hearing, voter, cast);
+  await noteBudget(unit, row, cast.person);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');

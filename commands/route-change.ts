@@ -118,6 +118,25 @@ interface RouteChange {
   after: string;
 }
 
+/** What makes it easier for nobody. */
+const NEUTRAL: readonly Pick<Facet, 'name' | 'show'>[] = [
+  { name: 'expiry_seconds', show: ({ expiry_seconds }) => String(expiry_seconds) },
+  {
+    name: 'attention_budget',
+    show: ({ attention_budget: budget }) =>
+      budget ? `${budget.per_approver_per_day} a day` : 'none',
+  },
+];
+
+function neutralChange(
+  { name, show }: Pick<Facet, 'name' | 'show'>,
+  before: RouteRule,
+  after: RouteRule,
+): RouteChange[] {
+  const [was, is] = [show(before), show(after)];
+  return was === is ? [] : [{ direction: 'changed', name, before: was, after: is }];
+}
+
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
   const judged = FACETS.flatMap((facet): RouteChange[] => {
@@ -127,7 +146,5 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
     const direction = isLooser === isStricter ? 'changed' : isLooser ? 'wider' : 'narrower';
     return [{ direction, name: facet.name, before: facet.show(before), after: facet.show(after) }];
   });
-  if (before.expiry_seconds === after.expiry_seconds) return judged;
-  const expiry = { before: String(before.expiry_seconds), after: String(after.expiry_seconds) };
-  return [...judged, { direction: 'changed', name: 'expiry_seconds', ...expiry }];
+  return [...judged, ...NEUTRAL.flatMap((facet) => neutralChange(facet, before, after))];
 }

@@ -30,6 +30,8 @@ export interface RouteRule extends SeatRule {
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
+  /** How much one person should have to decide here; measured, and nothing is refused or approved by it. */
+  attention_budget?: { per_approver_per_day: number };
 }
 
 /** A route as a request froze it. */

@@ -135,6 +135,7 @@ export const EVENTS = {
     private: ['reason'],
   },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
+  'attention.exceeded': { public: ['person', 'route', 'votes', 'budget'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses'], private: [] },
   'permit.redeemed': { public: ['permit', 'digest_matches', 'rules_unchanged'], private: [] },
   'permit.refused': { public: ['permit', 'code'], private: [] },

@@ -99,6 +99,11 @@ export const ControlsPage = ({
         />
       )}
     </Panel>
+    {audits ? (
+      <p>
+        <a href="/attention">What all this asks of people</a>
+      </p>
+    ) : null}
   </Page>
 );
 

@@ -121,6 +121,7 @@ const interactions = defineRoute({
   refusals: ['bad_signature', 'stale_timestamp', 'not_found', 'too_large'],
   events: [
     'vote.cast',
+    'attention.exceeded',
     'vote.refused',
     'request.stage_opened',
     'request.approved',
