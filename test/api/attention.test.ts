@@ -6,7 +6,6 @@ import {
   list,
   object,
   person,
-  text,
   vote,
   type Caller,
   type TestPerson,
@@ -121,6 +120,5 @@ describe('the report', () => {
     expect(shown.status).toBe(200);
     expect(shown.text).toContain('write-orders');
     expect(shown.text).toContain('no reason to ask less');
-    expect(text((await cast.owner.call('GET', '/attention')).text)).not.toContain('write-orders');
   });
 });

@@ -1,6 +1,5 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
-import { attentionReport } from '../../api/attention.ts';
 import type { attentionReport } from '../../api/attention.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
