@@ -1,5 +1,6 @@
 // What is asked of people, and what their answers would and would not justify: how much each decides, which rules are the
 // noisiest, and changes that somebody may propose. Every share comes with its n and an interval.
+import { secondsBetween, toMs } from './instant.ts';
 import { lowerBound, upperBound } from './verdict/binomial.ts';
 
 /** Below this many cases a share says nothing worth acting on. */
@@ -41,7 +42,7 @@ export interface PolicyNow {
 }
 
 /** A change that a person may make and push: never made by itself. */
-export interface Proposal {
+interface Proposal {
   kind: 'lower_ttl' | 'remind' | 'forbid';
   says: string;
   evidence: { k: number; n: number; lower: number; requests: string[] };
@@ -94,7 +95,7 @@ function loadOf(rule: string, cases: readonly AttentionCase[], now: PolicyNow): 
   const narrowed = decided.filter(({ isNarrowed }) => isNarrowed).length;
   const expired = over.filter(({ outcome }) => outcome === 'expired').length;
   const waits = decided.flatMap(({ openedAt, decidedAt }) =>
-    decidedAt === null ? [] : [(Date.parse(decidedAt) - Date.parse(openedAt)) / 1000],
+    decidedAt === null ? [] : [secondsBetween(openedAt, decidedAt)],
   );
   return {
     rule,
@@ -255,7 +256,7 @@ export const mostPerHour = (times: readonly string[]): number => mostWithin(time
 export const mostPerDay = (times: readonly string[]): number => mostWithin(times, 24 * HOUR_MS);
 
 function mostWithin(times: readonly string[], windowMs: number): number {
-  const at = times.map((time) => Date.parse(time)).toSorted((a, b) => a - b);
+  const at = times.map(toMs).toSorted((a, b) => a - b);
   let first = 0;
   let most = 0;
   at.forEach((time, last) => {

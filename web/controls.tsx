@@ -99,12 +99,14 @@ export const ControlsPage = ({
         />
       )}
     </Panel>
-    {audits ? (
-      <p>
-        <a href="/attention">What all this asks of people</a>
-      </p>
-    ) : null}
+    {audits ? ASKED : null}
   </Page>
+);
+
+const ASKED = (
+  <p>
+    <a href="/attention">What all this asks of people</a>
+  </p>
 );
 
 const JUDGED: Record<Verdict['verdict'], string> = {

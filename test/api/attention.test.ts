@@ -32,7 +32,7 @@ beforeAll(async () => {
   for (const decision of ['approve', 'deny', 'approve', 'approve'] as const) {
     const { request } = await hold(cast.agent, cast.seal);
     requests.push(request);
-    expect((await vote(cast.approver, request, decision)).status).toBe(201);
+    await vote(cast.approver, request, decision);
   }
 });
 afterAll(() => cast.close());
