@@ -26,11 +26,13 @@ import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
+import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { questionRoutes } from './questions.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
@@ -85,9 +87,11 @@ export const ROUTES: readonly Route[] = [
   ...revocationRoutes,
   ...runRoutes,
   ...requestRoutes,
+  ...questionRoutes,
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,
+  ...passkeyRoutes,
   ...oauthRoutes,
   ...accessRoutes,
   ...spiffeRoutes,

@@ -140,7 +140,13 @@ async function isPermitted(
   const { options, confirmation } = row;
   const ttlSeconds = Math.ceil(secondsBetween(row.createdAt, row.expiresAt));
   const ask = { role: row.role, reason: null };
-  const action = credentialAction(owner, ask, { definition, ttlSeconds, options, confirmation });
+  const action = credentialAction(owner, ask, {
+    definition,
+    ttlSeconds,
+    options,
+    start: null,
+    confirmation,
+  });
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   recordEvaluation(unit, action, evaluation);
   return evaluation.decision === 'permit';

@@ -1,6 +1,6 @@
 // Asks Cedar. Everything that is not a clear yes is a no.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
-import type { FrozenRoute } from '../domain/approval.ts';
+import { atRisk, strongestOf, type FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
@@ -89,14 +89,17 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
   if (counting.length === 0 || blind.some((rule) => isGate(rule) && !isWaived(rule)))
     return unseen(bundle, question, blind);
   const gates = counting.filter((rule) => isGate(rule) && !isWaived(rule));
-  const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
+  const routes = gates.flatMap((rule) => {
+    const route = bundle.routes.get(rule.route ?? '');
+    return route ? atRisk(route, rule.risk) : [];
+  });
   const deciding = gates.length === 0 ? counting : gates;
   return {
     decision: gates.length === 0 ? 'permit' : 'hold',
     policyVersion: bundle.version,
     reasons: deciding.map((rule) => rule.id),
     says: deciding.map(titleOf),
-    routes: [...new Map(routes.map((route) => [route.name, route])).values()],
+    routes: strongestOf(routes),
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
     risk: counting.find((rule) => rule.risk !== null)?.risk ?? null,
     observed: [
@@ -165,14 +168,13 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
   const all = <T>(pick: (answer: Evaluation) => readonly T[]): T[] => [
     ...new Set(deciding.flatMap(pick)),
   ];
-  const routes = new Map(deciding.flatMap((each) => each.routes.map((at) => [at.name, at])));
   const controls = all(({ controls: asked }) => asked);
   return {
     decision: (deciding[0] ?? first).decision,
     policyVersion: first.policyVersion,
     reasons: all(({ reasons }) => reasons),
     says: all(({ says }) => says),
-    routes: [...routes.values()],
+    routes: strongestOf(deciding.flatMap(({ routes }) => routes)),
     controls,
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
     observed: denials.length > 0 ? [] : observedByAny(answers),

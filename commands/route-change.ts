@@ -1,6 +1,7 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
-import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+import { isStrongEnough, strengthAt, type RouteRule } from '../domain/approval.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
 interface Facet {
@@ -12,6 +13,9 @@ interface Facet {
 
 const adds = (was: readonly string[], is: readonly string[]): boolean =>
   is.some((each) => !was.includes(each));
+
+const risksOf = (...rules: readonly RouteRule[]): string[] =>
+  rules.flatMap(({ strength_by_risk: byRisk = {} }) => Object.keys(byRisk));
 
 const independence = (who: 'owner' | 'triggerer'): Facet => ({
   name: `independence of the ${who}`,
@@ -57,6 +61,18 @@ const FACETS: readonly Facet[] = [
     name: 'strength',
     isLooser: (before, after) => !isStrongEnough(after.strength, before.strength),
     show: ({ strength }) => strength,
+  },
+  {
+    name: 'strength_by_risk',
+    isLooser: (before, after) =>
+      risksOf(before, after).some(
+        (risk) => !isStrongEnough(strengthAt(after, risk), strengthAt(before, risk)),
+      ),
+    show: ({ strength_by_risk: byRisk = {} }) =>
+      Object.entries(byRisk)
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([risk, strength]) => `${risk}: ${strength}`)
+        .join(', ') || 'none',
   },
   {
     name: 'valid_seconds',
@@ -118,24 +134,16 @@ interface RouteChange {
   after: string;
 }
 
-/** What makes it easier for nobody. */
-const NEUTRAL: readonly Pick<Facet, 'name' | 'show'>[] = [
-  { name: 'expiry_seconds', show: ({ expiry_seconds }) => String(expiry_seconds) },
-  {
-    name: 'attention_budget',
-    show: ({ attention_budget: budget }) =>
-      budget ? `${budget.per_approver_per_day} a day` : 'none',
-  },
-];
+/** What is neither easier nor harder for anybody: how long people have. */
+const changed = (name: string, before: string, after: string): RouteChange | null =>
+  before === after ? null : { direction: 'changed', name, before, after };
 
-function neutralChange(
-  { name, show }: Pick<Facet, 'name' | 'show'>,
-  before: RouteRule,
-  after: RouteRule,
-): RouteChange[] {
-  const [was, is] = [show(before), show(after)];
-  return was === is ? [] : [{ direction: 'changed', name, before: was, after: is }];
-}
+const showAsk = ({
+  ask: { clock, answer_within_seconds: within } = ASK_DEFAULT,
+}: RouteRule): string => `the clock ${clock}, ${within} s to answer`;
+
+const showBudget = ({ attention_budget: budget }: RouteRule): string =>
+  budget ? `${budget.per_approver_per_day} a day` : 'none';
 
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
@@ -146,5 +154,10 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
     const direction = isLooser === isStricter ? 'changed' : isLooser ? 'wider' : 'narrower';
     return [{ direction, name: facet.name, before: facet.show(before), after: facet.show(after) }];
   });
-  return [...judged, ...NEUTRAL.flatMap((facet) => neutralChange(facet, before, after))];
+  const times = [
+    changed('expiry_seconds', String(before.expiry_seconds), String(after.expiry_seconds)),
+    changed('attention_budget', showBudget(before), showBudget(after)),
+    changed('ask', showAsk(before), showAsk(after)),
+  ];
+  return [...judged, ...times.filter((change) => change !== null)];
 }

@@ -66,6 +66,8 @@ export interface Facts {
   activations: Fact[];
   /** What policy let past the control, by evaluation. */
   waived: Map<string, WaivedPass>;
+  /** Where in the log each passkey was added. */
+  passkeys: Map<string, number>;
   roster: Roster;
 }
 
@@ -139,6 +141,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     others: new Map(),
     activations: [],
     waived: new Map(),
+    passkeys: new Map(),
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
@@ -216,6 +219,9 @@ function addToCase(found: Case | undefined, fact: Fact): void {
 
 function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: string): void {
   switch (fact.name) {
+    case 'person.passkey_added':
+      facts.passkeys.set(text(fact.detail['passkey']) ?? '', fact.index);
+      break;
     case 'policy.activated':
       facts.activations.push(fact);
       break;
