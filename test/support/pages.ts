@@ -7,7 +7,6 @@ import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
 import type { CredentialLine } from '../../web/credentials.tsx';
 import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
 import type { Html } from '../../web/parts.tsx';
-import { PeoplePage, PersonPage } from '../../web/people.tsx';
 import { PolicyPage } from '../../web/policy.tsx';
 import { ProblemPage } from '../../web/problem.tsx';
 import { ReferencePage } from '../../web/reference.tsx';
@@ -16,13 +15,12 @@ import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
 import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
-import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
-import { accountPage, passkeyLine } from './account-pages.ts';
 import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
+import { peoplePages } from './people-pages.ts';
 import { reference } from './reference-page.ts';
 import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
@@ -183,16 +181,6 @@ const agentLine = {
   lastUsedAt: AT,
 };
 
-const personLine = {
-  id: 'psn_1',
-  name: HOSTILE,
-  email: HOSTILE,
-  roles: ['approver'],
-  groups: ['data-owners'],
-  slack: null,
-  state: 'active',
-};
-
 const held: HeldLine = {
   agent: 'agt_1',
   agentName: 'orders-bot',
@@ -245,8 +233,6 @@ const event: EventView = {
 };
 
 const said = { says: HOSTILE, details: [HOSTILE] };
-const link = { name: HOSTILE, url: 'http://localhost/sign-in/abc', expiresAt: LATER };
-const rights = { roles: ['admin'], groups: ['admins'], values: { name: HOSTILE, groups: HOSTILE } };
 const registration = {
   kinds: ['ai_agent'],
   people: [{ id: 'psn_1', name: HOSTILE }],
@@ -256,9 +242,7 @@ const registration = {
 
 /** Every page by name. */
 export const PAGES: Record<string, () => Html> = {
-  'sign in': () => SignInPage({ shell: stranger, next: HOSTILE, refusal: HOSTILE }),
-  'a sign-in link': () => LinkPage({ shell: stranger, token: HOSTILE, next: HOSTILE }),
-  'a dead link': () => DeadLinkPage({ shell: stranger, why: HOSTILE }),
+  ...peoplePages(shell, stranger, HOSTILE, said),
   'the inbox': () =>
     InboxPage({
       shell,
@@ -349,11 +333,6 @@ export const PAGES: Record<string, () => Html> = {
         audits: true,
       },
     }),
-  people: () =>
-    PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
-  'a person': () =>
-    PersonPage({ shell, row: personLine, link, said, rights, passkeys: [passkeyLine] }),
-  account: () => accountPage(shell, said),
   controls: () =>
     ControlsPage({
       shell,
