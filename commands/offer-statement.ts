@@ -33,7 +33,7 @@ export async function offerStatement(
 ): Promise<OfferedStatement> {
   const row = await findRequest(unit.sql, asked.request);
   if (!row) throw new Refusal('not_found', 'There is no such request.');
-  if (row.state !== 'pending') throw alreadyDecided(row);
+  if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
   if (asked.shown !== shownDigest(cardOf(row)))
     throw new Refusal(
       'shown_mismatch',
@@ -57,7 +57,7 @@ export async function offerStatement(
   // For whom they vote is signed as it will be counted, whether they said so or not.
   const { voter } = await hear(unit, row, who, asked, null);
   const spoken = { ...asked, inSteadOf: voter?.inSteadOf ?? null };
-  const grounds = groundsOf(row, who.id, { ...kept, salt, expires });
+  const grounds = groundsOf(row, who.id, { ...kept, shown: asked.shown, salt, expires });
   const statement = approvalStatement(grounds, spoken);
   const challenge = challengeFor(statement);
   const about = { purpose: 'vote' as const, request: row.id, grounds: kept, salt };

@@ -1,8 +1,10 @@
 // The two forms that decide a request, or why there are none.
 import { visible } from '../domain/card.ts';
+import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
+import { Drafted, Narrow } from './narrow.tsx';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
 import { PasskeyScript, WhatYouSign } from './passkey.tsx';
-import type { Refused, RequestView } from './request-data.ts';
+import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The decision: two forms, or a sentence that says why there is nothing to press. */
@@ -10,10 +12,12 @@ export const Ballots = ({
   shell,
   view,
   refused,
+  draft,
 }: {
   shell: Shell;
   view: RequestView;
   refused: Refused | null;
+  draft: Draft | null;
 }): Html => {
   const { standing } = view;
   if (standing.kind === 'over') return <Outcome view={view} />;
@@ -38,7 +42,12 @@ export const Ballots = ({
           You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
         </p>
       ) : null}
-      <Approve shell={shell} view={view} refused={refused} />
+      {draft ? (
+        <Drafted shell={shell} view={view} draft={draft} />
+      ) : (
+        <Approve shell={shell} view={view} refused={refused} />
+      )}
+      <Narrow shell={shell} view={view} />
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />
       </Confirm>
@@ -46,21 +55,6 @@ export const Ballots = ({
     </Panel>
   );
 };
-
-const isSigned = ({ standing }: RequestView): boolean =>
-  standing.kind === 'may' && standing.signs === true;
-
-/** Where the script asks what its reader would sign. */
-const signAt = (view: RequestView): string | null =>
-  isSigned(view) ? `/requests/${view.id}/statement` : null;
-
-const Hidden = ({ view, decision }: { view: RequestView; decision: string }): Html => (
-  <>
-    <input type="hidden" name="shown" value={view.shown} />
-    <input type="hidden" name="decision" value={decision} />
-    {isSigned(view) ? <input type="hidden" name="passkey" value="" /> : null}
-  </>
-);
 
 interface BallotProps {
   shell: Shell;

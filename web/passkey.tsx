@@ -1,6 +1,6 @@
+// What pages need to have something signed by an authenticator. Without scripts there is nothing to press, and it says so.
 import { TextField } from './fields.tsx';
 import { Code, type Html } from './parts.tsx';
-// What pages need to have something signed by an authenticator. Without scripts there is nothing to press, and it says so.
 import type { Shell } from './shell.ts';
 
 /** The script, for pages on which an authenticator is asked. */
@@ -64,18 +64,24 @@ export const AddPasskey = ({ shell }: { shell: Shell }): Html => (
   </>
 );
 
+const SAYS = {
+  approve: 'that you approve exactly what is shown above',
+  'approve less': 'that you approve what is shown above as far as you leave it, and no more',
+  deny: 'that you deny exactly what is shown above',
+};
+
 /** What a signature on a decision says, in words, above the button that asks for it. */
 export const WhatYouSign = ({
   decision,
   view,
 }: {
-  decision: 'approve' | 'deny';
+  decision: 'approve' | 'approve less' | 'deny';
   view: { id: string; shown: string };
 }): Html => (
   <div class="signs">
     <p>
-      <strong>What you sign:</strong> that you {decision === 'approve' ? 'approve' : 'deny'} exactly
-      what is shown above, for the reason that you give here, now, and nothing else.
+      <strong>What you sign:</strong> {SAYS[decision]}, for the reason that you give here, now, and
+      nothing else.
     </p>
     <p class="note">
       Request <Code text={view.id} />, shown as <Code text={view.shown} />. The signature is kept in
