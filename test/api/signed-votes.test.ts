@@ -159,6 +159,7 @@ describe('a statement', () => {
     ['another reason', { reason: 'because I say so' }],
     ['no reason', { reason: undefined as never }],
     ['another disposition', { disposition: 'revise' }],
+    ['limits that it does not name', { narrow: { ttl_seconds: 60 } }],
   ];
   it.each(others)('is not good for %s', async (_name, change) => {
     const request = await ask();
@@ -176,7 +177,7 @@ describe('a statement', () => {
       '409 shown_mismatch',
     );
     const body = { ...spoken, shown, passkey: passkey.sign(reply.body) };
-    expect(said(await send(cast.approver, request, body))).toBe('409 shown_mismatch');
+    expect(said(await send(cast.approver, request, body))).toBe('403 passkey_refused');
   });
 
   it('is not good for another request', async () => {
