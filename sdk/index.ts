@@ -55,7 +55,7 @@ export type {
   RunOutcome,
   RunRows,
 } from './runs.ts';
-export type { Invitation, PersonChange } from './people.ts';
+export type { Invitation, Passkey, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
 export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';

@@ -22,6 +22,16 @@ export interface PersonChange {
   state?: Person['state'] | undefined;
 }
 
+/** A key that a person holds, with which they sign in and sign decisions. */
+export interface Passkey {
+  id: string;
+  name: string;
+  /** Whether it may be copied to other devices of its person. */
+  synced: boolean;
+  created_at: string;
+  last_used_at: string | null;
+}
+
 export const peopleCalls = (transport: Transport) => ({
   /** The answer carries a link that lets the person in once: hand it to them and to nobody else. */
   invite: ({ name, email, roles, groups, slackUserId }: Invitation, options?: CallOptions) =>
@@ -46,4 +56,12 @@ export const peopleCalls = (transport: Transport) => ({
   /** A new sign-in link; earlier unused ones stop working. */
   link: (id: string, options?: CallOptions) =>
     transport.post<InvitedPerson>(path`/v1/people/${id}/links`, { ...options, body: {} }),
+
+  /** The passkeys of a person. They add them themselves, on the page of their account. */
+  passkeys: (id: string) => transport.get<Page<Passkey>>(path`/v1/people/${id}/passkeys`),
+
+  /** Removes a passkey that its person lost; with the last one gone, a new link lets them add another. */
+  removePasskey: async (id: string, passkey: string, options?: CallOptions): Promise<void> => {
+    await transport.delete(path`/v1/people/${id}/passkeys/${passkey}`, options);
+  },
 });

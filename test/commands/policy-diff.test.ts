@@ -231,6 +231,12 @@ describe('a route', () => {
     ],
     ['groups: [data-owners]', 'groups: [interns]', 'changed', 'groups: data-owners → interns'],
     ['strength: session', 'strength: passkey', 'narrower', 'strength: session → passkey'],
+    [
+      'strength: session',
+      'strength_by_risk: { high: passkey }',
+      'narrower',
+      'strength_by_risk: none → high: passkey',
+    ],
   ])('%s becomes %s: %s', (from, to, direction, says) => {
     const diff = between(sample, replacing('routes.yaml', from, to)(sample));
     const [line] = lines(diff);

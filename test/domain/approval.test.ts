@@ -155,6 +155,12 @@ describe('folding votes', () => {
     expect(outcome({})).toBe('approved');
     expect(outcome({ channel: 'slack' })).toBe('pending');
     const strict = [route('r', { quorum: 1, strength: 'passkey' })];
+    expect(fold(strict, [{ ...vote('psn_ada'), strength: 'passkey' }], everybody).outcome).toBe(
+      'approved',
+    );
+    expect(fold(strict, [{ ...vote('psn_ada'), strength: 'fresh' }], everybody).outcome).toBe(
+      'pending',
+    );
     expect(fold(strict, [vote('psn_ada')], everybody).outcome).toBe('pending');
   });
 
