@@ -42,7 +42,7 @@ export interface RouteRule extends SeatRule {
 }
 
 /** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
-export interface SlackPlaces {
+interface SlackPlaces {
   channels: string[];
   approvers: boolean;
 }
