@@ -7,13 +7,14 @@ import { discoveryWorkflow, lookWhenDue } from '../commands/discovery.ts';
 import { fulfilRequest } from '../commands/fulfil.ts';
 import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
 import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
+import { tallyOf } from '../commands/tally.ts';
 import { closeTask, expireTask, ownTask } from '../commands/tasks.ts';
-import { transact, type Call } from '../commands/unit.ts';
+import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
-import { announce, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
+import { announce, announceStage, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
 
 /** Builds the activities over what the worker was started with. */
@@ -47,6 +48,7 @@ type RequestActivity =
   | 'lookAtRequest'
   | 'announceRequest'
   | 'remindApprovers'
+  | 'announceStage'
   | 'escalateRequest'
   | 'expireRequest'
   | 'fulfilRequest'
@@ -58,7 +60,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
   return {
     lookAtRequest: async (id) => {
       const row = await findRequest(deps.db.query, id);
-      return row && viewOf(row);
+      return row && { ...viewOf(row), ...(await stageOf(deps, row)) };
     },
     announceRequest: (id) => announce(deps, asWorkflow(id), id),
     remindApprovers: async (id, step) => {
@@ -75,6 +77,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
         });
       });
     },
+    announceStage: (id) => announceStage(deps, id),
     escalateRequest: async (id, step) => {
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
@@ -110,6 +113,14 @@ function viewOf(row: RequestRow): RequestView {
     approvedUntil: row.approvedUntil,
     notices: noticesOf(row),
   };
+}
+
+/** How many stages are behind a request; nothing where no route has more than one. */
+async function stageOf(deps: NoticeDeps, row: RequestRow): Promise<Pick<RequestView, 'stage'>> {
+  if (row.state !== 'pending' || row.routes.every(({ rule }) => rule.stages === undefined))
+    return {};
+  const { open } = await tallyOf(deps.db.query, row, await databaseTime(deps.db.query));
+  return { stage: Object.values(open).reduce((sum, at) => sum + at, 0) };
 }
 
 /** When approvers are reminded and the circle widens, as the routes of the request say. */

@@ -9,12 +9,13 @@ import {
   type SlackSettings,
 } from '../commands/integrations.ts';
 import { cardOf, findRequest } from '../commands/requests.ts';
-import { countVotes } from '../commands/tally.ts';
+import { countVotes, tallyOf } from '../commands/tally.ts';
 import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
 import { shownDigest } from '../domain/card.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import { progressInWords } from '../domain/seats.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
 import { EgressError, type Egress } from './egress.ts';
 import { mayDecideHere, slackFace, type SlackFace } from './slack/card.ts';
@@ -56,10 +57,36 @@ async function slackFor(deps: NoticeDeps, row: RequestRow): Promise<SlackSetting
 
 /** Says it again, in the thread of nobody in particular: a new card, so that it is at the bottom. */
 export async function remind(deps: NoticeDeps, id: string): Promise<void> {
+  await say(deps, id, (row, url) =>
+    Promise.resolve(`Still waiting: ${cardOf(row).title}. Open it: ${url}`),
+  );
+}
+
+/** Tells the people of a stage that it is their turn. */
+export async function announceStage(deps: NoticeDeps, id: string): Promise<void> {
+  await say(deps, id, async (row, url) => {
+    const { stages } = await tallyOf(deps.db.query, row, await databaseTime(deps.db.query));
+    const turns = row.routes
+      .filter(({ rule }) => rule.stages !== undefined)
+      .map(({ name }) => {
+        const asked = (stages[name] ?? []).find(({ isComplete }) => !isComplete);
+        const groups = [...new Set(asked?.seats.flatMap((seat) => seat.groups) ?? [])];
+        return `${groups.join(', ')} (${progressInWords(stages[name] ?? [])})`;
+      });
+    return `Now it is the turn of ${turns.join('; ')}: ${cardOf(row).title}. Open it: ${url}`;
+  });
+}
+
+/** Posts a line beside the cards of a request that still waits. */
+async function say(
+  deps: NoticeDeps,
+  id: string,
+  write: (row: RequestRow, url: string) => Promise<string>,
+): Promise<void> {
   const row = await findRequest(deps.db.query, id);
   const slack = row?.state === 'pending' ? await slackFor(deps, row) : null;
   if (!row || !slack) return;
-  const text = `Still waiting: ${cardOf(row).title}. Open it: ${requestUrl(deps.publicUrl, row.id)}`;
+  const text = await write(row, requestUrl(deps.publicUrl, row.id));
   const blocks = [{ type: 'section', text: { type: 'plain_text', text, emoji: false } }];
   await postCard(deps.egress, slack, { text, blocks });
 }

@@ -34,6 +34,8 @@ export interface RequestView {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  /** How many stages are behind it, over all routes; only where one has several. */
+  stage?: number;
 }
 
 export interface AgentView {
@@ -70,6 +72,7 @@ export interface Activities {
   lookAtRequest(id: string): Promise<RequestView | null>;
   announceRequest(id: string): Promise<void>;
   remindApprovers(id: string, step: number): Promise<void>;
+  announceStage(id: string): Promise<void>;
   escalateRequest(id: string, step: number): Promise<void>;
   expireRequest(id: string): Promise<void>;
   fulfilRequest(id: string): Promise<Fulfilment>;

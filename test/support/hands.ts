@@ -129,6 +129,7 @@ type RequestHands = Pick<
   | 'lookAtRequest'
   | 'announceRequest'
   | 'remindApprovers'
+  | 'announceStage'
   | 'escalateRequest'
   | 'expireRequest'
   | 'fulfilRequest'
@@ -143,6 +144,7 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   lookAtRequest: () => Promise.resolve(viewOf(row)),
   announceRequest: nothing,
   remindApprovers: nothing,
+  announceStage: nothing,
   escalateRequest: nothing,
   expireRequest: () => {
     const due = row.state === 'approved' ? row.approvedUntil : row.expiresAt;
