@@ -118,7 +118,7 @@ export async function refuseWithoutApprovers(
       and(
         eq(person.state, 'active'),
         or(
-          arrayOverlaps(person.groups, groups),
+          groups.length > 0 ? arrayOverlaps(person.groups, groups) : undefined,
           inArray(person.id, [...called.values()].flat()),
           sql`lower(${person.email}) = lower(${owner})`,
         ),
