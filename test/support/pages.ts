@@ -23,7 +23,7 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
-import { ruleTitled, stagesTitled } from './rules.ts';
+import { routeViewTitled, ruleTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -96,18 +96,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
   controls: ['orders-write'],
   whyHeld: [HOSTILE],
   policyVersion: DIGEST,
-  routes: [
-    {
-      name: 'orders-write',
-      title: 'Write to orders',
-      groups: ['data-owners'],
-      quorum: 2,
-      approvals: 1,
-      stages: stagesTitled(HOSTILE),
-      strength: 'session',
-      barred: ['whoever asked'],
-    },
-  ],
+  routes: [routeViewTitled(HOSTILE)],
   votes: [
     {
       person: HOSTILE,
