@@ -97,6 +97,8 @@ export interface RequestRow {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  /** How many stages are behind it, where its routes have any. */
+  stage?: number;
   /** What carrying it out comes to, attempt by attempt; the last one repeats. */
   fulfilments: Fulfilment['outcome'][];
   /** Effects of carrying it out, by the id they were made under. */
@@ -172,6 +174,7 @@ const viewOf = (row: RequestRow): RequestView => ({
   expiresAt: row.expiresAt,
   approvedUntil: row.approvedUntil,
   notices: row.notices,
+  ...(row.stage !== undefined && { stage: row.stage }),
 });
 
 type AgentHands = Pick<
