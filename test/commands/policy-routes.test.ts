@@ -87,11 +87,12 @@ describe('a route', () => {
     for (const [lines, said] of [
       ['  quorum: 1', 'groups: asks nobody: name groups, on_call or resource_owner'],
       ['  groups: []', 'asks nobody'],
-      ['  groups: [a]\n  quorum: 0', 'a number from 1 to 10, or such a number for each group'],
+      ['  groups: [a]\n  quorum: many', 'a number from 1 to 10, or such a number for each group'],
+      ['  groups: [a]\n  quorum: 0', 'mine.quorum: Too small'],
       ['  groups: [a]\n  quorum: { b: 1, a: 1 }', '"b" is not asked here; there are: a'],
       ['  groups: [a, b]\n  quorum: { a: 1 }', '"b" is asked and has no seat'],
       ['  groups: [a, b]\n  quorum: { a: 9, b: 2 }', 'at most 10 people in all'],
-      ['  groups: [a]\n  quorum: { a: 0 }', 'a number from 1 to 10'],
+      ['  groups: [a]\n  quorum: { a: 0 }', 'mine.quorum.a: Too small'],
       [
         '  groups: [a]\n  stages: [{ groups: [b] }]',
         'a route with stages says this in each of them',
