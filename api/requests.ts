@@ -2,6 +2,7 @@
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { standingsOf } from '../commands/approvers.ts';
+import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
@@ -14,6 +15,7 @@ import type { Query } from '../db/client.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { routesFor, whyIneligible } from '../domain/approval.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
@@ -105,7 +107,8 @@ const show = defineRoute({
   method: 'get',
   path: '/v1/requests/{id}',
   tag: 'Requests',
-  summary: 'One request. With Prefer: wait, answered when it is no longer pending',
+  summary:
+    'One request. With Prefer: wait, answered when it is no longer pending, or asks its agent something new',
   allow: ['agent', 'person', 'service'],
   answers: { 200: { description: 'The request', schema: shape.request } },
   refusals: ['not_found'],
@@ -114,17 +117,23 @@ const show = defineRoute({
     const first = await visibleRequest(deps, principal, params['id']);
     if (principal?.kind === 'person')
       await transact(deps, call, (unit) => recordViewing(unit, first.id));
+    const isAgent = principal?.kind === 'agent';
     const row = await waitUntil(
       deps.changes,
       first.id,
       waitSeconds,
       () => findRequest(deps.db.query, first.id),
-      (seen) => seen?.state !== 'pending',
+      (seen) => seen?.state !== 'pending' || (isAgent && hasNews(seen)),
     );
+    if (isAgent && row && hasNews(row))
+      await transact(deps, call, (unit) => noteSeen(unit, first.id));
     const now = await databaseTime(deps.db.query);
     return ok(await presentRequest(deps.db.query, row ?? first, deps.publicUrl, now));
   },
 });
+
+/** Whether the agent is asked something that it has not read. */
+const hasNews = (row: RequestRow): boolean => waitsForAgent(row).some(({ seen }) => !seen);
 
 const vote = defineRoute({
   method: 'post',
@@ -151,6 +160,7 @@ const vote = defineRoute({
     'request_expired',
     'already_voted',
     'shown_mismatch',
+    'narrowing_refused',
   ],
   events: [
     'vote.cast',
@@ -171,6 +181,7 @@ const vote = defineRoute({
       disposition: body.disposition ?? 'stop',
       channel: 'api',
       inSteadOf: body.in_stead_of ?? null,
+      narrow: body.narrow ?? null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);
@@ -200,6 +211,7 @@ const collect = defineRoute({
   refusals: [
     'not_found',
     'not_approved',
+    'not_started',
     'already_collected',
     'digest_mismatch',
     'policy_changed',
@@ -250,9 +262,13 @@ async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> 
     id,
     COLLECT_WAIT_SECONDS,
     read,
-    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true,
+    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true || startsLater(seen),
   );
 }
+
+/** What begins later than this could wait for is not waited for. */
+const startsLater = ({ starts_at: start }: JsonObject): boolean =>
+  typeof start === 'string' && Date.now() + COLLECT_WAIT_SECONDS * 1000 < Date.parse(start);
 
 const cancel = defineRoute({
   method: 'post',
@@ -295,7 +311,7 @@ const remind = defineRoute({
     return answerOnce(deps, call, once, async (unit) => {
       const row = await findRequest(unit.sql, id);
       if (!row) throw new Refusal('not_found', 'There is no such request.');
-      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
       if (!(await deps.remindApprovers(row.id)))
         throw new Refusal(
           'too_soon',

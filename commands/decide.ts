@@ -2,8 +2,7 @@
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
 import { and, eq } from 'drizzle-orm';
 import type { RequestRow, VoteRow } from '../db/rows.ts';
-import { permit, person, viewing, vote } from '../db/schema/index.ts';
-import { actionDigest } from '../domain/action.ts';
+import { person, viewing, vote } from '../db/schema/index.ts';
 import {
   headsOf,
   isTakenBy,
@@ -17,10 +16,13 @@ import {
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds } from '../domain/instant.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Standing } from './approvers.ts';
+import { approve, deny } from './conclude.ts';
+import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -29,7 +31,6 @@ import {
   expireLocked,
   findRequest,
   lockRequest,
-  moveRequest,
 } from './requests.ts';
 import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
@@ -44,6 +45,8 @@ export interface Ballot {
   channel: Channel;
   /** For whom they vote, where they say so; otherwise for themselves, or whoever they have to stand in for. */
   inSteadOf?: string | null;
+  /** What the voter approves less of than was shown; null for all of it. */
+  narrow: Limits | null;
 }
 
 export interface Decided {
@@ -63,18 +66,8 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
-  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
-  const standings = await standingsOf(unit.sql, principal.id, now, 'share');
-  const count = await countVotes(unit.sql, row, now, 'share');
-  const hearing: Hearing = {
-    row,
-    count,
-    // What is decided already was decided for everybody who was ever to be asked.
-    open: row.state === 'pending' ? count.tally.open : null,
-    elapsed: elapsedSeconds(row, now),
-  };
-  const asked = await standings(row.routes);
-  const voter = chooseStanding(hearing, asked, ballot);
+  const { hearing, standings } = await hear(unit, row, principal.id, now);
+  const voter = chooseStanding(hearing, standings, ballot.inSteadOf);
   if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
   const refusal = await whyRefused(unit, hearing, voter, principal, ballot, now);
   if (refusal) return refusal;
@@ -89,6 +82,41 @@ interface Hearing {
   elapsed: number;
 }
 
+/** A locked request as it stands, and as whom somebody may come to it. */
+async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<{ hearing: Hearing; standings: Standing[] }> {
+  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
+  const standings = await standingsOf(unit.sql, who, now, 'share');
+  const count = await countVotes(unit.sql, row, now, 'share');
+  return {
+    hearing: {
+      row,
+      count,
+      // What is decided already was decided for everybody who was ever to be asked.
+      open: row.state === 'pending' ? count.tally.open : null,
+      elapsed: elapsedSeconds(row, now),
+    },
+    standings: await standings(row.routes),
+  };
+}
+
+/** Why somebody may not decide on a locked request now, whatever they would say; null where they may. */
+export async function whyNotTheirs(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<keyof typeof INELIGIBLE | null> {
+  const { hearing, standings } = await hear(unit, row, who, now);
+  const voter = chooseStanding(hearing, standings);
+  if (!voter) return 'not_eligible';
+  return whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+}
+
 const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[] =>
   routesFor(voter, row.routes, row.involved, elapsed, open);
 
@@ -96,7 +124,7 @@ const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[]
 function chooseStanding(
   hearing: Hearing,
   standings: readonly Standing[],
-  { inSteadOf = null }: Ballot,
+  inSteadOf: string | null = null,
 ): Standing | null {
   const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
   const able = own.filter((each) => routesNow(hearing, each).length > 0);
@@ -132,7 +160,8 @@ const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 const unbound = (user: string): string =>
   `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
 
-const CODE_MESSAGES = {
+/** What somebody is told who may not decide. */
+export const INELIGIBLE = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
@@ -150,7 +179,7 @@ async function whyRefused(
 ): Promise<Refusal | null> {
   const { row, open, elapsed } = hearing;
   const why = whyIneligible(voter, row.routes, row.involved, elapsed, open);
-  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
+  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
   const cast = { channel: ballot.channel, strength: principal.strength };
   const mine = routesNow(hearing, voter);
   if (!mine.some((route) => isTakenBy(route, cast)))
@@ -160,7 +189,7 @@ async function whyRefused(
   const heard = whyHeard(hearing.count, voter);
   if (heard !== null) return refuse(unit, row, ballot, 'already_voted', heard);
   const card = cardOf(row);
-  if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
+  if (ballot.shown !== shownDigest(card) || !coversAction(card, effectiveAction(row)))
     return refuse(
       unit,
       row,
@@ -168,7 +197,19 @@ async function whyRefused(
       'shown_mismatch',
       'What you were shown is not what would run now: look at the request again.',
     );
-  return null;
+  return whyNotNarrowed(unit, row, ballot);
+}
+
+/** Why the limits of a vote are none: an approver takes away, and never adds. */
+function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | null {
+  if (ballot.narrow === null) return null;
+  const code = 'narrowing_refused';
+  if (ballot.decision === 'deny')
+    return refuse(unit, row, ballot, code, 'A denial leaves nothing that could be narrowed.');
+  const narrowing = narrowingOf(row, ballot.narrow);
+  if (narrowing.kind === 'narrowed') return null;
+  const { limit, says } = narrowing;
+  return refuse(unit, row, ballot, code, `This is no narrowing: ${limit} ${says}.`, { limit });
 }
 
 /** A vote that came another way than its route takes, or with less proof of presence than it wants. */
@@ -185,27 +226,14 @@ async function whyTooLate(
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  if (row.state === 'expired' && row.approvedUntil !== null) return lapsed(unit, row, ballot);
-  if (row.state === 'expired') return expired(unit, row, ballot);
+  if (row.state === 'expired' && row.approvedUntil === null) return expired(unit, row, ballot);
   if (row.state !== 'pending') {
-    const refusal = alreadyDecided(row);
+    const refusal = await alreadyDecided(unit.sql, row);
     emitRefused(unit, row, ballot, refusal.code);
     return refusal;
   }
   if (now < row.expiresAt) return null;
   return expired(unit, await expireLocked(unit, row), ballot);
-}
-
-/** It was decided, and what was decided is over: no vote came too late. */
-async function lapsed(unit: Unit, row: RequestRow, ballot: Ballot): Promise<Refusal> {
-  emitRefused(unit, row, ballot, 'already_decided');
-  const by = row.decidedBy;
-  const [who] = by === null ? [] : await unit.sql.select().from(person).where(eq(person.id, by));
-  return new Refusal(
-    'already_decided',
-    `This request was approved by ${who?.name ?? 'its approvers'}, and the approval lapsed unused.`,
-    { state: row.state, decided_by: by },
-  );
 }
 
 const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
@@ -218,8 +246,9 @@ async function castVote(
   principal: PersonPrincipal,
   ballot: Ballot,
 ): Promise<Decided> {
-  const { row, count } = hearing;
+  const { row: shown, count } = hearing;
   const at = unit.at;
+  const row = ballot.narrow ? await narrowRequest(unit, shown, principal, ballot.narrow) : shown;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
@@ -227,7 +256,9 @@ async function castVote(
     decision: ballot.decision,
     channel: ballot.channel,
     strength: principal.strength,
-    shown: shownDigest(cardOf(row)),
+    shown: shownDigest(cardOf(shown)),
+    narrow: ballot.narrow,
+    limits: row.narrowed?.limits ?? null,
     reason: ballot.reason,
     at,
     inSteadOf: voter.inSteadOf,
@@ -235,7 +266,7 @@ async function castVote(
     stages: stagesNow(hearing, voter),
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, hearing, voter, cast);
+  await emitCast(unit, hearing, row, voter, cast);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -267,13 +298,15 @@ function emitOpenedStages(unit: Unit, row: RequestRow, before: Tally, after: Tal
   }
 }
 
+/** `row` is the request as the vote left it; what the voter was shown is the one of the hearing. */
 async function emitCast(
   unit: Unit,
   hearing: Hearing,
+  row: RequestRow,
   voter: Standing,
   cast: VoteRow,
 ): Promise<void> {
-  const { row } = hearing;
+  const { row: shown } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
     .select()
@@ -298,72 +331,15 @@ async function emitCast(
       absence: cast.absence,
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
-      shown_covers_action: coversAction(cardOf(row), row.action),
+      shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      narrows: cast.narrow !== null,
+      approves_ref: effectiveRef(row),
+      within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),
     },
-    private: { reason: cast.reason },
+    private: { reason: cast.reason, limits: cast.limits && limitsAsJson(cast.limits) },
   });
-}
-
-async function approve(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  approvers: string[],
-): Promise<RequestRow> {
-  const valid = Math.min(...row.routes.map(({ rule }) => rule.valid_seconds));
-  const approvedUntil = addSeconds(unit.at, valid);
-  const moved = await moveRequest(unit, row, 'approved', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    approvedUntil,
-  });
-  unit.emit('request.approved', {
-    ...aboutRequest(row),
-    decision: 'approved',
-    detail: {
-      deciding_vote: deciding.id,
-      approved_by: approvers,
-      approved_until: approvedUntil,
-    },
-    private: {},
-  });
-  const id = newId('permit');
-  await unit.sql.insert(permit).values({
-    id,
-    request: row.id,
-    digest: actionDigest(row.action),
-    state: 'live',
-    createdAt: unit.at,
-    expiresAt: approvedUntil,
-  });
-  unit.emit('permit.issued', {
-    ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses: 1 },
-    private: {},
-  });
-  return moved;
-}
-
-async function deny(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  { reason, disposition }: Ballot,
-): Promise<RequestRow> {
-  const moved = await moveRequest(unit, row, 'denied', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    denial: { reason, disposition },
-  });
-  unit.emit('request.denied', {
-    ...aboutRequest(row),
-    decision: 'denied',
-    detail: { deciding_vote: deciding.id, denied_by: deciding.person, disposition },
-    private: { reason },
-  });
-  return moved;
 }
 
 function refuse(
@@ -372,9 +348,10 @@ function refuse(
   ballot: Pick<Ballot, 'decision' | 'channel'>,
   code: RefusalCode,
   message: string,
+  members: JsonObject = {},
 ): Refusal {
   emitRefused(unit, row, ballot, code);
-  return new Refusal(code, message);
+  return new Refusal(code, message, members);
 }
 
 function emitRefused(

@@ -22,6 +22,7 @@ import {
   type TargetDefinition,
 } from './access/kinds.ts';
 import { testsFile, type PolicyTest } from './policy-cases.ts';
+import { ENTITIES_FILE, readEntities, type DeclaredEntity } from './policy-entities.ts';
 import {
   agentName,
   FEDERATION_FILE,
@@ -55,6 +56,11 @@ const rolesFile = z.strictObject({
     .array(z.strictObject({ agent: agentName, audiences: z.array(audienceName).min(1).max(20) }))
     .max(200)
     .default([]),
+  /** Which agents may ask about others than themselves, through AuthZEN. They vouch for what they say of them. */
+  enforcement_points: z
+    .array(z.strictObject({ agent: agentName }))
+    .max(200)
+    .default([]),
 });
 
 type ResourceServer = z.infer<typeof rolesFile>['resource_servers'][number];
@@ -83,6 +89,10 @@ export interface PolicyBundle {
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
   resourceServers: ResourceServer[];
+  /** Names of the agents that may ask about others. */
+  enforcementPoints: ReadonlySet<string>;
+  /** What the bundle knows of things that are not ours. */
+  entities: Map<string, DeclaredEntity>;
   tests: PolicyTest[];
   /** How long an agent whose owner left may go on starting tasks. */
   lifecycle: z.infer<typeof rolesFile>['lifecycle'];
@@ -100,6 +110,7 @@ export const isPolicyFile = (file: string): boolean =>
     'routes.yaml',
     'roles.yaml',
     'tests.yaml',
+    ENTITIES_FILE,
     UPSTREAMS_FILE,
     FEDERATION_FILE,
   ].includes(file);
@@ -135,6 +146,8 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
     resourceServers: access.resource_servers,
+    enforcementPoints: new Set(access.enforcement_points.map(({ agent }) => agent)),
+    entities: readEntities(files, schema, problems),
     tests,
     lifecycle: access.lifecycle,
     federation: readFederation(files, problems),

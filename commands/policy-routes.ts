@@ -2,6 +2,7 @@
 // a route from before stays the one that people agreed to.
 import { z } from 'zod';
 import { CHANNELS, STRENGTHS, type RouteRule } from '../domain/approval.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { onCallGroup, RESOURCE_OWNER, type SeatRule, type StageRule } from '../domain/seats.ts';
 import { policyName, seconds } from './access/kind.ts';
 
@@ -69,6 +70,12 @@ const routeSchema = z
       )
       .max(5)
       .default([]),
+    ask: z
+      .strictObject({
+        clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
+        answer_within_seconds: seconds(7 * DAY).default(ASK_DEFAULT.answer_within_seconds),
+      })
+      .optional(),
   })
   .superRefine((route, context) => {
     const complain = (message: string, ...path: (string | number)[]): void =>
@@ -184,6 +191,7 @@ const asRule = (route: Route): RouteRule => ({
   channels: route.channels,
   independence: route.independence,
   remind_at: route.remind_at,
+  ...(route.ask && { ask: route.ask }),
 });
 
 /** The file, by the names of its routes. */

@@ -1,6 +1,7 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
 import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
 interface Facet {
@@ -118,6 +119,14 @@ interface RouteChange {
   after: string;
 }
 
+/** What is neither easier nor harder for anybody: how long people have. */
+const changed = (name: string, before: string, after: string): RouteChange | null =>
+  before === after ? null : { direction: 'changed', name, before, after };
+
+const showAsk = ({
+  ask: { clock, answer_within_seconds: within } = ASK_DEFAULT,
+}: RouteRule): string => `the clock ${clock}, ${within} s to answer`;
+
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
   const judged = FACETS.flatMap((facet): RouteChange[] => {
@@ -127,7 +136,9 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
     const direction = isLooser === isStricter ? 'changed' : isLooser ? 'wider' : 'narrower';
     return [{ direction, name: facet.name, before: facet.show(before), after: facet.show(after) }];
   });
-  if (before.expiry_seconds === after.expiry_seconds) return judged;
-  const expiry = { before: String(before.expiry_seconds), after: String(after.expiry_seconds) };
-  return [...judged, { direction: 'changed', name: 'expiry_seconds', ...expiry }];
+  const times = [
+    changed('expiry_seconds', String(before.expiry_seconds), String(after.expiry_seconds)),
+    changed('ask', showAsk(before), showAsk(after)),
+  ];
+  return [...judged, ...times.filter((change) => change !== null)];
 }

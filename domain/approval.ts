@@ -1,6 +1,7 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
+import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
 import {
   canSit,
@@ -30,6 +31,8 @@ export interface RouteRule extends SeatRule {
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
+  /** How questions of approvers are treated, where it is not as usual. */
+  ask?: AskRule | undefined;
 }
 
 /** A route as a request froze it. */
@@ -98,6 +101,9 @@ export function ruleDigest(rule: RouteRule): Digest {
     ...(rule.seats && { seats: rule.seats }),
     ...(rule.stages && { stages: rule.stages.map(stageFacts) }),
     ...(rule.same_person && { same_person: rule.same_person }),
+    ...(rule.ask && {
+      ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
+    }),
   });
 }
 

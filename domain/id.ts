@@ -6,6 +6,7 @@ const PREFIXES = {
   credential: 'crd',
   request: 'req',
   vote: 'vot',
+  question: 'qst',
   evaluation: 'evl',
   event: 'evt',
   person: 'psn',

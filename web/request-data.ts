@@ -36,6 +36,29 @@ export type Standing =
   | { kind: 'over' }
   | { kind: 'may_not'; title: string; says: string };
 
+/** One member of what is decided on, and what would be left of it. */
+export interface Change {
+  label: string;
+  before: string;
+  after: string;
+}
+
+/** What an approver can leave less of, as it is now. */
+export interface NarrowView {
+  ttlSeconds: number | null;
+  validSeconds: number;
+  start: string | null;
+  options: { name: string; some: string[] | null; levels: [name: string, upTo: string[]][] }[];
+}
+
+/** A narrower approval that was put together and not yet given. */
+export interface Draft {
+  /** The limits, as the form that gives it sends them. */
+  narrow: string;
+  changes: Change[];
+  reason: string;
+}
+
 /** A vote that was refused: what was said, what to do, and what its voter had written. */
 export interface Refused {
   code: string;
@@ -69,6 +92,7 @@ export interface RequestView {
   task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
   credential: { id: string; state: string; expiresAt: string } | null;
   standing: Standing;
+  narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;
 }

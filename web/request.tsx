@@ -17,7 +17,7 @@ import {
   words,
   type Html,
 } from './parts.tsx';
-import type { Refused, RequestView, RouteView } from './request-data.ts';
+import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The whole page. */
@@ -25,10 +25,12 @@ export const RequestPage = ({
   shell,
   view,
   refused,
+  draft = null,
 }: {
   shell: Shell;
   view: RequestView;
   refused: Refused | null;
+  draft?: Draft | null;
 }): Html => (
   <Page
     shell={shell}
@@ -69,7 +71,7 @@ export const RequestPage = ({
         <WhyHeld view={view} />
       </div>
       <div class="split-side">
-        <Ballots shell={shell} view={view} refused={refused} />
+        <Ballots shell={shell} view={view} refused={refused} draft={draft} />
         <Votes view={view} now={shell.now} />
       </div>
       <div>

@@ -26,6 +26,7 @@ import type { RequestView, RouteView, Standing } from '../../web/request-data.ts
 import type { RequestSummary } from '../../web/requests.tsx';
 import type { ConsoleDeps } from './console.ts';
 import { personNames } from './names.ts';
+import { narrowViewOf } from './narrow-form.ts';
 
 /** A request as lists show it. */
 async function summaryOf(query: Query, row: RequestRow, now: string): Promise<RequestSummary> {
@@ -101,6 +102,7 @@ export async function requestView(
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
     standing: await standingOf(query, row, count, reader, now),
+    narrowable: narrowViewOf(row),
     audits: mayAudit(reader),
   };
 }

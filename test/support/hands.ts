@@ -99,6 +99,9 @@ export interface RequestRow {
   notices: Notice[];
   /** How many stages are behind it, where its routes have any. */
   stage?: number;
+  startsAt?: string;
+  answerBy?: string | null;
+  untold?: string[];
   /** What carrying it out comes to, attempt by attempt; the last one repeats. */
   fulfilments: Fulfilment['outcome'][];
   /** Effects of carrying it out, by the id they were made under. */
@@ -133,6 +136,8 @@ type RequestHands = Pick<
   | 'remindApprovers'
   | 'announceStage'
   | 'escalateRequest'
+  | 'tellAsked'
+  | 'lapseQuestions'
   | 'expireRequest'
   | 'fulfilRequest'
   | 'closeRequest'
@@ -148,6 +153,14 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   remindApprovers: nothing,
   announceStage: nothing,
   escalateRequest: nothing,
+  tellAsked: (_id, question) => {
+    row.untold = (row.untold ?? []).filter((each) => each !== question);
+    return Promise.resolve();
+  },
+  lapseQuestions: () => {
+    if (row.answerBy && isDue(row.answerBy)) row.answerBy = null;
+    return Promise.resolve();
+  },
   expireRequest: () => {
     const due = row.state === 'approved' ? row.approvedUntil : row.expiresAt;
     const canExpire = row.state === 'pending' || row.state === 'approved';
@@ -156,6 +169,8 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   },
   fulfilRequest: (id) => {
     if (row.state !== 'approved') return Promise.resolve({ outcome: 'done' });
+    if (row.startsAt && !isDue(row.startsAt))
+      return Promise.resolve({ outcome: 'later', code: 'not_started' });
     const [outcome = 'done'] =
       row.fulfilments.length > 1 ? row.fulfilments.splice(0, 1) : row.fulfilments;
     if (outcome === 'later')
@@ -175,6 +190,9 @@ const viewOf = (row: RequestRow): RequestView => ({
   approvedUntil: row.approvedUntil,
   notices: row.notices,
   ...(row.stage !== undefined && { stage: row.stage }),
+  ...(row.startsAt !== undefined && { startsAt: row.startsAt }),
+  ...(row.answerBy !== undefined && { answerBy: row.answerBy }),
+  ...(row.untold !== undefined && { untold: row.untold }),
 });
 
 type AgentHands = Pick<

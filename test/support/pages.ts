@@ -14,7 +14,6 @@ import { ReferencePage } from '../../web/reference.tsx';
 import type { RequestView, Standing } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
-import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
@@ -23,6 +22,7 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
+import { reviewPages } from './review-pages.ts';
 import { routeViewTitled, ruleTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
@@ -108,6 +108,12 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       inSteadOf: HOSTILE,
     },
   ],
+  narrowable: {
+    ttlSeconds: 600,
+    validSeconds: 900,
+    start: LATER,
+    options: [{ name: 'repositories', some: [HOSTILE], levels: [['contents', ['read', 'write']]] }],
+  },
   createdAt: AT,
   expiresAt: LATER,
   decidedAt: null,
@@ -174,44 +180,6 @@ const personLine = {
   groups: ['data-owners'],
   slack: null,
   state: 'active',
-};
-
-const held: HeldLine = {
-  agent: 'agt_1',
-  agentName: 'orders-bot',
-  agentState: 'active',
-  ownerName: HOSTILE,
-  team: HOSTILE,
-  orphaned: true,
-  rotationOverdue: true,
-  keyAgeDays: 3,
-  role: 'orders-write',
-  credential: 'crd_1',
-  credentialState: 'active',
-  ageSeconds: 60,
-  lastUsedAt: null,
-  task: 'tsk_1',
-};
-
-const reviewSummary = {
-  id: 'rvw_1',
-  title: HOSTILE,
-  state: 'open',
-  createdAt: AT,
-  dueAt: LATER,
-  closedAt: null,
-};
-
-const line = {
-  id: 'rvl_1',
-  held,
-  recommendation: 'keep',
-  basis: 'just issued',
-  decision: null,
-  decidedBy: null,
-  decidedAt: null,
-  reason: null,
-  proof: null,
 };
 
 const event: EventView = {
@@ -341,14 +309,7 @@ export const PAGES: Record<string, () => Html> = {
     }),
   'a verdict': () =>
     VerdictPage({ shell, title: HOSTILE, verdict, asked: { from: HOSTILE, to: '' } }),
-  reviews: () =>
-    ReviewsPage({ shell, reviews: [reviewSummary], lines: [held], isAdmin: true, once: 'o', said }),
-  'a review': () =>
-    ReviewPage({
-      shell,
-      said,
-      view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
-    }),
+  ...reviewPages(shell, HOSTILE, said),
   stopping: () =>
     StoppingPage({
       shell,

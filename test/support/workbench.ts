@@ -250,6 +250,8 @@ const HANDS: Record<ActivityName, true> = {
   announceStage: true,
   escalateRequest: true,
   expireRequest: true,
+  tellAsked: true,
+  lapseQuestions: true,
   fulfilRequest: true,
   closeRequest: true,
   refreshCards: true,
