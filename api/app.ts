@@ -26,6 +26,7 @@ import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
+import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
@@ -90,6 +91,7 @@ export const ROUTES: readonly Route[] = [
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,
+  ...passkeyRoutes,
   ...oauthRoutes,
   ...accessRoutes,
   ...spiffeRoutes,

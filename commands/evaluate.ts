@@ -1,6 +1,6 @@
 // Asks Cedar. Everything that is not a clear yes is a no.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
-import type { FrozenRoute } from '../domain/approval.ts';
+import { atRisk, strongestOf, type FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { groupsEver, RESOURCE_OWNER } from '../domain/seats.ts';
@@ -66,14 +66,17 @@ const rulesOf = ({ rules }: PolicyBundle, ids: readonly string[]): Rule[] =>
 /** An approval beats a plain permit: a broad permit elsewhere never silences a gate. */
 function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Evaluation {
   const gates = rules.filter((rule) => rule.route !== null && rule.mode === 'hold');
-  const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
+  const routes = gates.flatMap((rule) => {
+    const route = bundle.routes.get(rule.route ?? '');
+    return route ? atRisk(route, rule.risk) : [];
+  });
   const deciding = gates.length === 0 ? rules : gates;
   return {
     decision: gates.length === 0 ? 'permit' : 'hold',
     policyVersion: bundle.version,
     reasons: deciding.map((rule) => rule.id),
     says: deciding.map(titleOf),
-    routes: [...new Map(routes.map((route) => [route.name, route])).values()].map((route) =>
+    routes: strongestOf(routes).map((route) =>
       withOwner(route, ownerOf(bundle, question.resource.type, question.resource.id)),
     ),
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
@@ -131,13 +134,12 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
   const all = <T>(pick: (answer: Evaluation) => readonly T[]): T[] => [
     ...new Set(deciding.flatMap(pick)),
   ];
-  const routes = new Map(deciding.flatMap((each) => each.routes.map((at) => [at.name, at])));
   return {
     decision: (deciding[0] ?? first).decision,
     policyVersion: first.policyVersion,
     reasons: all(({ reasons }) => reasons),
     says: all(({ says }) => says),
-    routes: [...routes.values()],
+    routes: strongestOf(deciding.flatMap(({ routes }) => routes)),
     controls: all(({ controls }) => controls),
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
     observed: denials.length > 0 ? [] : observedByAny(answers),

@@ -170,7 +170,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
-  emitOpened(unit, row, asked, duties);
+  emitOpened(unit, row, asked, { duties, risk: judged.evaluation.risk });
   unit.wake('request', row.id, row.agent);
   return row;
 }
@@ -179,7 +179,7 @@ function emitOpened(
   unit: Unit,
   row: RequestRow,
   asked: Asked,
-  duties: ReadonlyMap<string, JsonObject>,
+  { duties, risk }: { duties: ReadonlyMap<string, JsonObject>; risk: string | null },
 ): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
@@ -210,6 +210,7 @@ function emitOpened(
       triggered_by: involved.triggeredBy,
       triggered_by_proof: asked.task?.proof ?? 'none',
       expires_at: row.expiresAt,
+      risk,
       simulated: asked.agent?.kind === 'demo',
     },
     private: { action_body: asJson(action), reason: asked.reason, case_kind: 'human' },

@@ -13,6 +13,7 @@ export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
+export type PasskeyRow = typeof schema.passkey.$inferSelect;
 export type AbsenceRow = typeof schema.absence.$inferSelect;
 export type OnCallRow = typeof schema.onCall.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;

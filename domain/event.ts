@@ -45,7 +45,13 @@ export const EVENTS = {
   },
   'person.back': { public: ['absence', 'person', 'stand_in', 'by'], private: [] },
   'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
-  'person.signed_in': { public: ['method'], private: [] },
+  'person.passkey_added': {
+    public: ['passkey', 'public_key', 'site', 'origin', 'synced', 'signed_in_by'],
+    private: ['name'],
+  },
+  'person.passkey_removed': { public: ['passkey', 'by'], private: ['name'] },
+  'person.passkey_regressed': { public: ['passkey', 'kept', 'said', 'used_for'], private: [] },
+  'person.signed_in': { public: ['method', 'passkey'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
     public: [
@@ -92,6 +98,7 @@ export const EVENTS = {
       'triggered_by',
       'triggered_by_proof',
       'expires_at',
+      'risk',
       'simulated',
     ],
     private: ['action_body', 'reason', 'case_kind'],
@@ -136,8 +143,9 @@ export const EVENTS = {
       'narrows',
       'approves_ref',
       'within_shown',
+      'step_up',
     ],
-    private: ['reason', 'limits'],
+    private: ['reason', 'limits', 'step_up_salt'],
   },
   'question.asked': {
     public: ['question', 'person', 'to', 'clock', 'answer_by', 'expires_at'],
