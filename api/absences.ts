@@ -8,7 +8,7 @@ import { created, defineRoute, ok } from './route.ts';
 import * as shape from './schemas.ts';
 
 /** An absence as callers see it. */
-export const absenceShape = z
+const absenceShape = z
   .object({
     id: z.string(),
     person: z.string(),

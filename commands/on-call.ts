@@ -23,7 +23,7 @@ export interface OnCallSettings {
 }
 
 /** Somebody whom a source named. */
-export interface OnCallUser {
+interface OnCallUser {
   id: string | null;
   email: string | null;
 }

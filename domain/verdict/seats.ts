@@ -1,6 +1,7 @@
 // Whether an approval had everybody its routes ask for, counted again from the leaves: each seat by a human of its own,
 // each of them an approver when it was decided.
 import { isNoun } from '../id.ts';
+import { secondsBetween } from '../instant.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
 import {
   onCallGroup,
@@ -17,7 +18,7 @@ import { number, object, objects, text, texts, type Case, type Fact, type Facts 
 type Roster = Facts['roster'];
 
 /** The part of a rule that a leaf says. */
-export const ruleIn = (route: JsonObject): SeatRule => ({
+const ruleIn = (route: JsonObject): SeatRule => ({
   groups: texts(route['groups']),
   quorum: number(route['quorum']),
   ...seatsIn(route['seats']),
@@ -82,7 +83,7 @@ export function groupsBehind(
 export function unfilledRoutes(found: Case, roster: Roster): string[] | null {
   const { closed, opened } = found;
   if (closed?.name !== 'request.approved') return [];
-  const elapsed = (Date.parse(closed.time) - Date.parse(opened.time)) / 1000;
+  const elapsed = secondsBetween(opened.time, closed.time);
   const approving = found.votes.filter(
     ({ detail, index }) => detail['decision'] === 'approve' && index < closed.index,
   );
