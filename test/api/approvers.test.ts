@@ -332,3 +332,22 @@ describe('I4: a stand-in', () => {
     expect(list(listed.body['data'])).toEqual([said.body]);
   });
 });
+
+describe('I9: the verdict', () => {
+  it('finds every approval above to be by approvers, each in one seat, from the leaves alone', async () => {
+    for (const control of ['seats', 'pair', 'staged', 'owned']) {
+      const tests = async (): Promise<JsonObject[]> => {
+        const path = `/v1/controls/${control}/verdict`;
+        const { body } = await admin(cast.service).call('GET', path);
+        return list(object(object(body['layers'])['operation'])['tests']);
+      };
+      const found = async (id: string): Promise<JsonObject> =>
+        (await tests()).find((each) => each['id'] === id) ?? {};
+      await expect.poll(async () => (await found('eligibility'))['population']).toBeGreaterThan(0);
+      for (const id of ['eligibility', 'independence']) {
+        const { exceptions, cases } = await found(id);
+        expect([control, id, exceptions, cases]).toEqual([control, id, 0, cases]);
+      }
+    }
+  });
+});
