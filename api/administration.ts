@@ -10,7 +10,16 @@ import {
 import { answerOnce } from '../commands/once.ts';
 import { invalid } from './body.ts';
 import { defineRoute, noContent, ok } from './route.ts';
-import * as shape from './schemas.ts';
+import { instant } from './schemas.ts';
+
+const slackBody = z.strictObject({
+  api_url: z.url().default('https://slack.com/api'),
+  signing_secret: z.string().min(8).max(200),
+  bot_token: z.string().min(8).max(300),
+  channel: z.string().min(1).max(100),
+  app_token: z.string().min(8).max(300).optional(),
+  match_email: z.boolean().default(false),
+});
 
 const slack = defineRoute({
   method: 'put',
@@ -18,7 +27,7 @@ const slack = defineRoute({
   tag: 'Administration',
   summary: 'Connect Slack; the secrets are sealed and never given out again',
   allow: ['admin'],
-  body: shape.slackBody,
+  body: slackBody,
   answers: { 200: { description: 'Connected', schema: z.object({ configured: z.literal(true) }) } },
   refusals: [],
   events: ['integration.changed'],
@@ -123,7 +132,7 @@ const onCallNow = defineRoute({
             source: z.string(),
             people: z.array(z.string()),
             unmatched: z.int().meta({ description: 'How many it named who are nobody here' }),
-            looked_at: shape.instant,
+            looked_at: instant,
             code: z.string().nullable().meta({ description: 'Why it gave no answer' }),
           }),
         ),
