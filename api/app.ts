@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { faultFields, type Log } from '../commands/log-line.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { absenceRoutes } from './absences.ts';
 import { accessRoutes } from './access/routes.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
@@ -106,6 +107,7 @@ export const ROUTES: readonly Route[] = [
   ...receiverRoutes,
   ...leakRoutes,
   ...leakScannerRoutes,
+  ...absenceRoutes,
   ...administrationRoutes,
   ...policyRoutes,
   ...staticSecretRoutes,

@@ -11,6 +11,7 @@ import { openCourier } from '../activities/courier.ts';
 import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
+import { lookWhoIsOnCall } from '../activities/on-call.ts';
 import { relayOnce } from '../activities/relay.ts';
 import { openTrustRounds } from '../activities/trust-rounds.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
@@ -189,6 +190,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
     startTrustRounds(service),
+    startOnCallRounds(service),
     startSlack(service),
     startLoop({
       name: 'housekeeping',
@@ -232,6 +234,18 @@ async function startCourier({ db, deps, egress, keys, log }: Service): Promise<L
 
 /** How often the targets' own logs are read. */
 const OBSERVE_MS = 1_000;
+
+/** A shift that changes is known this soon. */
+const ON_CALL_MS = 60_000;
+
+function startOnCallRounds({ db, deps, egress, log }: Service): Promise<Loop> {
+  const round = async (): Promise<boolean> => {
+    await lookWhoIsOnCall(deps, egress, asLoop('on-call'));
+    return false;
+  };
+  const listen = { db, channel: CHANNELS.onCall };
+  return startLoop({ name: 'on-call', log, everyMs: ON_CALL_MS, listen, round });
+}
 
 /** How late a bundle that is due may be looked at. */
 const TRUST_MS = 15_000;

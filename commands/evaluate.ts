@@ -3,6 +3,8 @@ import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { atRisk, strongestOf, type FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
+import { groupsEver, RESOURCE_OWNER } from '../domain/seats.ts';
+import { targetOf } from './access/kinds.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 import { ask, isEnforced, isObservedForbid } from './policy-engine.ts';
 import { whyNotForPurpose } from './policy-purposes.ts';
@@ -99,7 +101,9 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
     policyVersion: bundle.version,
     reasons: deciding.map((rule) => rule.id),
     says: deciding.map(titleOf),
-    routes: strongestOf(routes),
+    routes: strongestOf(routes).map((route) =>
+      withOwner(route, ownerOf(bundle, question.resource.type, question.resource.id)),
+    ),
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
     risk: counting.find((rule) => rule.risk !== null)?.risk ?? null,
     observed: [
@@ -112,6 +116,21 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
     unseen: [],
     asked: [question],
   };
+}
+
+/** A route that asks the owner of what is asked for, with who that is; nobody where none is named (I6). */
+const withOwner = (route: FrozenRoute, owner: string | null): FrozenRoute =>
+  groupsEver(route.rule).includes(RESOURCE_OWNER) ? { ...route, resource_owner: owner } : route;
+
+/** Who answers for a role or an API: as it says itself, or else as its target says. */
+export function ownerOf(
+  { roles, targets, upstreams }: PolicyBundle,
+  type: string,
+  id: string,
+): string | null {
+  if (type === 'Upstream') return upstreams.get(id)?.owner ?? null;
+  const role = type === 'Role' ? roles.get(id) : undefined;
+  return role?.owner ?? (role && targets.get(targetOf(role))?.owner) ?? null;
 }
 
 const isSeen = ({ sensors = [] }: Question, target: string): boolean => sensors.includes(target);

@@ -1,13 +1,14 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
 import { and, arrayOverlaps, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm';
-import type { AgentRow } from '../db/rows.ts';
+import type { AgentRow, PersonRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
 import { groupsOn, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { groupsEver, isGroupOfPeople, isReachable, seatsInWords } from '../domain/seats.ts';
-import { asVoter, readOnCall } from './approvers.ts';
+import { asVoter, readOnCall, type Called } from './approvers.ts';
 import type { Unit } from './unit.ts';
 
 export async function whoIsInvolved(
@@ -105,7 +106,7 @@ export async function refuseWithoutApprovers(
   unit: Unit,
   route: FrozenRoute,
   involved: Involved,
-): Promise<void> {
+): Promise<JsonObject> {
   const { name, rule } = route;
   const called = await readOnCall(unit.sql, [route], unit.at);
   const owner = route.resource_owner ?? '';
@@ -117,7 +118,7 @@ export async function refuseWithoutApprovers(
       and(
         eq(person.state, 'active'),
         or(
-          arrayOverlaps(person.groups, groups),
+          groups.length > 0 ? arrayOverlaps(person.groups, groups) : undefined,
           inArray(person.id, [...called.values()].flat()),
           sql`lower(${person.email}) = lower(${owner})`,
         ),
@@ -127,7 +128,7 @@ export async function refuseWithoutApprovers(
     .map((who) => asVoter(who, [route], called))
     .map((voter) => ({ id: voter.id, groups: groupsOn(voter, rule, involved) }))
     .filter((sitter) => sitter.groups.length > 0);
-  if (isReachable(rule, eligible, rule.expiry_seconds)) return;
+  if (isReachable(rule, eligible, rule.expiry_seconds)) return dutiesAt(route, called, people);
   const silent = [...called].filter(([, each]) => each.length === 0).map(([group]) => group);
   throw new Refusal(
     'no_approver',
@@ -135,4 +136,19 @@ export async function refuseWithoutApprovers(
       silent.length > 0 ? ` Nobody is known to be ${silent.join(' or ')} now.` : ''
     }`,
   );
+}
+
+/** Who had which duty when a request was opened, by their ids: what its event says of it. */
+function dutiesAt(
+  { resource_owner: owner }: FrozenRoute,
+  called: Called,
+  people: readonly PersonRow[],
+): JsonObject {
+  const who = people.find(({ email }) => email?.toLowerCase() === owner?.toLowerCase())?.id ?? null;
+  return {
+    ...(called.size > 0 && { on_call: Object.fromEntries(called) }),
+    ...(typeof owner === 'string' && {
+      resource_owner: owner.includes('@') ? { person: who } : { group: owner },
+    }),
+  };
 }

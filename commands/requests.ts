@@ -130,7 +130,9 @@ export async function resealRequest(
 export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Promise<RequestRow> {
   const { routes, controls } = judged.evaluation;
   const involved = await whoIsInvolved(unit, asked);
-  for (const route of routes) await refuseWithoutApprovers(unit, route, involved);
+  const duties = new Map<string, JsonObject>();
+  for (const route of routes)
+    duties.set(route.name, await refuseWithoutApprovers(unit, route, involved));
   const expiry = Math.min(...routes.map(({ rule }) => rule.expiry_seconds)) * 1000;
   const expiresMs = Math.min(
     Date.parse(unit.at) + expiry,
@@ -170,12 +172,17 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
-  emitOpened(unit, row, asked, judged.evaluation.risk);
+  emitOpened(unit, row, asked, { duties, risk: judged.evaluation.risk });
   unit.wake('request', row.id, row.agent);
   return row;
 }
 
-function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | null): void {
+function emitOpened(
+  unit: Unit,
+  row: RequestRow,
+  asked: Asked,
+  { duties, risk }: { duties: ReadonlyMap<string, JsonObject>; risk: string | null },
+): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
     ...aboutRequest(row),
@@ -193,6 +200,13 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | nu
         rule_digest,
         barred: barredBy(rule, involved),
         escalation: rule.escalation.map((step) => ({ ...step })),
+        // What a rule does not say is not there either. A title is words, which a leaf has none of.
+        ...(rule.seats && { seats: rule.seats }),
+        ...(rule.stages && {
+          stages: rule.stages.map(({ title: _title, ...stage }) => ({ ...stage })),
+        }),
+        ...(rule.same_person && { same_person: rule.same_person }),
+        ...duties.get(name),
       })),
       requester: { type: row.requester.type, id: row.requester.id },
       owners: [...involved.owners],

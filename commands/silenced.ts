@@ -8,7 +8,9 @@ import {
   type Strength,
 } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
+import { RESOURCE_OWNER } from '../domain/seats.ts';
 import { accessOf, targetOf } from './access/kinds.ts';
+import { ownerOf } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import {
   couldMatch,
@@ -112,10 +114,20 @@ const guardedBy = (route: string, { bundle, rules }: Scoped): Matter[] => {
 
 /** Whether something that the route guards is no longer there for it to guard, or is watched otherwise. */
 function guardsLess(route: string, before: Scoped, after: Scoped): boolean {
-  const kept = new Set(guardedBy(route, after).flatMap((matter) => placesOf(after.bundle, matter)));
-  return guardedBy(route, before)
-    .flatMap((matter) => placesOf(before.bundle, matter))
-    .some((place) => !kept.has(place));
+  // Where the owner decides, who that is decides who decides.
+  const isOwners = before.bundle.routes.get(route)?.rule.groups.includes(RESOURCE_OWNER) ?? false;
+  const placesIn = (scoped: Scoped): string[] =>
+    guardedBy(route, scoped).flatMap((matter) => {
+      const owner = isOwners ? ownerOf(scoped.bundle, ...resourceOf(matter)) : null;
+      return placesOf(scoped.bundle, matter).map((place) => `${place} ${owner ?? ''}`);
+    });
+  const kept = new Set(placesIn(after));
+  return placesIn(before).some((place) => !kept.has(place));
+}
+
+function resourceOf(matter: Matter): [string, string] {
+  if ('role' in matter) return ['Role', matter.role];
+  return 'upstream' in matter ? ['Upstream', matter.upstream] : [matter.resource, ''];
 }
 
 /** Whether what the route guards can be reached without it, as it could not be before. */
@@ -177,14 +189,14 @@ function definitionOf(bundle: PolicyBundle, matter: Matter): string {
   if ('upstream' in matter) return definitionOfUpstream(bundle, matter.upstream);
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   if (!role) return 'role' in matter ? 'none' : matter.action;
-  const { title: _title, ...definition } = role;
+  const { title: _title, owner: _owner, ...definition } = role;
   return canonicalJson(asJson(definition));
 }
 
 function definitionOfUpstream({ upstreams, roles, targets }: PolicyBundle, name: string): string {
   const upstream = upstreams.get(name);
   if (!upstream) return 'none';
-  const { title: _title, ...definition } = upstream;
+  const { title: _title, owner: _owner, ...definition } = upstream;
   const role = roles.get(definition.authentication.role ?? '');
   const target = role && targets.get(targetOf(role));
   return canonicalJson(asJson([definition, role ?? null, target ?? null]));
@@ -211,7 +223,8 @@ function reachOf(bundle: PolicyBundle, matter: Matter): string[] {
 function placesOf(bundle: PolicyBundle, matter: Matter): string[] {
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   const target = role && bundle.targets.get(targetOf(role));
-  const where = target ? canonicalJson(asJson(target)) : '';
+  const { owner: _owner, ...place } = target ?? { owner: undefined };
+  const where = target ? canonicalJson(asJson(place)) : '';
   return reachOf(bundle, matter).map((each) => `${each} ${where}`);
 }
 

@@ -15,6 +15,7 @@ export type PermitRow = typeof schema.permit.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
 export type PasskeyRow = typeof schema.passkey.$inferSelect;
 export type AbsenceRow = typeof schema.absence.$inferSelect;
+export type OnCallRow = typeof schema.onCall.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;

@@ -1,5 +1,11 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
+import {
+  onCallCalls,
+  policyCalls,
+  secretCalls,
+  signingKeyCalls,
+  slackCalls,
+} from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { credentialCalls } from './credentials.ts';
 import { discoveryCalls } from './discovery.ts';
@@ -54,6 +60,7 @@ export interface Client {
   policies: ReturnType<typeof policyCalls>;
   secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
+  onCall: ReturnType<typeof onCallCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
   scanners: ReturnType<typeof scannerCalls>;
@@ -94,6 +101,7 @@ export function openClient(options: ClientOptions): Client {
     policies: policyCalls(transport),
     secrets: secretCalls(transport),
     slack: slackCalls(transport),
+    onCall: onCallCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),
     scanners: scannerCalls(transport),

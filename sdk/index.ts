@@ -55,11 +55,11 @@ export type {
   RunOutcome,
   RunRows,
 } from './runs.ts';
-export type { Invitation, Passkey, PersonChange } from './people.ts';
+export type { Absence, Away, Invitation, Passkey, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
 export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
-export type { KeyRotation, SlackSettings } from './administration.ts';
+export type { KeyRotation, OnCallNow, OnCallSource, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type * from './policy-types.ts';

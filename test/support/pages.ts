@@ -22,7 +22,7 @@ import { newLog } from './leaves.ts';
 import { peoplePages } from './people-pages.ts';
 import { reference } from './reference-page.ts';
 import { reviewPages } from './review-pages.ts';
-import { ruleTitled, stagesTitled } from './rules.ts';
+import { routeViewTitled, ruleTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -100,18 +100,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
   controls: ['orders-write'],
   whyHeld: [HOSTILE],
   policyVersion: DIGEST,
-  routes: [
-    {
-      name: 'orders-write',
-      title: 'Write to orders',
-      groups: ['data-owners'],
-      quorum: 2,
-      approvals: 1,
-      stages: stagesTitled(HOSTILE),
-      strength: 'session',
-      barred: ['whoever asked'],
-    },
-  ],
+  routes: [routeViewTitled(HOSTILE)],
   votes: [
     {
       person: HOSTILE,
