@@ -8,6 +8,7 @@ export type SigningKeyRow = typeof schema.signingKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;
 export type CertificateRow = typeof schema.certificate.$inferSelect;
 export type CredentialRow = typeof schema.credential.$inferSelect;
+export type DeferralRow = typeof schema.deferral.$inferSelect;
 export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;

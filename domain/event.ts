@@ -67,6 +67,7 @@ export const EVENTS = {
     public: ['token_id', 'word', 'roles', 'expires_at'],
     private: ['issuer', 'subject'],
   },
+  'token.deferred': { public: ['expires_at', 'bound'], private: [] },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],

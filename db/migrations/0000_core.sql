@@ -151,6 +151,16 @@ CREATE TABLE "target_sweep" (
 	"vanished" integer NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "deferral" (
+	"mark" text PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"confirmation" jsonb,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"last_polled_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "found_identity" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"target" text NOT NULL,
@@ -662,6 +672,7 @@ ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "deferral" ADD CONSTRAINT "deferral_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -692,6 +703,7 @@ CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "c
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE INDEX "deferral_expires" ON "deferral" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "found_identity_name" ON "found_identity" USING btree ("target","kind","name");--> statement-breakpoint
 CREATE INDEX "found_identity_agent" ON "found_identity" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint

@@ -1,6 +1,7 @@
 export * from './agents.ts';
 export * from './certificates.ts';
 export * from './credentials.ts';
+export * from './deferrals.ts';
 export * from './discovery.ts';
 export * from './foreign-bundles.ts';
 export * from './leaks.ts';
