@@ -25,6 +25,7 @@ import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { peopleRoutes } from './people.ts';
+import { permitRoutes } from './permits.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
@@ -81,6 +82,7 @@ export const ROUTES: readonly Route[] = [
   ...triggerSourceRoutes,
   ...credentialRoutes,
   ...revocationRoutes,
+  ...permitRoutes,
   ...runRoutes,
   ...requestRoutes,
   ...agentRoutes,

@@ -9,6 +9,7 @@ import {
   foldVotes,
   isTakenBy,
   routesFor,
+  usesOf,
   whyIneligible,
   type Channel,
   type FrozenRoute,
@@ -264,6 +265,8 @@ async function approve(
     private: {},
   });
   const id = newId('permit');
+  // What we carry out ourselves is carried out once.
+  const uses = row.audience === null ? 1 : usesOf(row.routes);
   await unit.sql.insert(permit).values({
     id,
     request: row.id,
@@ -271,10 +274,11 @@ async function approve(
     state: 'live',
     createdAt: unit.at,
     expiresAt: approvedUntil,
+    uses,
   });
   unit.emit('permit.issued', {
     ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses: 1 },
+    detail: { permit: id, expires_at: approvedUntil, uses },
     private: {},
   });
   return moved;

@@ -6,7 +6,7 @@ import { actionDigest } from '../domain/action.ts';
 import { isSameRoute } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
-import { Refusal } from '../domain/refusal.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -15,7 +15,8 @@ import { aboutRequest } from './requests.ts';
 import { isRoleKept } from './role-kept.ts';
 import type { Unit } from './unit.ts';
 
-async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
+/** The permit of a request, locked until the transaction ends. */
+export async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
   const [row] = await unit.sql
     .select()
     .from(permit)
@@ -54,7 +55,14 @@ export async function redeemPermit(
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),
-    detail: { permit: held.id, digest_matches: true, rules_unchanged: true },
+    detail: {
+      permit: held.id,
+      digest_matches: true,
+      rules_unchanged: true,
+      redemption: null,
+      uses_left: 0,
+      receipt_due_at: null,
+    },
     private: {},
   });
   return { ...held, state: 'redeemed', redeemedAt: now };
@@ -116,17 +124,19 @@ async function voidPermit(
   return new Refusal(code, message);
 }
 
-function refusePermit(
+/** Records that a permit was asked to be used for what it is not good for; `because` is what the log says of it. */
+export function refusePermit(
   unit: Unit,
   row: RequestRow,
   held: PermitRow,
-  code: 'approval_lapsed' | 'policy_changed' | 'already_collected' | 'digest_mismatch',
+  code: RefusalCode,
   message: string,
+  because: string = code,
 ): Refusal {
   unit.emit('permit.refused', {
     ...aboutRequest(row),
     decision: 'refused',
-    detail: { permit: held.id, code },
+    detail: { permit: held.id, code: because },
     private: {},
   });
   return new Refusal(code, message);

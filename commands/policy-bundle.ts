@@ -69,6 +69,8 @@ const routeSchema = z.strictObject({
     .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
     .max(5)
     .default([]),
+  uses: z.number().int().min(1).max(1000).optional(),
+  receipt_within_seconds: seconds(DAY).optional(),
 });
 
 const rolesFile = z.strictObject({

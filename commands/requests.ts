@@ -32,6 +32,8 @@ export interface Asked {
   reason: string | null;
   sealTo: JsonObject | null;
   callbackUrl: string | null;
+  /** The enforcement point that carries it out; without one we do. */
+  audience?: string | null;
 }
 
 export interface Judged {
@@ -144,6 +146,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     whyHeld: judged.evaluation.says,
     routes,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
+    audience: asked.audience ?? null,
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
     createdAt: unit.at,

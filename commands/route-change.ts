@@ -1,6 +1,6 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
-import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+import { isStrongEnough, receiptWithin, type RouteRule } from '../domain/approval.ts';
 
 interface Facet {
   name: string;
@@ -44,6 +44,16 @@ const FACETS: readonly Facet[] = [
     name: 'valid_seconds',
     isLooser: (before, after) => after.valid_seconds > before.valid_seconds,
     show: ({ valid_seconds }) => String(valid_seconds),
+  },
+  {
+    name: 'uses',
+    isLooser: (before, after) => (after.uses ?? 1) > (before.uses ?? 1),
+    show: ({ uses = 1 }) => String(uses),
+  },
+  {
+    name: 'receipt_within_seconds',
+    isLooser: (before, after) => receiptWithin(after) > receiptWithin(before),
+    show: (rule) => String(receiptWithin(rule)),
   },
   independence('owner'),
   independence('triggerer'),

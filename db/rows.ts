@@ -13,6 +13,7 @@ export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
+export type RedemptionRow = typeof schema.redemption.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;

@@ -24,6 +24,10 @@ export interface RouteRule {
   remind_at: number[];
   /** Groups that join the approvers when time has passed. Escalation adds people, never an approval. */
   escalation: { after_seconds: number; groups: string[] }[];
+  /** How often an enforcement point may use an approval; once where it says nothing. */
+  uses?: number | undefined;
+  /** How soon an enforcement point says what came of a use; `RECEIPT_SECONDS` where it says nothing. */
+  receipt_within_seconds?: number | undefined;
 }
 
 /** A route as a request froze it. */
@@ -76,8 +80,28 @@ export function ruleDigest(rule: RouteRule): Digest {
       after_seconds: step.after_seconds,
       groups: step.groups.toSorted(),
     })),
+    // Left out where nothing is said, so that rules from before them keep their digests.
+    ...(rule.uses !== undefined && { uses: rule.uses }),
+    ...(rule.receipt_within_seconds !== undefined && {
+      receipt_within_seconds: rule.receipt_within_seconds,
+    }),
   });
 }
+
+/** How soon a receipt is due where no route says. */
+const RECEIPT_SECONDS = 300;
+
+/** How often an approval under all of these routes may be used. */
+export const usesOf = (routes: readonly FrozenRoute[]): number =>
+  Math.min(...routes.map(({ rule }) => rule.uses ?? 1));
+
+/** How soon after a use its receipt is due under a rule. */
+export const receiptWithin = (rule: RouteRule): number =>
+  rule.receipt_within_seconds ?? RECEIPT_SECONDS;
+
+/** How soon it is due under all of these routes. */
+export const receiptSeconds = (routes: readonly FrozenRoute[]): number =>
+  Math.min(...routes.map(({ rule }) => receiptWithin(rule)));
 
 /** The groups that may decide once this much time has passed since the request was opened. */
 export function groupsAfter(rule: RouteRule, elapsedSeconds: number): string[] {

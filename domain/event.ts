@@ -115,10 +115,25 @@ export const EVENTS = {
   },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses'], private: [] },
-  'permit.redeemed': { public: ['permit', 'digest_matches', 'rules_unchanged'], private: [] },
+  'permit.redeemed': {
+    public: [
+      'permit',
+      'digest_matches',
+      'rules_unchanged',
+      'redemption',
+      'uses_left',
+      'receipt_due_at',
+    ],
+    private: [],
+  },
   'permit.refused': { public: ['permit', 'code'], private: [] },
   'permit.voided': { public: ['permit', 'code'], private: [] },
-  'receipt.recorded': { public: ['permit', 'digest_matches', 'outcome', 'effect'], private: [] },
+  'receipt.recorded': {
+    public: ['permit', 'digest_matches', 'outcome', 'effect'],
+    private: ['result_digest'],
+  },
+  'finding.raised': { public: ['kind', 'permit', 'redemption'], private: [] },
+  'finding.closed': { public: ['kind', 'permit', 'redemption'], private: [] },
   'credential.intended': {
     public: [
       'credential',

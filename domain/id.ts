@@ -12,6 +12,7 @@ const PREFIXES = {
   key: 'key',
   joinToken: 'jnt',
   permit: 'prm',
+  redemption: 'rdm',
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',

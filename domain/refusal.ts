@@ -31,6 +31,8 @@ export const REFUSAL_CODES = [
   'already_voted',
   'shown_mismatch',
   'already_collected',
+  'permit_used',
+  'receipt_conflict',
   'already_claimed',
   'claim_refused',
   'digest_mismatch',

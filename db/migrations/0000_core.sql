@@ -433,6 +433,20 @@ CREATE TABLE "policy" (
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "redemption" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"permit" text collate "C" NOT NULL,
+	"number" integer NOT NULL,
+	"redeemed_at" timestamp(3) with time zone NOT NULL,
+	"receipt_due_at" timestamp(3) with time zone NOT NULL,
+	"missed_at" timestamp(3) with time zone,
+	"recorded_at" timestamp(3) with time zone,
+	"outcome" text,
+	"digest_run" text,
+	"digest_matches" boolean,
+	"result_digest" text
+);
+--> statement-breakpoint
 CREATE TABLE "permit" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"request" text collate "C" NOT NULL,
@@ -441,6 +455,8 @@ CREATE TABLE "permit" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"redeemed_at" timestamp(3) with time zone,
+	"uses" integer DEFAULT 1 NOT NULL,
+	"used" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "permit_request_unique" UNIQUE("request")
 );
 --> statement-breakpoint
@@ -460,6 +476,7 @@ CREATE TABLE "request" (
 	"why_held" text[] NOT NULL,
 	"routes" jsonb NOT NULL,
 	"names" jsonb NOT NULL,
+	"audience" text,
 	"seal_to" jsonb,
 	"callback_url" text,
 	"created_at" timestamp(3) with time zone NOT NULL,
@@ -677,6 +694,7 @@ ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "redemption" ADD CONSTRAINT "redemption_permit_permit_id_fk" FOREIGN KEY ("permit") REFERENCES "public"."permit"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "permit" ADD CONSTRAINT "permit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -720,6 +738,8 @@ CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statem
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_email" ON "person" USING btree (lower("email")) WHERE "person"."email" is not null;--> statement-breakpoint
 CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint
+CREATE UNIQUE INDEX "redemption_once" ON "redemption" USING btree ("permit","number");--> statement-breakpoint
+CREATE INDEX "redemption_due" ON "redemption" USING btree ("receipt_due_at");--> statement-breakpoint
 CREATE INDEX "request_task" ON "request" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint

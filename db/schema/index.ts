@@ -10,6 +10,7 @@ export * from './log.ts';
 export * from './operation.ts';
 export * from './people.ts';
 export * from './policy.ts';
+export * from './redemptions.ts';
 export * from './requests.ts';
 export * from './runs.ts';
 export * from './reviews.ts';

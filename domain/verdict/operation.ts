@@ -1,8 +1,9 @@
 // The operation layer: did the control stand in the way each time? Each test walks every case and says what it
 // found, with the leaves it rests on. Nothing here samples, and nothing reads what is not public.
 import { completeness } from './completeness.ts';
-import { text, type Facts } from './facts.ts';
+import { text, type Case, type Facts } from './facts.ts';
 import { exceptionIn, named, NONE, wasUsed, type Finding } from './finding.ts';
+import type { VerdictCase } from './types.ts';
 import { eligibility, independence } from './voters.ts';
 
 export function operationFindings(facts: Facts): Finding[] {
@@ -65,10 +66,20 @@ function binding({ cases }: Facts): Finding {
     id: 'binding',
     population: used.length,
     exceptions,
-    unknown: [],
+    unknown: used.flatMap(usesUntold),
     threshold: NONE,
     says: `${used.length - exceptions.length} of ${used.length} used approvals are bound to what was shown`,
   };
+}
+
+/** Uses by somebody else of which nobody said in time what ran, nor ever since. */
+function usesUntold(found: Case): VerdictCase[] {
+  const told = named(found, 'receipt.recorded').map(({ detail }) => text(detail['effect']));
+  return named(found, 'finding.raised').flatMap(({ id, detail }) =>
+    detail['kind'] === 'receipt_missing' && !told.includes(text(detail['redemption']))
+      ? [{ request: found.request, events: [id], says: 'used, and nobody said what ran' }]
+      : [],
+  );
 }
 
 const REFUSED = ['request.denied', 'request.expired', 'request.cancelled'] as const;
@@ -97,7 +108,13 @@ function refusalHeld(facts: Facts): Finding {
   };
 }
 
-/** One approval, one use. */
+/** How often people let their approval be used: once, where nothing else was said. */
+function usesAllowed(found: Case): number {
+  const uses = named(found, 'permit.issued')[0]?.detail['uses'];
+  return typeof uses === 'number' ? uses : 1;
+}
+
+/** One approval, one use, or as many as were agreed to. */
 function singleUse({ cases }: Facts): Finding {
   const used = cases.filter((found) => named(found, 'permit.redeemed').length > 0);
   const exceptions = used.flatMap((found) => {
@@ -105,8 +122,8 @@ function singleUse({ cases }: Facts): Finding {
     const collected = named(found, 'credential.collected');
     const issued = named(found, 'credential.issued');
     const abandoned = named(found, 'credential.abandoned');
-    if (redeemed.length > 1)
-      return [exceptionIn(found, 'single_use', true, 'one permit was redeemed twice', redeemed)];
+    if (redeemed.length > usesAllowed(found))
+      return [exceptionIn(found, 'single_use', true, 'a permit was redeemed too often', redeemed)];
     if (collected.length > 1)
       return [
         exceptionIn(found, 'single_use', true, 'one approval was collected twice', collected),
@@ -123,7 +140,7 @@ function singleUse({ cases }: Facts): Finding {
     exceptions,
     unknown: [],
     threshold: NONE,
-    says: `${used.length - exceptions.length} of ${used.length} approvals were used once`,
+    says: `${used.length - exceptions.length} of ${used.length} approvals were used once, or as often as was agreed`,
   };
 }
 
