@@ -166,6 +166,7 @@ const redeem = defineRoute({
   },
   refusals: [
     'not_found',
+    'forbidden',
     'not_approved',
     'approval_lapsed',
     'digest_mismatch',

@@ -51,7 +51,7 @@ export async function redeemPermit(
   if (held.state === 'redeemed') return held;
   await unit.sql
     .update(permit)
-    .set({ state: 'redeemed', redeemedAt: now })
+    .set({ state: 'redeemed', redeemedAt: now, used: held.used + 1 })
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),

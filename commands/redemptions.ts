@@ -4,16 +4,17 @@ import { and, eq, gt, inArray } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { PermitRow, RequestRow } from '../db/rows.ts';
 import { agent, permit, redemption, request } from '../db/schema/index.ts';
-import { receiptSeconds } from '../domain/approval.ts';
 import { digestOf } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
+import { receiptSeconds } from '../domain/permit-rule.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { refuseWithoutLog } from './log-health.ts';
 import { lockPermit, refusePermit, voidUnlessApproved } from './permits.ts';
+import { activeBundle } from './policies.ts';
 import type { Principal } from './principal.ts';
 import { aboutRequest, failRequest, lockRequest, moveRequest } from './requests.ts';
 import { refuseWhileStopped } from './stop.ts';
@@ -81,7 +82,7 @@ export async function redeemForeign(unit: Unit, deps: Deps, use: Use): Promise<U
     return refusePermit(unit, found.request, found.permit, code, message, 'other_audience');
   }
   await refuseWithoutLog(unit.sql);
-  const dead = await whyNobodyMay(unit, found);
+  const dead = (await whyNobodyMay(unit, found)) ?? (await whyNoGate(unit, deps, found.request));
   if (dead) return refusePermit(unit, found.request, found.permit, dead.code, dead.message);
   const row = await lockRequest(unit, found.request.id);
   const held = await lockPermit(unit, row.id);
@@ -107,6 +108,23 @@ async function whyNobodyMay(
     if (error instanceof Refusal) return error;
     throw error;
   }
+}
+
+/** Whoever guards others is one that today's policy still names; about itself an agent needs no name there. */
+async function whyNoGate(unit: Unit, deps: Deps, row: RequestRow): Promise<Refusal | null> {
+  const { audience, agent: holder } = row;
+  if (audience === holder || !audience?.startsWith('agt_')) return null;
+  const { enforcementPoints } = await activeBundle(unit, deps.policies, 'share');
+  const [gate] = await unit.sql
+    .select({ name: agent.name })
+    .from(agent)
+    .where(eq(agent.id, asAgent(audience)));
+  return gate && enforcementPoints.has(gate.name)
+    ? null
+    : new Refusal(
+        'forbidden',
+        'Policy does not name you under enforcement_points in roles.yaml: nothing may run.',
+      );
 }
 
 /** Who was stopped and let go on has to ask again: nobody approved of what they do after it. */

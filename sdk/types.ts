@@ -344,6 +344,16 @@ export interface Evaluation {
   reasons: string[];
 }
 
+/** One step of a route: its people decide when the steps before are complete. */
+interface RouteStage {
+  title: string | null;
+  state: 'open' | 'waiting' | 'complete';
+  quorum: number;
+  approvals: number;
+  /** How many are needed of whom, and how many there are. */
+  seats: { groups: string[]; quorum: number; approvals: number }[];
+}
+
 /** Something that waits, or waited, for people. */
 export interface AccessRequest {
   id: string;
@@ -358,6 +368,7 @@ export interface AccessRequest {
     quorum: number;
     approvals: number;
     rule_digest: string;
+    stages: RouteStage[];
   }[];
   votes: {
     id: string;
@@ -365,6 +376,8 @@ export interface AccessRequest {
     decision: 'approve' | 'deny';
     channel: Channel;
     at: string;
+    /** Who was away and had them vote; null for a vote of their own. */
+    in_stead_of: string | null;
   }[];
   created_at: string;
   expires_at: string;

@@ -25,6 +25,11 @@ export const Ballots = ({
     );
   return (
     <Panel title="Your decision" id="decide" note="Recorded under your name, with what you saw.">
+      {standing.inSteadOf ? (
+        <p class="strong">
+          You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
+        </p>
+      ) : null}
       <Approve shell={shell} view={view} refused={refused} />
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />

@@ -39,6 +39,11 @@ beforeAll(async () => {
   const { service, owner, approver } = cast;
   gate = await admittedAgent(service, owner.id, approver);
   otherGate = await admittedAgent(service, owner.id, approver);
+  const gates = `\nenforcement_points:\n  - agent: ${gate.name}\n  - agent: ${otherGate.name}\n`;
+  await changePolicy(service, approver, (files) => ({
+    ...files,
+    'roles.yaml': `${gates}${files['roles.yaml'] ?? ''}`,
+  }));
   await activateRoles(cast, [
     { name: 'gated', routes: { gated: '  groups: [data-owners]\n' } },
     {
@@ -291,6 +296,20 @@ describe('what stood when it was approved is asked again when it is redeemed', (
     expect(said(await redeem(use))).toBe('agent_not_active');
     await steward.call('POST', `/v1/agents/${agent.id}/resume`, { reason: 'drill over' });
     expect(said(await redeem(use))).toBe('agent_not_active');
+  });
+
+  it('not by whom policy no longer names as an enforcement point', async () => {
+    const use = await approved();
+    const rename = (from: string, to: string): Promise<Reply> =>
+      changePolicy(cast.service, cast.approver, (files) => ({
+        ...files,
+        'roles.yaml': (files['roles.yaml'] ?? '').replace(from, to),
+      }));
+    await rename(gate.name, 'somebody-else');
+    expect(said(await redeem(use))).toBe('forbidden');
+    expect(await refusals(use.request)).toEqual(['forbidden']);
+    await rename('somebody-else', gate.name);
+    expect(said(await redeem(use))).toBe('ok');
   });
 
   it('not when policy changed underneath: it is void from then on', async () => {

@@ -23,7 +23,7 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
-import { ruleTitled } from './rules.ts';
+import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -103,6 +103,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       groups: ['data-owners'],
       quorum: 2,
       approvals: 1,
+      stages: stagesTitled(HOSTILE),
       strength: 'session',
       barred: ['whoever asked'],
     },
@@ -115,6 +116,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
+      inSteadOf: HOSTILE,
     },
   ],
   createdAt: AT,
@@ -273,7 +275,7 @@ export const PAGES: Record<string, () => Html> = {
       next: '/requests?cursor=x',
     }),
   'a request to decide': () =>
-    RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }),
+    RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
   'a request after a refused vote': () =>
     RequestPage({
       shell,
