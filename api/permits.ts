@@ -28,7 +28,8 @@ import { digest, instant } from './schemas.ts';
 
 const FINDINGS = ['receipt_missing', 'digest_mismatch'] as const;
 
-const redemptionShape = z.object({
+/** A use of a permit, as it is shown. */
+export const redemptionShape = z.object({
   id: z.string(),
   redeemed_at: instant,
   receipt_due_at: instant,
@@ -45,7 +46,8 @@ const redemptionShape = z.object({
   finding: z.enum(FINDINGS).nullable(),
 });
 
-const permitShape = z.object({
+/** A permit, as it is shown. */
+export const permitShape = z.object({
   id: z.string(),
   request: z.string(),
   audience: z.string(),

@@ -3,16 +3,10 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { asAgentId, findAgent } from '../../commands/agents.ts';
-import { activeBundle } from '../../commands/policies.ts';
-import { evaluateAction } from '../../commands/questions.ts';
 import { findMissingReceipts } from '../../commands/receipts.ts';
-import { openRequest, recordEvaluation } from '../../commands/requests.ts';
-import { findTask } from '../../commands/tasks.ts';
-import { transact, type Call } from '../../commands/unit.ts';
-import { actionDigest, asJson, type Action } from '../../domain/action.ts';
+import type { Call } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
-import { changePolicy, detailsOf, seen, startCast, startTask, type Cast } from '../support/cast.ts';
+import { changePolicy, detailsOf, seen, startCast, type Cast } from '../support/cast.ts';
 import {
   admin,
   admittedAgent,
@@ -26,6 +20,12 @@ import {
   type Reply,
   type TestAgent,
 } from '../support/client.ts';
+import {
+  approvedFor,
+  askFor,
+  nameGates,
+  type ForeignRequest,
+} from '../support/foreign-requests.ts';
 import { activateRoles } from '../support/policies.ts';
 
 let cast: Cast;
@@ -39,11 +39,7 @@ beforeAll(async () => {
   const { service, owner, approver } = cast;
   gate = await admittedAgent(service, owner.id, approver);
   otherGate = await admittedAgent(service, owner.id, approver);
-  const gates = `\nenforcement_points:\n  - agent: ${gate.name}\n  - agent: ${otherGate.name}\n`;
-  await changePolicy(service, approver, (files) => ({
-    ...files,
-    'roles.yaml': `${gates}${files['roles.yaml'] ?? ''}`,
-  }));
+  await nameGates(cast, [gate, otherGate]);
   await activateRoles(cast, [
     { name: 'gated', routes: { gated: '  groups: [data-owners]\n' } },
     {
@@ -59,67 +55,13 @@ afterAll(async () => {
   await cast.close();
 });
 
-interface Asked {
-  request: string;
-  permit: string;
-  task: string;
-  action: JsonObject;
-  digest: string;
-}
+type Asked = ForeignRequest;
 
-let asked = 0;
+const ask = (role?: string, agent: TestAgent = cast.agent): Promise<Asked> =>
+  askFor(own, gate, agent, role);
 
-/** A request of an enforcement point about what an agent is about to do, as it opens one. */
-async function ask(role = 'gated', agent: TestAgent = cast.agent): Promise<Asked> {
-  const task = await startTask(agent);
-  asked += 1;
-  const subject = { type: 'agent' as const, id: agent.id };
-  const action: Action = {
-    subject,
-    actor_chain: [subject],
-    action: 'credential:request',
-    resource: { type: 'role', id: role },
-    parameters: { ttl_seconds: 300, row: asked },
-    data_class: null,
-    destination: `https://${role}.example`,
-    context: { task, purpose: 'order support', reason: null },
-  };
-  const by: Call = { principal: { kind: 'agent', id: asAgentId(gate.id) }, traceId: null };
-  const row = await transact(own.deps, by, async (unit) => {
-    const evaluation = await evaluateAction(
-      unit.sql,
-      await activeBundle(unit, own.deps.policies),
-      action,
-    );
-    const owner = await findTask(unit.sql, task);
-    if (!owner) throw new Error('the task is not there');
-    const about = {
-      action,
-      agent: await findAgent(unit.sql, agent.id),
-      task: { id: owner.id, triggeredBy: null, proof: 'none', deadlineAt: owner.deadlineAt },
-      reason: null,
-      sealTo: null,
-      callbackUrl: null,
-      audience: gate.id,
-    };
-    return openRequest(unit, about, recordEvaluation(unit, action, evaluation));
-  });
-  return {
-    request: row.id,
-    permit: '',
-    task,
-    action: asJson(action),
-    digest: actionDigest(action),
-  };
-}
-
-async function approved(role = 'gated', agent: TestAgent = cast.agent): Promise<Asked> {
-  const waiting = await ask(role, agent);
-  expect((await vote(cast.approver, waiting.request, 'approve')).status).toBe(201);
-  const [row] = await sql()<{ id: string }[]>`
-    select id from permit where request = ${waiting.request}`;
-  return { ...waiting, permit: row?.id ?? '' };
-}
+const approved = (role?: string, agent: TestAgent = cast.agent): Promise<Asked> =>
+  approvedFor(cast, own, gate, agent, role);
 
 const sql = () => cast.service.database.owner.sql;
 

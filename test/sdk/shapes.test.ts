@@ -3,6 +3,7 @@ import type { z } from 'zod';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
+import type { permitShape, redemptionShape } from '../../api/permits.ts';
 import type { placement } from '../../api/placements.ts';
 import type { member } from '../../api/population.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
@@ -27,6 +28,8 @@ import type {
   MadeJoinToken,
   NewAgent,
   Page,
+  Permit,
+  Redemption,
   Person,
   Placement,
   PopulationMember,
@@ -54,6 +57,8 @@ type Open = 'action' | 'data' | 'disclosed';
 
 describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
+    expectTypeOf<z.infer<typeof permitShape>>().toEqualTypeOf<Permit>();
+    expectTypeOf<z.infer<typeof redemptionShape>>().toEqualTypeOf<Redemption>();
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
