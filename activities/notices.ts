@@ -1,6 +1,7 @@
 // Messages about requests: cards in Slack, and the call back to whoever asked.
 import { ApplicationFailure } from '@temporalio/common';
 import { eq, inArray } from 'drizzle-orm';
+import { noteTold } from '../commands/ask.ts';
 import type { Deps } from '../commands/deps.ts';
 import {
   readSlack,
@@ -13,8 +14,10 @@ import { countVotes } from '../commands/tally.ts';
 import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
-import { shownDigest } from '../domain/card.ts';
+import { shownDigest, visible } from '../domain/card.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import type { JsonObject } from '../domain/json.ts';
+import type { Question } from '../domain/question.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
 import { EgressError, type Egress } from './egress.ts';
 import { mayDecideHere, slackFace, type SlackFace } from './slack/card.ts';
@@ -109,13 +112,29 @@ const CALLBACK_TIMEOUT_MS = 15_000;
 export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
   const row = await findRequest(deps.db.query, id);
   if (!row || row.callbackUrl === null || row.state === 'pending') return;
-  const timestamp = row.decidedAt ?? row.createdAt;
-  const body = JSON.stringify({
+  await callRequester(deps, row, {
+    id: `msg_${row.id}`,
     type: 'request.decided',
-    timestamp,
+    timestamp: row.decidedAt ?? row.createdAt,
     data: { request: row.id, state: decidedState(row) },
   });
-  const headers = deps.webhooks.headers(`msg_${row.id}`, Math.floor(Date.now() / 1000), body);
+}
+
+interface Callback {
+  id: string;
+  type: 'request.decided' | 'request.asked';
+  timestamp: string;
+  data: JsonObject;
+}
+
+async function callRequester(
+  deps: NoticeDeps,
+  row: RequestRow,
+  { id, ...message }: Callback,
+): Promise<void> {
+  if (row.callbackUrl === null) return;
+  const body = JSON.stringify(message);
+  const headers = deps.webhooks.headers(id, Math.floor(Date.now() / 1000), body);
   try {
     const { status } = await deps.egress(row.callbackUrl, {
       method: 'POST',
@@ -135,6 +154,40 @@ export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
       throw ApplicationFailure.nonRetryable(error.message, error.code);
     throw error;
   }
+}
+
+/** Tells whoever was asked something about a request: the agent by its callback, people where the cards are. */
+export async function tellAsked(
+  deps: NoticeDeps,
+  call: Call,
+  id: string,
+  question: string,
+): Promise<void> {
+  const row = await findRequest(deps.db.query, id);
+  const asked = row?.questions.find((each) => each.id === question);
+  if (!row || asked?.state !== 'open' || asked.told) return;
+  if (asked.to === 'agent')
+    await callRequester(deps, row, {
+      id: `msg_${asked.id}`,
+      type: 'request.asked',
+      timestamp: asked.asked_at,
+      data: { request: row.id, question: asked.id },
+    });
+  else await tellPeopleAsked(deps, row, asked);
+  await transact(deps, call, (unit) => noteTold(unit, id, question));
+}
+
+async function tellPeopleAsked(
+  deps: NoticeDeps,
+  row: RequestRow,
+  { by, to }: Question,
+): Promise<void> {
+  const slack = await slackFor(deps, row);
+  if (!slack) return;
+  const whom = to === 'owner' ? row.names.owner : row.names.triggeredBy;
+  const text = `${visible(by.name)} asks ${visible(whom ?? to)}: ${cardOf(row).title}. Answer here: ${requestUrl(deps.publicUrl, row.id)}`;
+  const blocks = [{ type: 'section', text: { type: 'plain_text', text, emoji: false } }];
+  await postCard(deps.egress, slack, { text, blocks });
 }
 
 /** What was decided; that it was used since then is another matter. */

@@ -25,12 +25,14 @@ import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
+import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
 import { permitRoutes } from './permits.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { questionRoutes } from './questions.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
@@ -86,9 +88,11 @@ export const ROUTES: readonly Route[] = [
   ...permitRoutes,
   ...runRoutes,
   ...requestRoutes,
+  ...questionRoutes,
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,
+  ...passkeyRoutes,
   ...oauthRoutes,
   ...accessRoutes,
   ...spiffeRoutes,

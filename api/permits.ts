@@ -1,5 +1,6 @@
 // Permits that leave the process, for enforcement points of others: shown, signed, redeemed, and answered for.
 import { z } from 'zod';
+import { effectiveAction } from '../commands/narrow.ts';
 import { answerOnce } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
 import { findingIn, permitsWith, recordReceipt, redemptionsOf } from '../commands/receipts.ts';
@@ -16,6 +17,7 @@ import { databaseTime } from '../commands/unit.ts';
 import type { Query } from '../db/client.ts';
 import type { RedemptionRow, RequestRow } from '../db/rows.ts';
 import { OUTCOMES } from '../db/schema/index.ts';
+import { asJson } from '../domain/action.ts';
 import { actClaim } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
@@ -114,7 +116,13 @@ const signed = defineRoute({
   answers: {
     200: {
       description: 'The permit',
-      schema: z.object({ permit: z.string(), ...permitShape.omit({ redemptions: true }).shape }),
+      schema: z.object({
+        permit: z.string(),
+        action: z
+          .looseObject({})
+          .meta({ description: 'As it was approved, which is what may run' }),
+        ...permitShape.omit({ redemptions: true }).shape,
+      }),
     },
   },
   refusals: ['not_found', 'not_approved', 'approval_lapsed'],
@@ -129,7 +137,8 @@ const signed = defineRoute({
     if (!((await databaseTime(deps.db.query)) < found.permit.expiresAt))
       throw new Refusal('approval_lapsed', 'The approval was not used in time: ask again.');
     const { redemptions: _none, ...shown } = await presentPermit(deps.db.query, found);
-    return ok({ permit: await sign(deps, found), ...shown });
+    const action = asJson(effectiveAction(row));
+    return ok({ permit: await sign(deps, found), action, ...shown });
   },
 });
 
@@ -171,6 +180,7 @@ const redeem = defineRoute({
     'forbidden',
     'not_approved',
     'approval_lapsed',
+    'not_started',
     'digest_mismatch',
     'policy_changed',
     'permit_used',

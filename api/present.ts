@@ -1,6 +1,7 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
 import { keysOf } from '../commands/agent-keys.ts';
+import { effectiveAction } from '../commands/narrow.ts';
 import type { Answer } from '../commands/once.ts';
 import { cardOf, votesOn } from '../commands/requests.ts';
 import { tallyOf } from '../commands/tally.ts';
@@ -25,6 +26,8 @@ import { shownDigest } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
+import { limitsAsJson, startOf } from '../domain/narrowing.ts';
+import type { Question } from '../domain/question.ts';
 import type { StageProgress } from '../domain/seats.ts';
 
 export const presentPerson = (row: PersonRow): JsonObject => ({
@@ -188,6 +191,14 @@ export async function presentRequest(
     expires_at: row.expiresAt,
     decided_at: row.decidedAt,
     approved_until: row.approvedUntil,
+    starts_at: startOf(effectiveAction(row)),
+    narrowed: row.narrowed && {
+      by: [...new Set(row.narrowed.by.map((each) => each.person))],
+      limits: limitsAsJson(row.narrowed.limits),
+      action: asJson(row.narrowed.action),
+      digest: row.narrowed.digest,
+    },
+    questions: row.questions.map(presentQuestion),
     collectable: await isCollectable(query, row, now),
     url: `${publicUrl}/requests/${row.id}`,
     credential: row.credential,
@@ -210,6 +221,22 @@ const presentStage = (
     quorum: seat.quorum,
     approvals: seat.approvals,
   })),
+});
+
+/** A question, without who else was told of it. */
+export const presentQuestion = (question: Question): JsonObject => ({
+  id: question.id,
+  by: question.by.person,
+  to: question.to,
+  text: question.text,
+  state: question.state,
+  asked_at: question.asked_at,
+  answer_by: question.answer_by,
+  answer: question.answer && {
+    by: { type: question.answer.by.type, id: question.answer.by.id },
+    text: question.answer.text,
+    at: question.closed_at,
+  },
 });
 
 export const presentVote = (row: VoteRow): JsonObject => ({

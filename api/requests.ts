@@ -2,9 +2,11 @@
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
 import { standingsOf } from '../commands/approvers.ts';
+import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
+import { offerStatement } from '../commands/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
@@ -14,16 +16,27 @@ import type { Query } from '../db/client.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import { routesFor, whyIneligible } from '../domain/approval.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
+import { limitsAsJson } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
+import {
+  statement as signedStatement,
+  usedPasskey as usedPasskeyShape,
+} from './passkey-schemas.ts';
+import { presentStatement, usedPasskey } from './passkeys.ts';
+import { asPerson } from './people.ts';
 import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
 import { voteBody } from './vote-schemas.ts';
+
+/** A vote, and what a passkey signed for it if one did. */
+const signedVoteBody = voteBody.extend({ passkey: usedPasskeyShape.optional() });
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -105,7 +118,8 @@ const show = defineRoute({
   method: 'get',
   path: '/v1/requests/{id}',
   tag: 'Requests',
-  summary: 'One request. With Prefer: wait, answered when it is no longer pending',
+  summary:
+    'One request. With Prefer: wait, answered when it is no longer pending, or asks its agent something new',
   allow: ['agent', 'person', 'service'],
   answers: { 200: { description: 'The request', schema: shape.request } },
   refusals: ['not_found'],
@@ -114,15 +128,61 @@ const show = defineRoute({
     const first = await visibleRequest(deps, principal, params['id']);
     if (principal?.kind === 'person')
       await transact(deps, call, (unit) => recordViewing(unit, first.id));
+    const isAgent = principal?.kind === 'agent';
     const row = await waitUntil(
       deps.changes,
       first.id,
       waitSeconds,
       () => findRequest(deps.db.query, first.id),
-      (seen) => seen?.state !== 'pending',
+      (seen) => seen?.state !== 'pending' || (isAgent && hasNews(seen)),
     );
+    if (isAgent && row && hasNews(row))
+      await transact(deps, call, (unit) => noteSeen(unit, first.id));
     const now = await databaseTime(deps.db.query);
     return ok(await presentRequest(deps.db.query, row ?? first, deps.publicUrl, now));
+  },
+});
+
+/** Whether the agent is asked something that it has not read. */
+const hasNews = (row: RequestRow): boolean => waitsForAgent(row).some(({ seen }) => !seen);
+const spokenIn = (body: z.infer<typeof voteBody>) => ({
+  decision: body.decision,
+  shown: body.shown,
+  reason: body.reason ?? null,
+  disposition: body.disposition ?? ('stop' as const),
+  inSteadOf: body.in_stead_of ?? null,
+  narrow: body.narrow ?? null,
+});
+
+const statement = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/statement',
+  tag: 'Requests',
+  summary: 'What a passkey is to sign for one decision, in exactly these words; it decides nothing',
+  allow: ['member'],
+  body: voteBody,
+  answers: {
+    201: { description: 'The statement, and options for the browser', schema: signedStatement },
+  },
+  refusals: [
+    'not_found',
+    'already_decided',
+    'shown_mismatch',
+    'stronger_auth_required',
+    'passkey_refused',
+    'too_soon',
+    'log_unavailable',
+  ],
+  // Nothing is decided until the vote comes with what was signed.
+  events: [],
+  handle: ({ principal, call, once, params, body }, deps) => {
+    const { narrow, ...words } = spokenIn(body);
+    const spoken = { ...words, limits: narrow && limitsAsJson(narrow) };
+    return answerOnce(deps, call, once, async (unit) => {
+      const asked = { request: params['id'] ?? '', ...spoken };
+      const offered = await offerStatement(unit, asPerson(principal), asked);
+      return created(presentStatement(deps, offered, spoken));
+    });
   },
 });
 
@@ -133,7 +193,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: voteBody,
+  body: signedVoteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -147,10 +207,12 @@ const vote = defineRoute({
     'not_eligible',
     'not_your_turn',
     'stronger_auth_required',
+    'passkey_refused',
     'already_decided',
     'request_expired',
     'already_voted',
     'shown_mismatch',
+    'narrowing_refused',
   ],
   events: [
     'vote.cast',
@@ -160,17 +222,15 @@ const vote = defineRoute({
     'request.denied',
     'request.expired',
     'permit.issued',
+    'person.passkey_regressed',
   ],
   handle: ({ call, once, params, body }, deps) => {
     const ballot: Ballot = {
       // Not looked up first: whom a request is hidden from, the one that decides refuses by name, and logs it.
       request: params['id'] ?? '',
-      decision: body.decision,
-      shown: body.shown,
-      reason: body.reason ?? null,
-      disposition: body.disposition ?? 'stop',
+      ...spokenIn(body),
       channel: 'api',
-      inSteadOf: body.in_stead_of ?? null,
+      passkey: body.passkey ? usedPasskey(deps, body.passkey) : null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);
@@ -200,6 +260,7 @@ const collect = defineRoute({
   refusals: [
     'not_found',
     'not_approved',
+    'not_started',
     'already_collected',
     'digest_mismatch',
     'policy_changed',
@@ -250,9 +311,13 @@ async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> 
     id,
     COLLECT_WAIT_SECONDS,
     read,
-    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true,
+    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true || startsLater(seen),
   );
 }
+
+/** What begins later than this could wait for is not waited for. */
+const startsLater = ({ starts_at: start }: JsonObject): boolean =>
+  typeof start === 'string' && Date.now() + COLLECT_WAIT_SECONDS * 1000 < Date.parse(start);
 
 const cancel = defineRoute({
   method: 'post',
@@ -295,7 +360,7 @@ const remind = defineRoute({
     return answerOnce(deps, call, once, async (unit) => {
       const row = await findRequest(unit.sql, id);
       if (!row) throw new Refusal('not_found', 'There is no such request.');
-      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
       if (!(await deps.remindApprovers(row.id)))
         throw new Refusal(
           'too_soon',
@@ -306,4 +371,4 @@ const remind = defineRoute({
   },
 });
 
-export const requestRoutes = [list, show, vote, collect, cancel, remind];
+export const requestRoutes = [list, show, statement, vote, collect, cancel, remind];

@@ -5,6 +5,7 @@ import { PERSON_ROLES } from '../db/schema/people.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
+import { question, startAt } from './request-schemas.ts';
 import { castVote, routeStages } from './vote-schemas.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
@@ -229,6 +230,7 @@ export const credentialBody = z.strictObject({
   /** No upper bound here: how long is too long depends on the role, which then says so. */
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
+  not_before: startAt.optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
   dpop_jkt: z
     .string()
@@ -354,6 +356,12 @@ export const request = z
     expires_at: instant,
     decided_at: instant.nullable(),
     approved_until: instant.nullable(),
+    starts_at: instant.nullable(),
+    narrowed: z
+      .object({ by: z.array(z.string()), limits: anyJson, action, digest })
+      .nullable()
+      .meta({ description: 'What approvers left of it: this, and not action, is what is issued' }),
+    questions: z.array(question),
     collectable: z.boolean(),
     url: z.string(),
     credential: z.string().nullable(),

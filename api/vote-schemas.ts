@@ -1,12 +1,14 @@
 // What votes look like, and how far they bring a route.
 import { z } from 'zod';
 import { CHANNELS } from '../domain/approval.ts';
+import { narrowBody } from './request-schemas.ts';
 
 export const voteBody = z.strictObject({
   decision: z.enum(['approve', 'deny']),
   shown: z.string().max(100),
   reason: z.string().trim().max(2000).optional(),
   disposition: z.enum(['revise', 'stop']).optional(),
+  narrow: narrowBody.optional(),
   in_stead_of: z.string().max(100).optional().meta({
     description:
       'For whom you vote, where you stand in for somebody who is away. Left out, you vote for yourself if you may, and else for whoever you stand in for',

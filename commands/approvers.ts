@@ -20,7 +20,7 @@ export interface Standing extends Voter {
 }
 
 /** An answer of a source that is older than this is no answer. */
-export const ON_CALL_GOOD_SECONDS = 300;
+const ON_CALL_GOOD_SECONDS = 300;
 
 /** People by the duty that makes them approvers. */
 export type Called = ReadonlyMap<string, readonly Id<'person'>[]>;

@@ -2,8 +2,7 @@
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
 import { and, eq } from 'drizzle-orm';
 import type { RequestRow, VoteRow } from '../db/rows.ts';
-import { permit, person, viewing, vote } from '../db/schema/index.ts';
-import { actionDigest } from '../domain/action.ts';
+import { person, viewing, vote } from '../db/schema/index.ts';
 import {
   headsOf,
   isTakenBy,
@@ -12,16 +11,20 @@ import {
   type Channel,
   type FrozenRoute,
   type OpenStages,
+  type Strength,
   type Tally,
   type Voter,
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds } from '../domain/instant.ts';
-import { usesOf } from '../domain/permit-rule.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
-import { standingsOf, type Standing } from './approvers.ts';
+import { standingsOf, type Lock, type Standing } from './approvers.ts';
+import { approve, deny } from './conclude.ts';
+import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import type { UsedPasskey } from './passkeys.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -30,8 +33,8 @@ import {
   expireLocked,
   findRequest,
   lockRequest,
-  moveRequest,
 } from './requests.ts';
+import { checkStepUp, type StepUp } from './step-up.ts';
 import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -45,6 +48,17 @@ export interface Ballot {
   channel: Channel;
   /** For whom they vote, where they say so; otherwise for themselves, or whoever they have to stand in for. */
   inSteadOf?: string | null;
+  /** What the voter approves less of than was shown; null for all of it. */
+  narrow: Limits | null;
+  /** What a passkey signed for this vote, if one did. */
+  passkey?: UsedPasskey | null;
+}
+
+/** A ballot that nothing speaks against, with how strongly its voter proved to be there. */
+interface TakenBallot extends Ballot {
+  by: PersonPrincipal;
+  strength: Strength;
+  signed: StepUp | null;
 }
 
 export interface Decided {
@@ -64,22 +78,38 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
+  const { hearing, voter } = await hear(unit, row, principal, ballot, 'share');
+  if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
+  const why = whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
+  const signed = await signatureOn(unit, row, voter, ballot);
+  if (signed instanceof Refusal) return refuse(unit, row, ballot, signed.code, signed.message);
+  const strength = signed ? 'passkey' : principal.strength;
+  const taken: TakenBallot = { ...ballot, signed, strength, by: principal };
+  const refusal = await whyRefused(unit, hearing, voter, taken, now);
+  if (refusal) return refusal;
+  return castVote(unit, hearing, voter, taken);
+}
+
+/** A request as it stands for somebody who comes to vote on it, and as whom they would; nobody where they may not. */
+export async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: PersonPrincipal,
+  ballot: Pick<Ballot, 'inSteadOf'>,
+  lock: Lock,
+): Promise<{ hearing: Hearing; voter: Standing | null }> {
   // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
-  const standings = await standingsOf(unit.sql, principal.id, now, 'share');
-  const count = await countVotes(unit.sql, row, now, 'share');
+  const standings = await standingsOf(unit.sql, who.id, unit.at, lock);
+  const count = await countVotes(unit.sql, row, unit.at, lock);
   const hearing: Hearing = {
     row,
     count,
     // What is decided already was decided for everybody who was ever to be asked.
     open: row.state === 'pending' ? count.tally.open : null,
-    elapsed: elapsedSeconds(row, now),
+    elapsed: elapsedSeconds(row, unit.at),
   };
-  const asked = await standings(row.routes);
-  const voter = chooseStanding(hearing, asked, ballot);
-  if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
-  const refusal = await whyRefused(unit, hearing, voter, principal, ballot, now);
-  if (refusal) return refusal;
-  return castVote(unit, hearing, voter, principal, ballot);
+  return { hearing, voter: chooseStanding(hearing, await standings(row.routes), ballot) };
 }
 
 /** A request as it stands when somebody comes to vote on it. */
@@ -90,6 +120,17 @@ interface Hearing {
   elapsed: number;
 }
 
+/** Why somebody may not decide on a locked request now, whatever they would say; null where they may. */
+export async function whyNotTheirs(
+  unit: Unit,
+  row: RequestRow,
+  who: PersonPrincipal,
+): Promise<keyof typeof INELIGIBLE | null> {
+  const { hearing, voter } = await hear(unit, row, who, {}, 'share');
+  if (!voter) return 'not_eligible';
+  return whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+}
+
 const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[] =>
   routesFor(voter, row.routes, row.involved, elapsed, open);
 
@@ -97,7 +138,7 @@ const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[]
 function chooseStanding(
   hearing: Hearing,
   standings: readonly Standing[],
-  { inSteadOf = null }: Ballot,
+  { inSteadOf = null }: Pick<Ballot, 'inSteadOf'>,
 ): Standing | null {
   const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
   const able = own.filter((each) => routesNow(hearing, each).length > 0);
@@ -133,7 +174,8 @@ const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 const unbound = (user: string): string =>
   `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
 
-const CODE_MESSAGES = {
+/** What somebody is told who may not decide. */
+export const INELIGIBLE = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
@@ -141,27 +183,43 @@ const CODE_MESSAGES = {
     'Another stage of this request is open now, and its people decide first: you are told when it is your turn.',
 } as const;
 
+/** What a passkey signed, if one did: checked whether the route asks for it or not, for it is kept either way. */
+const signatureOn = async (
+  unit: Unit,
+  row: RequestRow,
+  voter: Standing,
+  { passkey = null, ...ballot }: Ballot,
+): Promise<StepUp | Refusal | null> =>
+  passkey &&
+  checkStepUp(
+    unit,
+    row,
+    voter.id,
+    {
+      ...ballot,
+      limits: ballot.narrow && limitsAsJson(ballot.narrow),
+      inSteadOf: voter.inSteadOf,
+    },
+    passkey,
+  );
+
 async function whyRefused(
   unit: Unit,
   hearing: Hearing,
   voter: Standing,
-  principal: PersonPrincipal,
-  ballot: Ballot,
+  ballot: TakenBallot,
   now: string,
 ): Promise<Refusal | null> {
-  const { row, open, elapsed } = hearing;
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed, open);
-  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
-  const cast = { channel: ballot.channel, strength: principal.strength };
+  const { row } = hearing;
   const mine = routesNow(hearing, voter);
-  if (!mine.some((route) => isTakenBy(route, cast)))
+  if (!mine.some((route) => isTakenBy(route, ballot)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
   const heard = whyHeard(hearing.count, voter);
   if (heard !== null) return refuse(unit, row, ballot, 'already_voted', heard);
   const card = cardOf(row);
-  if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
+  if (ballot.shown !== shownDigest(card) || !coversAction(card, effectiveAction(row)))
     return refuse(
       unit,
       row,
@@ -169,14 +227,28 @@ async function whyRefused(
       'shown_mismatch',
       'What you were shown is not what would run now: look at the request again.',
     );
-  return null;
+  return whyNotNarrowed(unit, row, ballot);
+}
+
+/** Why the limits of a vote are none: an approver takes away, and never adds. */
+function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | null {
+  if (ballot.narrow === null) return null;
+  const code = 'narrowing_refused';
+  if (ballot.decision === 'deny')
+    return refuse(unit, row, ballot, code, 'A denial leaves nothing that could be narrowed.');
+  const narrowing = narrowingOf(row, ballot.narrow);
+  if (narrowing.kind === 'narrowed') return null;
+  const { limit, says } = narrowing;
+  return refuse(unit, row, ballot, code, `This is no narrowing: ${limit} ${says}.`, { limit });
 }
 
 /** A vote that came another way than its route takes, or with less proof of presence than it wants. */
 function whyNotTaken(routes: readonly FrozenRoute[], channel: Channel): string {
   const taken = [...new Set(routes.flatMap(({ rule }) => rule.channels))];
   if (taken.includes(channel))
-    return 'This request needs a stronger proof that you are here: open it on the web and sign in again.';
+    return routes.some(({ rule }) => rule.strength !== 'passkey')
+      ? 'This request needs a stronger proof that you are here: open it on the web and sign in again.'
+      : 'This request takes votes that are signed with a passkey only: open it on the web, where you are asked for yours.';
   return `Votes on this request are taken by ${taken.join(' or ')} only, and this one came by ${channel}.`;
 }
 
@@ -186,27 +258,14 @@ async function whyTooLate(
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  if (row.state === 'expired' && row.approvedUntil !== null) return lapsed(unit, row, ballot);
-  if (row.state === 'expired') return expired(unit, row, ballot);
+  if (row.state === 'expired' && row.approvedUntil === null) return expired(unit, row, ballot);
   if (row.state !== 'pending') {
-    const refusal = alreadyDecided(row);
+    const refusal = await alreadyDecided(unit.sql, row);
     emitRefused(unit, row, ballot, refusal.code);
     return refusal;
   }
   if (now < row.expiresAt) return null;
   return expired(unit, await expireLocked(unit, row), ballot);
-}
-
-/** It was decided, and what was decided is over: no vote came too late. */
-async function lapsed(unit: Unit, row: RequestRow, ballot: Ballot): Promise<Refusal> {
-  emitRefused(unit, row, ballot, 'already_decided');
-  const by = row.decidedBy;
-  const [who] = by === null ? [] : await unit.sql.select().from(person).where(eq(person.id, by));
-  return new Refusal(
-    'already_decided',
-    `This request was approved by ${who?.name ?? 'its approvers'}, and the approval lapsed unused.`,
-    { state: row.state, decided_by: by },
-  );
 }
 
 const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
@@ -216,19 +275,21 @@ async function castVote(
   unit: Unit,
   hearing: Hearing,
   voter: Standing,
-  principal: PersonPrincipal,
-  ballot: Ballot,
+  ballot: TakenBallot,
 ): Promise<Decided> {
-  const { row, count } = hearing;
+  const { row: shown, count } = hearing;
   const at = unit.at;
+  const row = ballot.narrow ? await narrowRequest(unit, shown, ballot.by, ballot.narrow) : shown;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
-    person: principal.id,
+    person: voter.id,
     decision: ballot.decision,
     channel: ballot.channel,
-    strength: principal.strength,
-    shown: shownDigest(cardOf(row)),
+    strength: ballot.strength,
+    shown: shownDigest(cardOf(shown)),
+    narrow: ballot.narrow,
+    limits: row.narrowed?.limits ?? null,
     reason: ballot.reason,
     at,
     inSteadOf: voter.inSteadOf,
@@ -236,7 +297,7 @@ async function castVote(
     stages: stagesNow(hearing, voter),
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, hearing, voter, cast);
+  await emitCast(unit, hearing, row, voter, cast, ballot.signed);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -268,13 +329,16 @@ function emitOpenedStages(unit: Unit, row: RequestRow, before: Tally, after: Tal
   }
 }
 
+/** `row` is the request as the vote left it; what the voter was shown is the one of the hearing. */
 async function emitCast(
   unit: Unit,
   hearing: Hearing,
+  row: RequestRow,
   voter: Standing,
   cast: VoteRow,
+  signed: StepUp | null,
 ): Promise<void> {
-  const { row } = hearing;
+  const { row: shown } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
     .select()
@@ -299,75 +363,20 @@ async function emitCast(
       absence: cast.absence,
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
-      shown_covers_action: coversAction(cardOf(row), row.action),
+      shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      narrows: cast.narrow !== null,
+      approves_ref: effectiveRef(row),
+      within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),
+      step_up: signed?.proof ?? null,
     },
-    private: { reason: cast.reason },
-  });
-}
-
-async function approve(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  approvers: string[],
-): Promise<RequestRow> {
-  const valid = Math.min(...row.routes.map(({ rule }) => rule.valid_seconds));
-  const approvedUntil = addSeconds(unit.at, valid);
-  const moved = await moveRequest(unit, row, 'approved', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    approvedUntil,
-  });
-  unit.emit('request.approved', {
-    ...aboutRequest(row),
-    decision: 'approved',
-    detail: {
-      deciding_vote: deciding.id,
-      approved_by: approvers,
-      approved_until: approvedUntil,
+    private: {
+      reason: cast.reason,
+      limits: cast.narrow && limitsAsJson(cast.narrow),
+      step_up_salt: signed?.salt ?? null,
     },
-    private: {},
   });
-  const id = newId('permit');
-  // What we carry out ourselves is carried out once.
-  const uses = row.audience === null ? 1 : usesOf(row.routes);
-  await unit.sql.insert(permit).values({
-    id,
-    request: row.id,
-    digest: actionDigest(row.action),
-    state: 'live',
-    createdAt: unit.at,
-    expiresAt: approvedUntil,
-    uses,
-  });
-  unit.emit('permit.issued', {
-    ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses },
-    private: {},
-  });
-  return moved;
-}
-
-async function deny(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  { reason, disposition }: Ballot,
-): Promise<RequestRow> {
-  const moved = await moveRequest(unit, row, 'denied', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    denial: { reason, disposition },
-  });
-  unit.emit('request.denied', {
-    ...aboutRequest(row),
-    decision: 'denied',
-    detail: { deciding_vote: deciding.id, denied_by: deciding.person, disposition },
-    private: { reason },
-  });
-  return moved;
 }
 
 function refuse(
@@ -376,9 +385,10 @@ function refuse(
   ballot: Pick<Ballot, 'decision' | 'channel'>,
   code: RefusalCode,
   message: string,
+  members: JsonObject = {},
 ): Refusal {
   emitRefused(unit, row, ballot, code);
-  return new Refusal(code, message);
+  return new Refusal(code, message, members);
 }
 
 function emitRefused(

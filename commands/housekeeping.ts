@@ -3,6 +3,7 @@ import { lt, sql } from 'drizzle-orm';
 import {
   dpopProof,
   joinToken,
+  passkeyChallenge,
   revokedToken,
   signInLink,
   slackInteraction,
@@ -32,6 +33,9 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await unit.sql.delete(revokedToken).where(lt(revokedToken.expiresAt, hoursBefore(unit.at, 1)));
   await forgetStatusLists(unit, hoursBefore(unit.at, 1));
   await unit.sql.delete(slackInteraction).where(lt(slackInteraction.at, hoursBefore(unit.at, 1)));
+  await unit.sql
+    .delete(passkeyChallenge)
+    .where(lt(passkeyChallenge.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(joinToken).where(lt(joinToken.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.delete(signInLink).where(lt(signInLink.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.execute(sql`select countersign_ensure_partitions()`);

@@ -177,11 +177,15 @@ export async function isLinkUsable(query: Query, token: string, now: string): Pr
   return link !== undefined && link.usedAt === null && link.expiresAt > now;
 }
 
+/** A session that was just opened; its token is told to nobody but its person. */
+export interface OpenedSession {
+  person: PersonRow;
+  session: SessionRow;
+  token: string;
+}
+
 /** Turns a link into a session: one row, compared and set, so that a second use finds it used. */
-export async function signIn(
-  unit: Unit,
-  token: string,
-): Promise<{ person: PersonRow; session: SessionRow; token: string }> {
+export async function signIn(unit: Unit, token: string): Promise<OpenedSession> {
   const [link] = await unit.sql
     .select()
     .from(signInLink)
@@ -194,18 +198,29 @@ export async function signIn(
     throw new Refusal('link_used', 'This sign-in link was already used. Ask for a new one.');
   if (!(now < link.expiresAt))
     throw new Refusal('link_expired', 'This sign-in link is too old. Ask for a new one.');
-  const [who] = await unit.sql.select().from(person).where(eq(person.id, link.person));
-  if (!who || who.state !== 'active')
-    throw new Refusal('forbidden', 'This person was deactivated. Ask an administrator.');
   await unit.sql
     .update(signInLink)
     .set({ usedAt: now })
     .where(eq(signInLink.tokenHash, link.tokenHash));
+  return openSession(unit, link.person, { method: 'link', passkey: null });
+}
+
+/** Opens a session for somebody who proved who they are. */
+export async function openSession(
+  unit: Unit,
+  id: Id<'person'>,
+  { method, passkey }: { method: SessionRow['method']; passkey: Id<'passkey'> | null },
+): Promise<OpenedSession> {
+  const [who] = await unit.sql.select().from(person).where(eq(person.id, id));
+  if (!who || who.state !== 'active')
+    throw new Refusal('forbidden', 'This person was deactivated. Ask an administrator.');
+  const now = unit.at;
   const sessionToken = newToken();
   const row: SessionRow = {
     id: newId('session'),
     tokenHash: tokenHash(sessionToken),
     person: who.id,
+    method,
     createdAt: now,
     expiresAt: later(now, SESSION_HOURS),
     endedAt: null,
@@ -216,7 +231,7 @@ export async function signIn(
     actor_chain: [{ type: 'person', id: who.id }],
     human: who.id,
     session: row.id,
-    detail: { method: 'link' },
+    detail: { method, passkey },
     private: {},
   });
   return { person: who, session: row, token: sessionToken };

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { CHANNELS, STRENGTHS, type RouteRule } from '../domain/approval.ts';
 import { permitFacts } from '../domain/permit-rule.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { onCallGroup, RESOURCE_OWNER, type SeatRule, type StageRule } from '../domain/seats.ts';
 import { policyName, seconds } from './access/kind.ts';
 
@@ -48,6 +49,11 @@ const routeSchema = z
     expiry_seconds: seconds(30 * DAY).default(DAY),
     valid_seconds: seconds(7 * DAY).default(900),
     strength: z.enum(STRENGTHS).default('session'),
+    /** More proof for what a rule with this @risk holds. */
+    strength_by_risk: z
+      .record(policyName, z.enum(STRENGTHS))
+      .refine((byRisk) => Object.keys(byRisk).length <= 10, 'at most 10 risks')
+      .optional(),
     channels: z
       .array(z.enum(CHANNELS))
       .min(1)
@@ -72,6 +78,12 @@ const routeSchema = z
       .default([]),
     uses: z.number().int().min(1).max(1000).optional(),
     receipt_within_seconds: seconds(DAY).optional(),
+    ask: z
+      .strictObject({
+        clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
+        answer_within_seconds: seconds(7 * DAY).default(ASK_DEFAULT.answer_within_seconds),
+      })
+      .optional(),
   })
   .superRefine((route, context) => {
     const complain = (message: string, ...path: (string | number)[]): void =>
@@ -184,10 +196,14 @@ const asRule = (route: Route): RouteRule => ({
   expiry_seconds: route.expiry_seconds,
   valid_seconds: route.valid_seconds,
   strength: route.strength,
+  ...(Object.keys(route.strength_by_risk ?? {}).length > 0 && {
+    strength_by_risk: route.strength_by_risk ?? {},
+  }),
   channels: route.channels,
   independence: route.independence,
   remind_at: route.remind_at,
   ...permitFacts(route),
+  ...(route.ask && { ask: route.ask }),
 });
 
 /** The file, by the names of its routes. */

@@ -8,11 +8,13 @@ import { digestOf } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
+import { startOf } from '../domain/narrowing.ts';
 import { receiptSeconds } from '../domain/permit-rule.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { refuseWithoutLog } from './log-health.ts';
+import { effectiveAction, effectiveRef } from './narrow.ts';
 import { lockPermit, refusePermit, voidUnlessApproved } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import type { Principal } from './principal.ts';
@@ -164,6 +166,9 @@ async function whyNotUsable(
     return refused('policy_changed', 'The policy changed since this was approved: ask again.');
   if (row.state !== 'approved' || held.state !== 'live')
     return refused('not_approved', `This request is ${row.state}, and its permit ${held.state}.`);
+  const start = startOf(effectiveAction(row));
+  if (start !== null && now < start)
+    return refused('not_started', `This is approved from ${start} on.`);
   if (digestOf('countersign/action/v1', action) !== held.digest)
     return refused('digest_mismatch', 'This is not the action that was approved: run nothing.');
   const changed = await voidUnlessApproved(unit, deps, row);
@@ -189,6 +194,7 @@ async function countUse(unit: Unit, row: RequestRow, held: PermitRow): Promise<U
       permit: held.id,
       digest_matches: true,
       rules_unchanged: true,
+      effective_ref: effectiveRef(row),
       redemption: id,
       uses_left: usesLeft,
       receipt_due_at: receiptDueAt,

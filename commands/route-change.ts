@@ -1,7 +1,8 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
-import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+import { isStrongEnough, strengthAt, type RouteRule } from '../domain/approval.ts';
 import { receiptWithin, usesOf } from '../domain/permit-rule.ts';
+import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
 interface Facet {
@@ -13,6 +14,9 @@ interface Facet {
 
 const adds = (was: readonly string[], is: readonly string[]): boolean =>
   is.some((each) => !was.includes(each));
+
+const risksOf = (...rules: readonly RouteRule[]): string[] =>
+  rules.flatMap(({ strength_by_risk: byRisk = {} }) => Object.keys(byRisk));
 
 const independence = (who: 'owner' | 'triggerer'): Facet => ({
   name: `independence of the ${who}`,
@@ -58,6 +62,18 @@ const FACETS: readonly Facet[] = [
     name: 'strength',
     isLooser: (before, after) => !isStrongEnough(after.strength, before.strength),
     show: ({ strength }) => strength,
+  },
+  {
+    name: 'strength_by_risk',
+    isLooser: (before, after) =>
+      risksOf(before, after).some(
+        (risk) => !isStrongEnough(strengthAt(after, risk), strengthAt(before, risk)),
+      ),
+    show: ({ strength_by_risk: byRisk = {} }) =>
+      Object.entries(byRisk)
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([risk, strength]) => `${risk}: ${strength}`)
+        .join(', ') || 'none',
   },
   {
     name: 'valid_seconds',
@@ -129,6 +145,14 @@ interface RouteChange {
   after: string;
 }
 
+/** What is neither easier nor harder for anybody: how long people have. */
+const changed = (name: string, before: string, after: string): RouteChange | null =>
+  before === after ? null : { direction: 'changed', name, before, after };
+
+const showAsk = ({
+  ask: { clock, answer_within_seconds: within } = ASK_DEFAULT,
+}: RouteRule): string => `the clock ${clock}, ${within} s to answer`;
+
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
   const judged = FACETS.flatMap((facet): RouteChange[] => {
@@ -138,7 +162,9 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
     const direction = isLooser === isStricter ? 'changed' : isLooser ? 'wider' : 'narrower';
     return [{ direction, name: facet.name, before: facet.show(before), after: facet.show(after) }];
   });
-  if (before.expiry_seconds === after.expiry_seconds) return judged;
-  const expiry = { before: String(before.expiry_seconds), after: String(after.expiry_seconds) };
-  return [...judged, { direction: 'changed', name: 'expiry_seconds', ...expiry }];
+  const times = [
+    changed('expiry_seconds', String(before.expiry_seconds), String(after.expiry_seconds)),
+    changed('ask', showAsk(before), showAsk(after)),
+  ];
+  return [...judged, ...times.filter((change) => change !== null)];
 }

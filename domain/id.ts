@@ -6,6 +6,7 @@ const PREFIXES = {
   credential: 'crd',
   request: 'req',
   vote: 'vot',
+  question: 'qst',
   evaluation: 'evl',
   event: 'evt',
   person: 'psn',
@@ -26,6 +27,7 @@ const PREFIXES = {
   stop: 'stp',
   run: 'run',
   foundIdentity: 'fnd',
+  passkey: 'pky',
   absence: 'abs',
 } as const;
 

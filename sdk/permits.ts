@@ -52,9 +52,9 @@ export const actionDigest = (action: JsonObject): string =>
   digestOf('countersign/action/v1', action);
 
 export const permitCalls = (transport: Transport) => ({
-  /** The signed form, a JWT for its enforcement point, with what it says. */
+  /** The signed form, a JWT for its enforcement point, with what it says and the action as it was approved. */
   signed: (request: string, options?: CallOptions) =>
-    transport.get<Omit<Permit, 'redemptions'> & { permit: string }>(
+    transport.get<Omit<Permit, 'redemptions'> & { permit: string; action: JsonObject }>(
       path`/v1/requests/${request}/permit`,
       options,
     ),

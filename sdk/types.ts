@@ -10,6 +10,7 @@ import type {
   RunState,
   TaskState,
 } from '../domain/lifecycle.ts';
+import type { RequestQuestion, RouteStage } from './request-types.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -344,16 +345,6 @@ export interface Evaluation {
   reasons: string[];
 }
 
-/** One step of a route: its people decide when the steps before are complete. */
-interface RouteStage {
-  title: string | null;
-  state: 'open' | 'waiting' | 'complete';
-  quorum: number;
-  approvals: number;
-  /** How many are needed of whom, and how many there are. */
-  seats: { groups: string[]; quorum: number; approvals: number }[];
-}
-
 /** Something that waits, or waited, for people. */
 export interface AccessRequest {
   id: string;
@@ -383,6 +374,12 @@ export interface AccessRequest {
   expires_at: string;
   decided_at: string | null;
   approved_until: string | null;
+  /** From when on it is issued; null for once it is approved. */
+  starts_at: string | null;
+  /** What approvers left of it: this, and not `action`, is what is issued. */
+  narrowed: { by: string[]; limits: JsonValue; action: Action; digest: string } | null;
+  /** What approvers asked; those `to` the agent are for `requests.answer`. */
+  questions: RequestQuestion[];
   collectable: boolean;
   /** The page where people decide. */
   url: string;

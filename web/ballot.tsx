@@ -1,7 +1,10 @@
 // The two forms that decide a request, or why there are none.
 import { visible } from '../domain/card.ts';
+import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
+import { Drafted, Narrow } from './narrow.tsx';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
-import type { Refused, RequestView } from './request-data.ts';
+import { PasskeyScript, WhatYouSign } from './passkey.tsx';
+import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The decision: two forms, or a sentence that says why there is nothing to press. */
@@ -9,10 +12,12 @@ export const Ballots = ({
   shell,
   view,
   refused,
+  draft,
 }: {
   shell: Shell;
   view: RequestView;
   refused: Refused | null;
+  draft: Draft | null;
 }): Html => {
   const { standing } = view;
   if (standing.kind === 'over') return <Outcome view={view} />;
@@ -21,6 +26,13 @@ export const Ballots = ({
       <Panel title="Your decision" id="decide">
         <p class="strong">{standing.title}</p>
         <p>{visible(standing.says)}</p>
+        {standing.link ? (
+          <p>
+            <a class="button" href={standing.link.href}>
+              {standing.link.label}
+            </a>
+          </p>
+        ) : null}
       </Panel>
     );
   return (
@@ -30,20 +42,19 @@ export const Ballots = ({
           You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
         </p>
       ) : null}
-      <Approve shell={shell} view={view} refused={refused} />
+      {draft ? (
+        <Drafted shell={shell} view={view} draft={draft} />
+      ) : (
+        <Approve shell={shell} view={view} refused={refused} />
+      )}
+      <Narrow shell={shell} view={view} />
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />
       </Confirm>
+      {isSigned(view) ? <PasskeyScript shell={shell} /> : null}
     </Panel>
   );
 };
-
-const Hidden = ({ view, decision }: { view: RequestView; decision: string }): Html => (
-  <>
-    <input type="hidden" name="shown" value={view.shown} />
-    <input type="hidden" name="decision" value={decision} />
-  </>
-);
 
 interface BallotProps {
   shell: Shell;
@@ -52,21 +63,22 @@ interface BallotProps {
 }
 
 const Approve = ({ shell, view, refused }: BallotProps): Html => (
-  <Form shell={shell} action={`/requests/${view.id}`}>
+  <Form shell={shell} action={`/requests/${view.id}`} sign={signAt(view)}>
     <Hidden view={view} decision="approve" />
     <Field id="approve-reason" label="Note (optional)">
       <textarea id="approve-reason" name="reason" rows={2} maxlength={2000}>
         {refused?.reason ?? ''}
       </textarea>
     </Field>
+    {isSigned(view) ? <WhatYouSign decision="approve" view={view} /> : null}
     <button class="button button-primary button-wide" type="submit">
-      Approve
+      {isSigned(view) ? 'Sign and approve' : 'Approve'}
     </button>
   </Form>
 );
 
 const Deny = ({ shell, view, refused }: BallotProps): Html => (
-  <Form shell={shell} action={`/requests/${view.id}`}>
+  <Form shell={shell} action={`/requests/${view.id}`} sign={signAt(view)}>
     <Hidden view={view} decision="deny" />
     <Field
       id="deny-reason"
@@ -95,8 +107,9 @@ const Deny = ({ shell, view, refused }: BallotProps): Html => (
         Stop: do not ask again
       </label>
     </fieldset>
+    {isSigned(view) ? <WhatYouSign decision="deny" view={view} /> : null}
     <button class="button button-danger button-wide" type="submit">
-      Deny
+      {isSigned(view) ? 'Sign and deny' : 'Deny'}
     </button>
   </Form>
 );

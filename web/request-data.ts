@@ -1,4 +1,5 @@
 // What the page of a request is made from.
+import type { Strength } from '../domain/approval.ts';
 import type { Card } from '../domain/card.ts';
 
 /** One route that has to agree. */
@@ -14,7 +15,7 @@ export interface RouteView {
     state: 'open' | 'waiting' | 'complete';
     seats: { groups: string[]; quorum: number; approvals: number }[];
   }[];
-  strength: string;
+  strength: Strength;
   /** Who may not decide, in words. */
   barred: string[];
 }
@@ -23,7 +24,7 @@ interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;
-  strength: string;
+  strength: Strength;
   at: string;
   reason: string | null;
   /** Who was away and had them vote. */
@@ -32,9 +33,33 @@ interface VoteView {
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  | { kind: 'may'; inSteadOf?: string | null }
+  /** `signs` where the vote has to be signed with a passkey. */
+  | { kind: 'may'; inSteadOf?: string | null; signs?: boolean }
   | { kind: 'over' }
-  | { kind: 'may_not'; title: string; says: string };
+  | { kind: 'may_not'; title: string; says: string; link?: { href: string; label: string } };
+
+/** One member of what is decided on, and what would be left of it. */
+export interface Change {
+  label: string;
+  before: string;
+  after: string;
+}
+
+/** What an approver can leave less of, as it is now. */
+export interface NarrowView {
+  ttlSeconds: number | null;
+  validSeconds: number;
+  start: string | null;
+  options: { name: string; some: string[] | null; levels: [name: string, upTo: string[]][] }[];
+}
+
+/** A narrower approval that was put together and not yet given. */
+export interface Draft {
+  /** The limits, as the form that gives it sends them. */
+  narrow: string;
+  changes: Change[];
+  reason: string;
+}
 
 /** A vote that was refused: what was said, what to do, and what its voter had written. */
 export interface Refused {
@@ -69,6 +94,7 @@ export interface RequestView {
   task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
   credential: { id: string; state: string; expiresAt: string } | null;
   standing: Standing;
+  narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;
 }

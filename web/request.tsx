@@ -1,5 +1,6 @@
-// The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
 import type { Child } from 'hono/jsx';
+// The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
+import type { Strength } from '../domain/approval.ts';
 import { visible } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import { Ballots } from './ballot.tsx';
@@ -17,7 +18,7 @@ import {
   words,
   type Html,
 } from './parts.tsx';
-import type { Refused, RequestView, RouteView } from './request-data.ts';
+import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The whole page. */
@@ -25,10 +26,12 @@ export const RequestPage = ({
   shell,
   view,
   refused,
+  draft = null,
 }: {
   shell: Shell;
   view: RequestView;
   refused: Refused | null;
+  draft?: Draft | null;
 }): Html => (
   <Page
     shell={shell}
@@ -69,7 +72,7 @@ export const RequestPage = ({
         <WhyHeld view={view} />
       </div>
       <div class="split-side">
-        <Ballots shell={shell} view={view} refused={refused} />
+        <Ballots shell={shell} view={view} refused={refused} draft={draft} />
         <Votes view={view} now={shell.now} />
       </div>
       <div>
@@ -240,6 +243,13 @@ const isForJoinToken = ({ card }: RequestView): boolean =>
   card.action['parameters'] !== null &&
   'join_token' in card.action['parameters'];
 
+/** How somebody proves to be there, in words. */
+const PROOF: Record<Strength, string> = {
+  session: 'any session',
+  fresh: 'a sign-in within five minutes',
+  passkey: 'signed with a passkey',
+};
+
 const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
   `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
 
@@ -295,7 +305,7 @@ const WhyHeld = ({ view }: { view: RequestView }): Html => (
             { label: 'Who may not', value: route.barred.join(', ') },
             {
               label: 'Sign-in',
-              value: route.strength === 'session' ? 'any session' : `${route.strength} sign-in`,
+              value: PROOF[route.strength],
             },
           ]}
         />
@@ -363,7 +373,7 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
               <Untrusted text={vote.person} />
             </strong>
             <span class="under">
-              <Time at={vote.at} now={now} />, by {vote.channel}, {vote.strength} sign-in
+              <Time at={vote.at} now={now} />, by {vote.channel}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">

@@ -1,4 +1,5 @@
 import { Refusal } from '../../domain/refusal.ts';
+import { accountPages } from './account.ts';
 import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
@@ -29,6 +30,7 @@ const assets: ConsoleRoute = {
 export const CONSOLE: readonly ConsoleRoute[] = [
   assets,
   ...signInPages,
+  ...accountPages,
   ...requestPages,
   ...agentPages,
   ...peoplePages,

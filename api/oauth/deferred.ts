@@ -63,6 +63,7 @@ async function askOnce(
     dpopThumbprint: confirmation && 'jkt' in confirmation ? confirmation.jkt : null,
     certificate: certificateOf(confirmation),
     options: {},
+    notBefore: null,
   };
   try {
     const answer = await requestCredential(deps, call, null, ask, {

@@ -82,6 +82,7 @@ async function handleClick(
       reason: null,
       disposition: 'stop',
       channel: 'slack',
+      narrow: null,
     });
     return outcome instanceof Refusal ? outcome : null;
   }).catch((error: unknown) => {

@@ -400,6 +400,33 @@ CREATE TABLE "worker" (
 	"seen_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "passkey" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"credential_id" text NOT NULL,
+	"public_key" "bytea" NOT NULL,
+	"counter" bigint NOT NULL,
+	"backup_eligible" boolean NOT NULL,
+	"transports" text[] NOT NULL,
+	"name" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"last_used_at" timestamp(3) with time zone,
+	"removed_at" timestamp(3) with time zone,
+	CONSTRAINT "passkey_credential_id_unique" UNIQUE("credential_id")
+);
+--> statement-breakpoint
+CREATE TABLE "passkey_challenge" (
+	"challenge" text PRIMARY KEY NOT NULL,
+	"purpose" text NOT NULL,
+	"person" text collate "C",
+	"session" text collate "C",
+	"request" text collate "C",
+	"grounds" jsonb,
+	"salt" "bytea",
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "person" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
@@ -416,6 +443,7 @@ CREATE TABLE "session" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"token_hash" text NOT NULL,
 	"person" text collate "C" NOT NULL,
+	"method" text NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"ended_at" timestamp(3) with time zone,
@@ -499,6 +527,10 @@ CREATE TABLE "request" (
 	"callback_url" text,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
+	"first_expires_at" timestamp(3) with time zone NOT NULL,
+	"narrowable" jsonb NOT NULL,
+	"narrowed" jsonb,
+	"questions" jsonb NOT NULL,
 	"decided_at" timestamp(3) with time zone,
 	"decided_by" text collate "C",
 	"approved_until" timestamp(3) with time zone,
@@ -521,6 +553,8 @@ CREATE TABLE "vote" (
 	"channel" text NOT NULL,
 	"strength" text NOT NULL,
 	"shown" text NOT NULL,
+	"narrow" jsonb,
+	"limits" jsonb,
 	"reason" text,
 	"at" timestamp(3) with time zone NOT NULL,
 	"in_stead_of" text collate "C",
@@ -714,6 +748,7 @@ ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "deferral" ADD CONSTRAINT "deferral_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "passkey" ADD CONSTRAINT "passkey_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -760,6 +795,8 @@ CREATE INDEX "event_type" ON "event" USING btree ("type","id");--> statement-bre
 CREATE INDEX "event_control" ON "event" USING btree ("control","id");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
 CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
+CREATE INDEX "passkey_person" ON "passkey" USING btree ("person");--> statement-breakpoint
+CREATE INDEX "passkey_challenge_expiry" ON "passkey_challenge" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_email" ON "person" USING btree (lower("email")) WHERE "person"."email" is not null;--> statement-breakpoint
 CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint

@@ -9,6 +9,7 @@ export * from './leaks.ts';
 export * from './keys.ts';
 export * from './log.ts';
 export * from './operation.ts';
+export * from './passkeys.ts';
 export * from './people.ts';
 export * from './policy.ts';
 export * from './redemptions.ts';

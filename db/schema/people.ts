@@ -49,6 +49,8 @@ export const session = pgTable(
     person: id('person')()
       .notNull()
       .references(() => person.id),
+    /** How its person came in. */
+    method: text({ enum: ['link', 'passkey'] }).notNull(),
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
     endedAt: instant('ended_at'),

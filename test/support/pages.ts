@@ -14,15 +14,16 @@ import { ReferencePage } from '../../web/reference.tsx';
 import type { RequestView, Standing } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
-import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
+import { accountPage, passkeyLine } from './account-pages.ts';
 import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
+import { reviewPages } from './review-pages.ts';
 import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
@@ -41,7 +42,12 @@ export const shell: Shell = {
   path: '/requests',
   waiting: 3,
   now: AT,
-  assets: { style: '/assets/style.css', script: '/assets/console.js', icon: '/assets/favicon.svg' },
+  assets: {
+    style: '/assets/style.css',
+    script: '/assets/console.js',
+    passkey: '/assets/passkey.js',
+    icon: '/assets/favicon.svg',
+  },
   version: '1.0.0',
 };
 const stranger: Shell = { ...shell, reader: null, csrf: '' };
@@ -119,6 +125,12 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       inSteadOf: HOSTILE,
     },
   ],
+  narrowable: {
+    ttlSeconds: 600,
+    validSeconds: 900,
+    start: LATER,
+    options: [{ name: 'repositories', some: [HOSTILE], levels: [['contents', ['read', 'write']]] }],
+  },
   createdAt: AT,
   expiresAt: LATER,
   decidedAt: null,
@@ -187,44 +199,6 @@ const personLine = {
   state: 'active',
 };
 
-const held: HeldLine = {
-  agent: 'agt_1',
-  agentName: 'orders-bot',
-  agentState: 'active',
-  ownerName: HOSTILE,
-  team: HOSTILE,
-  orphaned: true,
-  rotationOverdue: true,
-  keyAgeDays: 3,
-  role: 'orders-write',
-  credential: 'crd_1',
-  credentialState: 'active',
-  ageSeconds: 60,
-  lastUsedAt: null,
-  task: 'tsk_1',
-};
-
-const reviewSummary = {
-  id: 'rvw_1',
-  title: HOSTILE,
-  state: 'open',
-  createdAt: AT,
-  dueAt: LATER,
-  closedAt: null,
-};
-
-const line = {
-  id: 'rvl_1',
-  held,
-  recommendation: 'keep',
-  basis: 'just issued',
-  decision: null,
-  decidedBy: null,
-  decidedAt: null,
-  reason: null,
-  proof: null,
-};
-
 const event: EventView = {
   id: 'evt_1',
   name: 'vote.cast',
@@ -276,6 +250,8 @@ export const PAGES: Record<string, () => Html> = {
     }),
   'a request to decide': () =>
     RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
+  'a request to sign': () =>
+    RequestPage({ shell, view: requestIn({ kind: 'may', signs: true }), refused: null }),
   'a request after a refused vote': () =>
     RequestPage({
       shell,
@@ -343,7 +319,9 @@ export const PAGES: Record<string, () => Html> = {
     }),
   people: () =>
     PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
-  'a person': () => PersonPage({ shell, row: personLine, link, said, rights }),
+  'a person': () =>
+    PersonPage({ shell, row: personLine, link, said, rights, passkeys: [passkeyLine] }),
+  account: () => accountPage(shell, said),
   controls: () =>
     ControlsPage({
       shell,
@@ -352,14 +330,7 @@ export const PAGES: Record<string, () => Html> = {
     }),
   'a verdict': () =>
     VerdictPage({ shell, title: HOSTILE, verdict, asked: { from: HOSTILE, to: '' } }),
-  reviews: () =>
-    ReviewsPage({ shell, reviews: [reviewSummary], lines: [held], isAdmin: true, once: 'o', said }),
-  'a review': () =>
-    ReviewPage({
-      shell,
-      said,
-      view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
-    }),
+  ...reviewPages(shell, HOSTILE, said),
   stopping: () =>
     StoppingPage({
       shell,
