@@ -266,9 +266,10 @@ const found = defineRoute({
   method: 'get',
   path: '/v1/permits',
   tag: 'Permits',
-  summary: 'Permits with a use that is a finding now: finding=receipt_missing or digest_mismatch',
+  summary:
+    'Permits with a use that is a finding now; finding=receipt_missing or digest_mismatch for one kind',
   allow: ['person', 'service'],
-  query: z.strictObject({ finding: z.enum(FINDINGS) }),
+  query: z.strictObject({ finding: z.enum(FINDINGS).optional() }),
   answers: {
     200: {
       description: `Up to ${FOUND_MAX} of them`,
@@ -278,7 +279,7 @@ const found = defineRoute({
   refusals: [],
   events: [],
   handle: async ({ query }, deps) => {
-    const rows = await permitsWith(deps.db.query, query.finding, FOUND_MAX);
+    const rows = await permitsWith(deps.db.query, query.finding ?? null, FOUND_MAX);
     return ok({ data: await Promise.all(rows.map((row) => presentPermit(deps.db.query, row))) });
   },
 });

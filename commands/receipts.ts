@@ -1,6 +1,6 @@
 // Receipts close the loop: whoever used a permit says what came of it. A use of which nobody said anything in time is
 // a finding, and so is one that ran something else than what was approved.
-import { and, asc, eq, isNotNull, isNull, lt } from 'drizzle-orm';
+import { and, asc, eq, isNotNull, isNull, lt, or } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { PermitRow, RedemptionRow, RequestRow } from '../db/rows.ts';
 import { permit, redemption, request, type OUTCOMES } from '../db/schema/index.ts';
@@ -133,23 +133,22 @@ export function findingIn(row: RedemptionRow): FindingKind | null {
   return row.missedAt !== null && row.recordedAt === null ? 'receipt_missing' : null;
 }
 
-/** Permits with a use that is a finding of this kind now, oldest use first. */
+const UNANSWERED = and(isNotNull(redemption.missedAt), isNull(redemption.recordedAt));
+const ANOTHER = eq(redemption.digestMatches, false);
+
+/** Permits with a use that is a finding now, of one kind or of any. */
 export async function permitsWith(
   query: Query | Transaction,
-  kind: FindingKind,
+  kind: FindingKind | null,
   limit: number,
 ): Promise<{ permit: PermitRow; request: RequestRow }[]> {
-  const rows = await query
+  const which = { receipt_missing: UNANSWERED, digest_mismatch: ANOTHER };
+  return query
     .selectDistinctOn([permit.id], { permit, request })
     .from(redemption)
     .innerJoin(permit, eq(permit.id, redemption.permit))
     .innerJoin(request, eq(request.id, permit.request))
-    .where(
-      kind === 'digest_mismatch'
-        ? eq(redemption.digestMatches, false)
-        : and(isNotNull(redemption.missedAt), isNull(redemption.recordedAt)),
-    )
+    .where(kind === null ? or(UNANSWERED, ANOTHER) : which[kind])
     .orderBy(permit.id)
     .limit(limit);
-  return rows;
 }
