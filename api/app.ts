@@ -9,6 +9,7 @@ import { accessRoutes } from './access/routes.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { askRoutes } from './ask-credential.ts';
+import { attentionRoutes } from './attention.ts';
 import { authenticate } from './auth.ts';
 import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
@@ -50,7 +51,8 @@ import {
 } from './route.ts';
 import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
-import { slackRoutes } from './slack/interactions.ts';
+import { slackLinkRoutes } from './slack/link.ts';
+import { slackRoutes } from './slack/routes.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
@@ -99,6 +101,7 @@ export const ROUTES: readonly Route[] = [
   ...reviewRoutes,
   ...discoveryRoutes,
   ...populationRoutes,
+  ...attentionRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
@@ -110,6 +113,7 @@ export const ROUTES: readonly Route[] = [
   ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
+  ...slackLinkRoutes,
   ...operationRoutes,
   describeApi,
 ];

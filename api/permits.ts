@@ -181,6 +181,7 @@ const redeem = defineRoute({
     'not_approved',
     'approval_lapsed',
     'not_started',
+    'sensor_silent',
     'digest_mismatch',
     'policy_changed',
     'permit_used',

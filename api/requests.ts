@@ -1,21 +1,18 @@
 // Requests that wait for people, and what people and requesters do about them.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { standingsOf } from '../commands/approvers.ts';
 import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { offerStatement } from '../commands/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
-import type { PersonPrincipal, Principal } from '../commands/principal.ts';
+import type { Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
-import { elapsedSeconds, tallyOf } from '../commands/tally.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
-import type { Query } from '../db/client.ts';
+import { decidableBy } from '../commands/waiting.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
-import { routesFor, whyIneligible } from '../domain/approval.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { limitsAsJson } from '../domain/narrowing.ts';
@@ -77,31 +74,6 @@ const list = defineRoute({
     return ok({ data, next_cursor: page.next });
   },
 });
-
-/** The requests on which a vote of this person would count now. Only shown; `decide` is what checks. */
-export async function decidableBy(
-  query: Query,
-  principal: PersonPrincipal,
-  rows: readonly RequestRow[],
-  now: string,
-): Promise<RequestRow[]> {
-  const standings = await standingsOf(query, principal.id, now);
-  const found: RequestRow[] = [];
-  for (const row of rows) {
-    const voters = await standings(row.routes);
-    const elapsed = elapsedSeconds(row, now);
-    const couldEver = voters.filter(
-      (voter) => routesFor(voter, row.routes, row.involved, elapsed).length > 0,
-    );
-    if (couldEver.length === 0) continue;
-    // Whose turn it is, the votes say; most routes have one stage.
-    const isStaged = row.routes.some(({ rule }) => rule.stages !== undefined);
-    const open = isStaged ? (await tallyOf(query, row, now)).open : null;
-    if (couldEver.some((each) => !whyIneligible(each, row.routes, row.involved, elapsed, open)))
-      found.push(row);
-  }
-  return found;
-}
 
 export async function visibleRequest(
   deps: ApiDeps,
@@ -216,6 +188,7 @@ const vote = defineRoute({
   ],
   events: [
     'vote.cast',
+    'attention.exceeded',
     'vote.refused',
     'request.stage_opened',
     'request.approved',
@@ -272,6 +245,7 @@ const collect = defineRoute({
     'secret_in_use',
     'secret_tainted',
     'target_unavailable',
+    'sensor_silent',
   ],
   events: [
     'credential.collected',

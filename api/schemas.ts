@@ -191,6 +191,8 @@ export const taskBody = z.strictObject({
   trigger_proof: z.string().max(2000).optional(),
 });
 
+export const purposeBody = z.strictObject({ purpose: text, reason: text });
+
 export const task = z
   .object({
     id: z.string(),
@@ -398,13 +400,6 @@ export const event = z
     disclosed: anyJson,
   })
   .meta({ id: 'Event' });
-
-export const slackBody = z.strictObject({
-  api_url: z.url().default('https://slack.com/api'),
-  signing_secret: z.string().min(8).max(200),
-  bot_token: z.string().min(8).max(300),
-  channel: z.string().min(1).max(100),
-});
 
 export const policyBody = z.strictObject({
   files: z.record(z.string().max(100), z.string().max(200_000)),

@@ -23,8 +23,9 @@ import { findMissingReceipts } from '../commands/receipts.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { turnKeys } from '../commands/signing-keys.ts';
 import { remindOfRotation } from '../commands/static-secrets.ts';
-import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
+import { targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
+import { recordHeartbeat } from '../commands/workers.ts';
 import { connect } from '../db/client.ts';
 import { TASK_QUEUE } from '../workflows/contract.ts';
 import { openService, requireDatabase, type Service } from './compose.ts';
@@ -33,6 +34,7 @@ import { StartError } from './embedded/process.ts';
 import { startLoop, type Loop } from './loops.ts';
 import { PACKAGE_ROOT } from './package.ts';
 import type { Running } from './running.ts';
+import { noticeDeps, startSlack } from './slack.ts';
 import { connectionOptions, dataConverter, lazyClient, requireTemporal } from './temporal.ts';
 
 /** Loops and activities share these; each holds one for milliseconds. */
@@ -95,12 +97,7 @@ async function keepWorking(service: Service, address: string, state: WorkerState
     },
     shutdownSignals: [],
   });
-  const deps: NoticeDeps = {
-    ...service.deps,
-    egress: service.egress,
-    webhooks: service.keys.webhooks,
-    publicUrl: service.config.publicUrl,
-  };
+  const deps = noticeDeps(service);
   while (!state.stopping) {
     try {
       await workOnce(service, address, deps, state);
@@ -201,6 +198,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
     startTrustRounds(service),
+    startSlack(service),
     startLoop({
       name: 'housekeeping',
       log,

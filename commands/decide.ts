@@ -22,6 +22,7 @@ import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Lock, type Standing } from './approvers.ts';
+import { noteBudget } from './attention-budget.ts';
 import { approve, deny } from './conclude.ts';
 import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
 import type { UsedPasskey } from './passkeys.ts';
@@ -172,7 +173,7 @@ const notStandingIn = ({ inSteadOf }: Ballot): string =>
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
 const unbound = (user: string): string =>
-  `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
+  `Nobody here is known as the Slack user ${user}: use /countersign link, or ask an administrator to set it as the slack_user_id of your person.`;
 
 /** What somebody is told who may not decide. */
 export const INELIGIBLE = {
@@ -295,9 +296,11 @@ async function castVote(
     inSteadOf: voter.inSteadOf,
     absence: voter.absence,
     stages: stagesNow(hearing, voter),
+    slackBinding: ballot.by.slackBinding ?? null,
   };
   await unit.sql.insert(vote).values(cast);
   await emitCast(unit, hearing, row, voter, cast, ballot.signed);
+  await noteBudget(unit, row, cast.person);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -366,6 +369,7 @@ async function emitCast(
       shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      slack_binding: cast.slackBinding,
       narrows: cast.narrow !== null,
       approves_ref: effectiveRef(row),
       within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),

@@ -40,6 +40,7 @@ export async function invitePerson(unit: Unit, invitation: Invitation): Promise<
     roles: invitation.roles,
     groups: invitation.groups,
     slackUserId: invitation.slack_user_id ?? null,
+    slackBinding: invitation.slack_user_id === undefined ? null : 'set_by_admin',
     state: 'active',
     invitedBy: partyOf(unit.call.principal),
     createdAt: unit.at,
@@ -86,7 +87,7 @@ export async function changePerson(
     ...before,
     roles: change.roles ?? before.roles,
     groups: change.groups ?? before.groups,
-    slackUserId: change.slack_user_id === undefined ? before.slackUserId : change.slack_user_id,
+    ...slackUserAfter(before, change),
     state: change.state ?? before.state,
   };
   await refuseTakenSlackUser(unit, row);
@@ -106,8 +107,17 @@ export async function changePerson(
   return row;
 }
 
+/** A Slack user who is named again, and is theirs already, stays theirs as before. */
+function slackUserAfter(
+  { slackUserId, slackBinding }: PersonRow,
+  { slack_user_id: named }: PersonChange,
+): Pick<PersonRow, 'slackUserId' | 'slackBinding'> {
+  if (named === undefined || named === slackUserId) return { slackUserId, slackBinding };
+  return { slackUserId: named, slackBinding: named === null ? null : 'set_by_admin' };
+}
+
 /** Two people behind one Slack user could both vote with one click. */
-async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
+export async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
   if (row.slackUserId === null) return;
   await lockNames(unit);
   const [other] = await unit.sql

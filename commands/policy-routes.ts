@@ -65,6 +65,9 @@ const routeSchema = z
       })
       .prefault({}),
     remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
+    attention_budget: z
+      .strictObject({ per_approver_per_day: z.number().int().min(1).max(1_000) })
+      .optional(),
     escalation: z
       .array(
         z.strictObject({
@@ -78,6 +81,15 @@ const routeSchema = z
       .default([]),
     uses: z.number().int().min(1).max(1000).optional(),
     receipt_within_seconds: seconds(DAY).optional(),
+    slack: z
+      .strictObject({
+        channels: z
+          .array(z.string().regex(/^[A-Z0-9]{2,30}$/, 'the id of a channel, such as C012AB3CD'))
+          .max(5)
+          .default([]),
+        approvers: z.boolean().default(false),
+      })
+      .optional(),
     ask: z
       .strictObject({
         clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
@@ -203,7 +215,9 @@ const asRule = (route: Route): RouteRule => ({
   independence: route.independence,
   remind_at: route.remind_at,
   ...permitFacts(route),
+  ...(route.attention_budget && { attention_budget: route.attention_budget }),
   ...(route.ask && { ask: route.ask }),
+  ...(route.slack && { slack: route.slack }),
 });
 
 /** The file, by the names of its routes. */

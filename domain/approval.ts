@@ -34,8 +34,18 @@ export interface RouteRule extends SeatRule, PermitRule {
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
+  /** How much one person should have to decide here; measured, and nothing is refused or approved by it. */
+  attention_budget?: { per_approver_per_day: number };
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
+  /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
+  slack?: SlackPlaces;
+}
+
+/** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
+export interface SlackPlaces {
+  channels: string[];
+  approvers: boolean;
 }
 
 /** A route as a request froze it. */

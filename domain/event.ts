@@ -39,6 +39,8 @@ export const EVENTS = {
     public: ['roles', 'groups', 'state', 'slack_changed', 'changed_by'],
     private: ['name', 'email', 'slack_user_id'],
   },
+  'person.slack_linked': { public: ['binding'], private: ['slack_user_id'] },
+  'person.slack_unlinked': { public: ['by', 'because'], private: ['slack_user_id'] },
   'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
   'person.passkey_added': {
     public: ['passkey', 'public_key', 'site', 'origin', 'synced', 'signed_in_by'],
@@ -59,6 +61,10 @@ export const EVENTS = {
     ],
     private: ['purpose', 'trigger_event'],
   },
+  'task.purpose_changed': {
+    public: ['by', 'kept', 'revoked', 'requests_closed'],
+    private: ['purpose', 'replaces', 'reason'],
+  },
   'task.delegated': { public: ['token_id', 'to', 'roles', 'expires_at'], private: [] },
   'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
   'task.completed': { public: ['credentials'], private: [] },
@@ -76,7 +82,16 @@ export const EVENTS = {
   'token.deferred': { public: ['expires_at', 'bound'], private: [] },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
-    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
+    public: [
+      'evaluation',
+      'action',
+      'resource',
+      'reasons',
+      'controls',
+      'routes',
+      'observed',
+      'waived',
+    ],
     private: ['action_digest', 'questions'],
   },
   'access.searched': {
@@ -85,6 +100,7 @@ export const EVENTS = {
   },
   'request.opened': {
     public: [
+      'evaluation',
       'action',
       'resource',
       'controls',
@@ -139,6 +155,7 @@ export const EVENTS = {
       'narrows',
       'approves_ref',
       'within_shown',
+      'slack_binding',
       'step_up',
     ],
     private: ['reason', 'limits', 'step_up_salt'],
@@ -150,6 +167,7 @@ export const EVENTS = {
   'question.answered': { public: ['question', 'by', 'expires_at'], private: ['text'] },
   'question.lapsed': { public: ['question', 'because', 'expires_at'], private: [] },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
+  'attention.exceeded': { public: ['person', 'route', 'votes', 'budget'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses', 'effective_ref'], private: [] },
   'permit.redeemed': {
     public: [
@@ -174,6 +192,7 @@ export const EVENTS = {
   'credential.intended': {
     public: [
       'credential',
+      'evaluation',
       'role',
       'issuer',
       'target',
@@ -270,7 +289,7 @@ export const EVENTS = {
     ],
     private: ['login_name', 'statement_digest', 'objects'],
   },
-  'policy.activated': { public: ['replaces', 'by'], private: [] },
+  'policy.activated': { public: ['replaces', 'by', 'waives'], private: [] },
   'review.opened': { public: ['lines', 'scope_digest', 'due_at', 'opened_by'], private: ['title'] },
   'review.decided': {
     public: ['line', 'line_of', 'decision', 'person', 'credential'],

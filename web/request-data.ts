@@ -24,6 +24,8 @@ interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;
+  /** How a vote from Slack is known to be its person's. */
+  slackBinding: string | null;
   strength: Strength;
   at: string;
   reason: string | null;
@@ -94,6 +96,8 @@ export interface RequestView {
   task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
   credential: { id: string; state: string; expiresAt: string } | null;
   standing: Standing;
+  /** Routes on which the reader decided more within a day than these plan for. */
+  attention?: { route: string; votes: number; budget: number }[];
   narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;

@@ -45,6 +45,16 @@ export const RequestPage = ({
       </Notice>
     ) : null}
     <Status view={view} now={shell.now} />
+    {view.state === 'pending'
+      ? (view.attention ?? []).map(({ route, votes, budget }) => (
+          <Notice tone="warn" title={`You decided ${votes} requests on ${route} within a day`}>
+            <p>
+              Its owners plan for {budget} a person. Nothing stops you: take a break, or leave this
+              one to somebody else.
+            </p>
+          </Notice>
+        ))
+      : null}
     {view.state === 'pending' ? (
       <div class="notice notice-info" data-watch={view.id} hidden role="status">
         <p class="notice-title">This was just decided, or ran out</p>
@@ -373,7 +383,8 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
               <Untrusted text={vote.person} />
             </strong>
             <span class="under">
-              <Time at={vote.at} now={now} />, by {vote.channel}, {PROOF[vote.strength]}
+              <Time at={vote.at} now={now} />, by {vote.channel}
+              {boundBy(vote.slackBinding)}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -391,3 +402,13 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
+
+const BINDINGS: Record<string, string> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};
+
+/** How far a vote from Slack is somebody's. */
+const boundBy = (binding: string | null): string =>
+  binding === null ? '' : (BINDINGS[binding] ?? '');

@@ -14,6 +14,7 @@ import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
 import { secretPages } from './secrets.ts';
 import { signInPages } from './sign-in.ts';
+import { slackLinkPages } from './slack-link.ts';
 import { stoppingPages } from './stopping.ts';
 
 const assets: ConsoleRoute = {
@@ -30,6 +31,7 @@ const assets: ConsoleRoute = {
 export const CONSOLE: readonly ConsoleRoute[] = [
   assets,
   ...signInPages,
+  ...slackLinkPages,
   ...accountPages,
   ...requestPages,
   ...agentPages,

@@ -2,6 +2,8 @@
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
 import { standingsOf } from '../../commands/approvers.ts';
+import { dayBefore } from '../../commands/attention-budget.ts';
+import { overBudgetNow } from '../../commands/attention.ts';
 import { passkeysOf } from '../../commands/passkeys.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
@@ -87,6 +89,7 @@ export async function requestView(
       person: name(each.person),
       decision: each.decision,
       channel: each.channel,
+      slackBinding: each.slackBinding,
       strength: each.strength,
       at: each.at,
       reason: each.reason,
@@ -103,6 +106,7 @@ export async function requestView(
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
     standing: await standingOf(query, row, count, reader, now),
+    attention: await overBudgetNow(query, row, reader.id, dayBefore(now)),
     narrowable: narrowViewOf(row),
     audits: mayAudit(reader),
   };

@@ -6,6 +6,7 @@ import type { UsedPasskey } from '../../commands/passkeys.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
 import { transact } from '../../commands/unit.ts';
+import { waitingFor, WAITING_MAX } from '../../commands/waiting.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
@@ -34,7 +35,6 @@ import {
 import { parseFields } from './forms.ts';
 import { draftFrom, limitsFrom } from './narrow-form.ts';
 import { requestView, summariesOf } from './request-view.ts';
-import { waitingFor, WAITING_MAX } from './waiting.ts';
 
 const OWN_SHOWN = 10;
 

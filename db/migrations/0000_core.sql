@@ -359,6 +359,7 @@ CREATE TABLE "sensor_cursor" (
 	"offset" bigint NOT NULL,
 	"read_at" timestamp(3) with time zone NOT NULL,
 	"reported_at" timestamp(3) with time zone NOT NULL,
+	"alive_at" timestamp(3) with time zone NOT NULL,
 	"paths" text NOT NULL
 );
 --> statement-breakpoint
@@ -370,21 +371,6 @@ CREATE TABLE "sensor_session" (
 	"opened_at" timestamp(3) with time zone NOT NULL,
 	"statements" integer NOT NULL,
 	CONSTRAINT "sensor_session_target_session_pk" PRIMARY KEY("target","session")
-);
---> statement-breakpoint
-CREATE TABLE "slack_interaction" (
-	"digest" text PRIMARY KEY NOT NULL,
-	"at" timestamp(3) with time zone NOT NULL
-);
---> statement-breakpoint
-CREATE TABLE "slack_message" (
-	"request" text collate "C" NOT NULL,
-	"channel" text NOT NULL,
-	"ts" text NOT NULL,
-	"shown" text NOT NULL,
-	"decidable" boolean NOT NULL,
-	"face" text NOT NULL,
-	CONSTRAINT "slack_message_request_channel_pk" PRIMARY KEY("request","channel")
 );
 --> statement-breakpoint
 CREATE TABLE "wake" (
@@ -434,6 +420,7 @@ CREATE TABLE "person" (
 	"roles" text[] NOT NULL,
 	"groups" text[] NOT NULL,
 	"slack_user_id" text,
+	"slack_binding" text,
 	"state" text NOT NULL,
 	"invited_by" jsonb NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL
@@ -521,6 +508,7 @@ CREATE TABLE "request" (
 	"controls" text[] NOT NULL,
 	"why_held" text[] NOT NULL,
 	"routes" jsonb NOT NULL,
+	"risk" text,
 	"names" jsonb NOT NULL,
 	"audience" text,
 	"seal_to" jsonb,
@@ -559,7 +547,8 @@ CREATE TABLE "vote" (
 	"at" timestamp(3) with time zone NOT NULL,
 	"in_stead_of" text collate "C",
 	"absence" text collate "C",
-	"stages" jsonb
+	"stages" jsonb,
+	"slack_binding" text
 );
 --> statement-breakpoint
 CREATE TABLE "run" (
@@ -619,6 +608,52 @@ CREATE TABLE "review_line" (
 	"decided_by" text collate "C",
 	"decided_at" timestamp(3) with time zone,
 	"reason" text
+);
+--> statement-breakpoint
+CREATE TABLE "slack_dialog" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"slack_user" text NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"shown" text NOT NULL,
+	"channel" text NOT NULL,
+	"ts" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "slack_inbox" (
+	"digest" text PRIMARY KEY NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	"attempts" integer NOT NULL,
+	"next_try_at" timestamp(3) with time zone NOT NULL,
+	"worked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "slack_link" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"slack_user" text NOT NULL,
+	"slack_name" text NOT NULL,
+	"slack_team" text NOT NULL,
+	"email" text,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "slack_message" (
+	"request" text collate "C" NOT NULL,
+	"recipient" text NOT NULL,
+	"purpose" text NOT NULL,
+	"channel" text NOT NULL,
+	"ts" text NOT NULL,
+	"shown" text NOT NULL,
+	"decidable" boolean NOT NULL,
+	"face" text NOT NULL,
+	"says" text NOT NULL,
+	"threaded" integer NOT NULL,
+	"is_final" boolean NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "slack_message_request_recipient_purpose_pk" PRIMARY KEY("request","recipient","purpose")
 );
 --> statement-breakpoint
 CREATE TABLE "secret_custody" (
@@ -794,7 +829,6 @@ CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-b
 CREATE INDEX "event_type" ON "event" USING btree ("type","id");--> statement-breakpoint
 CREATE INDEX "event_control" ON "event" USING btree ("control","id");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
-CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
 CREATE INDEX "passkey_person" ON "passkey" USING btree ("person");--> statement-breakpoint
 CREATE INDEX "passkey_challenge_expiry" ON "passkey_challenge" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
@@ -811,6 +845,9 @@ CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
 CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "slack_inbox_due" ON "slack_inbox" USING btree ("worked_at","next_try_at");--> statement-breakpoint
+CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
+CREATE INDEX "slack_message_open" ON "slack_message" USING btree ("is_final","at");--> statement-breakpoint
 CREATE INDEX "secret_custody_secret" ON "secret_custody" USING btree ("secret","credential");--> statement-breakpoint
 CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint

@@ -16,6 +16,7 @@ export * from './redemptions.ts';
 export * from './requests.ts';
 export * from './runs.ts';
 export * from './reviews.ts';
+export * from './slack.ts';
 export * from './static-secrets.ts';
 export * from './signals.ts';
 export * from './revocations.ts';

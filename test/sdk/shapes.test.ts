@@ -1,5 +1,6 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { attentionReport } from '../../api/attention.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
@@ -32,6 +33,7 @@ import type {
   Redemption,
   Person,
   Placement,
+  AttentionReport,
   PopulationMember,
   Receiver,
   RecordedEvent,
@@ -75,6 +77,7 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof source>>().toEqualTypeOf<TriggerSource>();
     expectTypeOf<z.infer<typeof foundIdentity>>().toEqualTypeOf<FoundIdentity>();
     expectTypeOf<z.infer<typeof member>>().toEqualTypeOf<PopulationMember>();
+    expectTypeOf<z.infer<typeof attentionReport>>().toEqualTypeOf<AttentionReport>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
     expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();

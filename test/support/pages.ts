@@ -87,7 +87,7 @@ const card = cardFor({
     triggeredBy: HOSTILE,
     actingFor: null,
   },
-  whyHeld: ['policy write-orders'],
+  ...{ whyHeld: ['policy write-orders'], risk: null },
   expiresAt: LATER,
 });
 
@@ -122,7 +122,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
-      inSteadOf: HOSTILE,
+      ...{ inSteadOf: HOSTILE, slackBinding: 'email_match' },
     },
   ],
   narrowable: {
