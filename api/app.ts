@@ -29,6 +29,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
+import { permitRoutes } from './permits.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
@@ -87,6 +88,7 @@ export const ROUTES: readonly Route[] = [
   ...triggerSourceRoutes,
   ...credentialRoutes,
   ...revocationRoutes,
+  ...permitRoutes,
   ...runRoutes,
   ...requestRoutes,
   ...questionRoutes,

@@ -37,6 +37,8 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   shown_mismatch: 409,
   not_started: 409,
   already_collected: 409,
+  permit_used: 409,
+  receipt_conflict: 409,
   already_claimed: 409,
   claim_refused: 403,
   digest_mismatch: 409,

@@ -20,6 +20,7 @@ import { sweepRuns } from '../commands/fulfil-run.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
+import { findMissingReceipts } from '../commands/receipts.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { turnKeys } from '../commands/signing-keys.ts';
 import { remindOfRotation } from '../commands/static-secrets.ts';
@@ -42,6 +43,8 @@ const CONNECTIONS_MAX = 8;
 const BUNDLE = path.join(PACKAGE_ROOT, 'dist/workflow-bundle.js');
 
 const HEARTBEAT_MS = 5_000;
+/** How late it may be found that a receipt is missing. */
+const RECEIPTS_MS = 5_000;
 /** How late a key that signs may be turned. */
 const KEYS_MS = 20_000;
 /** A checkpoint at most this often: events that come close together share one. */
@@ -179,6 +182,12 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       log,
       everyMs: 5_000,
       round: () => sweepRuns(deps, asLoop('runs')),
+    }),
+    startLoop({
+      name: 'receipts',
+      log,
+      everyMs: RECEIPTS_MS,
+      round: () => findMissingReceipts(deps, asLoop('receipts')),
     }),
     startObserver(service),
     startCourier(service),

@@ -57,6 +57,7 @@ export async function approve(
     state: 'live',
     createdAt: unit.at,
     expiresAt: approvedUntil,
+    uses,
   });
   unit.emit('permit.issued', {
     ...aboutRequest(row),

@@ -238,7 +238,7 @@ export async function activateLease(
     unit.emit('receipt.recorded', {
       ...aboutCredential(row),
       detail: { permit: row.permit, digest_matches: true, outcome: 'issued', effect: row.id },
-      private: {},
+      private: { result_digest: null },
     });
   unit.changed(row.request ?? row.id);
   return row;

@@ -6,7 +6,7 @@ import { isSameRoute } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
 import { startOf } from '../domain/narrowing.ts';
-import { Refusal } from '../domain/refusal.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { effectiveAction, effectiveDigest, effectiveRef } from './narrow.ts';
 import { activeBundle, loadBundle } from './policies.ts';
@@ -16,7 +16,8 @@ import { aboutRequest } from './requests.ts';
 import { isRoleKept } from './role-kept.ts';
 import type { Unit } from './unit.ts';
 
-async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
+/** The permit of a request, locked until the transaction ends. */
+export async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
   const [row] = await unit.sql
     .select()
     .from(permit)
@@ -56,7 +57,7 @@ export async function redeemPermit(
   if (held.state === 'redeemed') return held;
   await unit.sql
     .update(permit)
-    .set({ state: 'redeemed', redeemedAt: now })
+    .set({ state: 'redeemed', redeemedAt: now, used: held.used + 1 })
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),
@@ -65,6 +66,9 @@ export async function redeemPermit(
       digest_matches: true,
       rules_unchanged: true,
       effective_ref: effectiveRef(row),
+      redemption: null,
+      uses_left: 0,
+      receipt_due_at: null,
     },
     private: {},
   });
@@ -145,23 +149,19 @@ async function voidPermit(
   return new Refusal(code, message);
 }
 
-function refusePermit(
+/** Records that a permit was asked to be used for what it is not good for; `because` is what the log says of it. */
+export function refusePermit(
   unit: Unit,
   row: RequestRow,
   held: PermitRow,
-  code:
-    | 'approval_lapsed'
-    | 'policy_changed'
-    | 'already_collected'
-    | 'digest_mismatch'
-    | 'sensor_silent'
-    | 'not_started',
+  code: RefusalCode,
   message: string,
+  because: string = code,
 ): Refusal {
   unit.emit('permit.refused', {
     ...aboutRequest(row),
     decision: 'refused',
-    detail: { permit: held.id, code },
+    detail: { permit: held.id, code: because },
     private: {},
   });
   return new Refusal(code, message);

@@ -2,6 +2,7 @@
 // a route from before stays the one that people agreed to.
 import { z } from 'zod';
 import { CHANNELS, STRENGTHS, type RouteRule } from '../domain/approval.ts';
+import { permitFacts } from '../domain/permit-rule.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
 import { onCallGroup, RESOURCE_OWNER, type SeatRule, type StageRule } from '../domain/seats.ts';
 import { policyName, seconds } from './access/kind.ts';
@@ -78,6 +79,8 @@ const routeSchema = z
       )
       .max(5)
       .default([]),
+    uses: z.number().int().min(1).max(1000).optional(),
+    receipt_within_seconds: seconds(DAY).optional(),
     slack: z
       .strictObject({
         channels: z
@@ -211,6 +214,7 @@ const asRule = (route: Route): RouteRule => ({
   channels: route.channels,
   independence: route.independence,
   remind_at: route.remind_at,
+  ...permitFacts(route),
   ...(route.attention_budget && { attention_budget: route.attention_budget }),
   ...(route.ask && { ask: route.ask }),
   ...(route.slack && { slack: route.slack }),

@@ -37,6 +37,8 @@ export interface Asked {
   reason: string | null;
   sealTo: JsonObject | null;
   callbackUrl: string | null;
+  /** The enforcement point that carries it out; without one we do. */
+  audience?: string | null;
   /** What of its options approvers can narrow; nothing where this is not said. */
   extents?: Record<string, OptionExtent> | undefined;
 }
@@ -156,6 +158,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     routes,
     risk: judged.evaluation.risk,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
+    audience: asked.audience ?? null,
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
     createdAt: unit.at,

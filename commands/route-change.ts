@@ -1,6 +1,7 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
 import { isStrongEnough, strengthAt, type RouteRule } from '../domain/approval.ts';
+import { receiptWithin, usesOf } from '../domain/permit-rule.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
@@ -78,6 +79,16 @@ const FACETS: readonly Facet[] = [
     name: 'valid_seconds',
     isLooser: (before, after) => after.valid_seconds > before.valid_seconds,
     show: ({ valid_seconds }) => String(valid_seconds),
+  },
+  {
+    name: 'uses',
+    isLooser: (before, after) => usesOf([{ rule: after }]) > usesOf([{ rule: before }]),
+    show: (rule) => String(usesOf([{ rule }])),
+  },
+  {
+    name: 'receipt_within_seconds',
+    isLooser: (before, after) => receiptWithin(after) > receiptWithin(before),
+    show: (rule) => String(receiptWithin(rule)),
   },
   independence('owner'),
   independence('triggerer'),

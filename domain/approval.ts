@@ -1,6 +1,7 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
+import { permitFacts, type PermitRule } from './permit-rule.ts';
 import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
 import {
@@ -22,7 +23,7 @@ export const CHANNELS = ['web', 'slack', 'api'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
 /** A route's rule. Its digest says whether two requests were held under the same one. */
-export interface RouteRule extends SeatRule {
+export interface RouteRule extends SeatRule, PermitRule {
   title: string;
   expiry_seconds: number;
   valid_seconds: number;
@@ -115,6 +116,7 @@ export function ruleDigest(rule: RouteRule): Digest {
     ...(rule.seats && { seats: rule.seats }),
     ...(rule.stages && { stages: rule.stages.map(stageFacts) }),
     ...(rule.same_person && { same_person: rule.same_person }),
+    ...permitFacts(rule),
     ...(rule.ask && {
       ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
     }),

@@ -84,6 +84,7 @@ export const EVENTS = {
     public: ['token_id', 'word', 'roles', 'expires_at'],
     private: ['issuer', 'subject'],
   },
+  'token.deferred': { public: ['expires_at', 'bound'], private: [] },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
     public: [
@@ -174,12 +175,25 @@ export const EVENTS = {
   'attention.exceeded': { public: ['person', 'route', 'votes', 'budget'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses', 'effective_ref'], private: [] },
   'permit.redeemed': {
-    public: ['permit', 'digest_matches', 'rules_unchanged', 'effective_ref'],
+    public: [
+      'permit',
+      'digest_matches',
+      'rules_unchanged',
+      'effective_ref',
+      'redemption',
+      'uses_left',
+      'receipt_due_at',
+    ],
     private: [],
   },
   'permit.refused': { public: ['permit', 'code'], private: [] },
   'permit.voided': { public: ['permit', 'code'], private: [] },
-  'receipt.recorded': { public: ['permit', 'digest_matches', 'outcome', 'effect'], private: [] },
+  'receipt.recorded': {
+    public: ['permit', 'digest_matches', 'outcome', 'effect'],
+    private: ['result_digest'],
+  },
+  'finding.raised': { public: ['kind', 'permit', 'redemption'], private: [] },
+  'finding.closed': { public: ['kind', 'permit', 'redemption'], private: [] },
   'credential.intended': {
     public: [
       'credential',

@@ -13,6 +13,7 @@ const PREFIXES = {
   key: 'key',
   joinToken: 'jnt',
   permit: 'prm',
+  redemption: 'rdm',
   review: 'rvw',
   reviewLine: 'rvl',
   session: 'ses',

@@ -40,6 +40,8 @@ export const REFUSAL_CODES = [
   'not_started',
   'start_refused',
   'already_collected',
+  'permit_used',
+  'receipt_conflict',
   'already_claimed',
   'claim_refused',
   'digest_mismatch',

@@ -14,6 +14,7 @@ import { eventCalls } from './events.ts';
 import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
+import { permitCalls, receiptCalls } from './permits.ts';
 import { requestCalls } from './requests.ts';
 import { revocationCalls } from './revocations.ts';
 import { runCalls } from './runs.ts';
@@ -49,6 +50,8 @@ export interface Client {
   tasks: ReturnType<typeof taskCalls>;
   credentials: ReturnType<typeof credentialCalls>;
   requests: ReturnType<typeof requestCalls>;
+  permits: ReturnType<typeof permitCalls>;
+  receipts: ReturnType<typeof receiptCalls>;
   revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
@@ -90,6 +93,8 @@ export function openClient(options: ClientOptions): Client {
     tasks: taskCalls(transport),
     credentials: credentialCalls(transport),
     requests: requestCalls(transport),
+    permits: permitCalls(transport),
+    receipts: receiptCalls(transport),
     revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),

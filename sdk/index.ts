@@ -18,6 +18,15 @@ export {
   type PublicJwk,
 } from './keys.ts';
 export { joinAgent, type JoinOptions } from './join.ts';
+export {
+  actionDigest,
+  guard,
+  type Guarded,
+  type Permit,
+  type ReceiptOrder,
+  type ReceiptOutcome,
+  type Redemption,
+} from './permits.ts';
 export { openSealed } from './seal.ts';
 export {
   verifySignal,

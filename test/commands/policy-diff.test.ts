@@ -223,6 +223,13 @@ describe('a route', () => {
       'quorum: 1 → 2',
     ],
     ['valid_seconds: 900', 'valid_seconds: 9000', 'wider', 'valid_seconds: 900 → 9000'],
+    ['valid_seconds: 900', 'valid_seconds: 900\n  uses: 5', 'wider', 'uses: 1 → 5'],
+    [
+      'valid_seconds: 900',
+      'valid_seconds: 900\n  receipt_within_seconds: 60',
+      'narrower',
+      'receipt_within_seconds: 300 → 60',
+    ],
     [
       'groups: [data-owners]',
       'groups: [data-owners, interns]',

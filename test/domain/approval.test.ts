@@ -254,6 +254,8 @@ describe('the digest of a rule', () => {
       { channels: [...CHANNELS] },
       { independence: { owner: 'allowed', triggerer: 'barred' } },
       { independence: { owner: 'barred', triggerer: 'allowed' } },
+      { uses: 2 },
+      { receipt_within_seconds: 60 },
       { escalation: [] },
       { escalation: [{ after_seconds: 601, groups: ['security'] }] },
       { escalation: [{ after_seconds: 600, groups: ['admins'] }] },

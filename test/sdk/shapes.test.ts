@@ -4,6 +4,7 @@ import type { attentionReport } from '../../api/attention.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
+import type { permitShape, redemptionShape } from '../../api/permits.ts';
 import type { placement } from '../../api/placements.ts';
 import type { member } from '../../api/population.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
@@ -28,6 +29,8 @@ import type {
   MadeJoinToken,
   NewAgent,
   Page,
+  Permit,
+  Redemption,
   Person,
   Placement,
   AttentionReport,
@@ -56,6 +59,8 @@ type Open = 'action' | 'data' | 'disclosed' | 'narrowed';
 
 describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
+    expectTypeOf<z.infer<typeof permitShape>>().toEqualTypeOf<Permit>();
+    expectTypeOf<z.infer<typeof redemptionShape>>().toEqualTypeOf<Redemption>();
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
