@@ -1,6 +1,7 @@
 // Messages about requests: cards in Slack, and the call back to whoever asked.
 import { ApplicationFailure } from '@temporalio/common';
 import { eq, inArray } from 'drizzle-orm';
+import { callbackOf } from '../commands/authzen/denials.ts';
 import type { Deps } from '../commands/deps.ts';
 import {
   readSlack,
@@ -12,6 +13,7 @@ import { cardOf, findRequest, votesOn } from '../commands/requests.ts';
 import { transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
+import { ACCESS_ACTION, taskStatus } from '../domain/access-tuple.ts';
 import { shownDigest } from '../domain/card.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
@@ -107,12 +109,8 @@ const CALLBACK_TIMEOUT_MS = 15_000;
 export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
   const row = await findRequest(deps.db.query, id);
   if (!row || row.callbackUrl === null || row.state === 'pending') return;
-  const timestamp = row.decidedAt ?? row.createdAt;
-  const body = JSON.stringify({
-    type: 'request.decided',
-    timestamp,
-    data: { request: row.id, state: decidedState(row) },
-  });
+  const body = await callbackBody(deps, row);
+  if (body === null) return;
   const headers = deps.webhooks.headers(`msg_${row.id}`, Math.floor(Date.now() / 1000), body);
   try {
     const { status } = await deps.egress(row.callbackUrl, {
@@ -133,6 +131,26 @@ export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
       throw ApplicationFailure.nonRetryable(error.message, error.code);
     throw error;
   }
+}
+
+/** What the call back says; null where its caller does not want to hear of this end. */
+async function callbackBody(deps: NoticeDeps, row: RequestRow): Promise<string | null> {
+  const timestamp = row.decidedAt ?? row.createdAt;
+  if (row.action.action !== ACCESS_ACTION)
+    return JSON.stringify({
+      type: 'request.decided',
+      timestamp,
+      data: { request: row.id, state: decidedState(row) },
+    });
+  // @spec ARAP-1.0-draft-1#callback-completion: a notice only; what it is worth, the status endpoint says.
+  const status = taskStatus(row);
+  const wanted = await callbackOf(deps.db.query, row.id);
+  if (wanted?.events && !wanted.events.includes(status)) return null;
+  const endpoint = `${deps.publicUrl}/access/v1/requests/${row.id}`;
+  return JSON.stringify({
+    ...(wanted && wanted.state !== null && { state: wanted.state }),
+    task: { id: row.id, status, status_endpoint: endpoint },
+  });
 }
 
 /** What was decided; that it was used since then is another matter. */

@@ -9,6 +9,7 @@ import {
   usedAssertion,
 } from '../db/schema/index.ts';
 import { addSeconds } from '../domain/instant.ts';
+import { forgetDenials } from './authzen/denials.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetForeignBundles } from './foreign-bundles.ts';
@@ -22,6 +23,7 @@ const hoursBefore = (at: string, hours: number): string => addSeconds(at, -hours
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetOldDeliveries(unit);
+  await forgetDenials(unit);
   await forgetCertificates(unit);
   await forgetForeignBundles(unit);
   await forgetOldResults(unit);

@@ -2,6 +2,7 @@
 import { and, arrayOverlaps, eq, gt, inArray, isNull, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
+import { ACCESS_ACTION, tupleOf } from '../domain/access-tuple.ts';
 import type { Action } from '../domain/action.ts';
 import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
@@ -22,12 +23,34 @@ export async function whoIsInvolved(
   for (const each of await agentsInvolved(unit, asked))
     for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
-    requester: principal.kind === 'person' ? principal.id : null,
+    requester:
+      principal.kind === 'person' ? principal.id : await personAskedAbout(unit, asked.action),
     owners: [...new Set([...owners, ...ownerToBe(asked.action)])],
     // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
 }
+
+/** The human who would get what an enforcement point asks for, by their id here or by the address we know them by. */
+async function personAskedAbout(
+  unit: Unit,
+  { action, parameters }: Pick<Action, 'action' | 'parameters'>,
+): Promise<Id<'person'> | null> {
+  if (action !== ACCESS_ACTION) return null;
+  const { subject } = tupleOf({ parameters });
+  const [row] = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(
+      subject.type === 'Person'
+        ? eq(person.id, asPersonId(subject.id))
+        : eq(sql`lower(${person.email})`, subject.id.toLowerCase()),
+    );
+  return row?.id ?? null;
+}
+
+/** Ids that reach a query are only ever compared: another text finds nothing. */
+const asPersonId = (id: string): Id<'person'> => id as Id<'person'>;
 
 /** Whoever is to answer for an agent from now on gains by that, and does not decide on it. */
 function ownerToBe({ action, parameters }: Pick<Action, 'action' | 'parameters'>): string[] {

@@ -72,6 +72,7 @@ export const EVENTS = {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
     private: ['action_digest', 'questions'],
   },
+  'access.requested': { public: ['evaluation', 'folded'], private: [] },
   'access.searched': {
     public: ['search', 'kind', 'looked_at', 'found', 'is_first'],
     private: ['subject', 'resource'],
