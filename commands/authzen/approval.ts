@@ -49,7 +49,7 @@ export function presentedApproval({ approval }: JsonObject): string | null {
 }
 
 /** Until when an approval may be used: no longer than was asked for. */
-export function usableUntil({ approvedUntil, action }: RequestRow): string | null {
+function usableUntil({ approvedUntil, action }: RequestRow): string | null {
   const { requested_until: asked } = wishOf(action);
   if (approvedUntil === null) return null;
   return asked === null ? approvedUntil : earliest(approvedUntil, asked);
