@@ -144,7 +144,7 @@ async function callbackBody(deps: NoticeDeps, row: RequestRow): Promise<string |
     });
   // @spec ARAP-1.0-draft-1#callback-completion: a notice only; what it is worth, the status endpoint says.
   const status = taskStatus(row);
-  const wanted = await callbackOf(deps.db.query, row.id);
+  const wanted = await callbackOf({ query: deps.db.query, vault: deps.vault }, row.id);
   if (wanted?.events && !wanted.events.includes(status)) return null;
   const endpoint = `${deps.publicUrl}/access/v1/requests/${row.id}`;
   return JSON.stringify({

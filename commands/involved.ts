@@ -1,5 +1,5 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
-import { and, arrayOverlaps, eq, gt, inArray, isNull, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
 import { ACCESS_ACTION, tupleOf } from '../domain/access-tuple.ts';
@@ -19,34 +19,41 @@ export async function whoIsInvolved(
   },
 ): Promise<Involved> {
   const { principal } = unit.call;
-  const owners = new Set<string>();
+  const [askedAbout = null, ...alike] = await peopleAskedAbout(unit, asked.action);
+  const owners = new Set<string>(alike);
   for (const each of await agentsInvolved(unit, asked))
     for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
-    requester:
-      principal.kind === 'person' ? principal.id : await personAskedAbout(unit, asked.action),
+    requester: principal.kind === 'person' ? principal.id : askedAbout,
     owners: [...new Set([...owners, ...ownerToBe(asked.action)])],
     // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
 }
 
-/** The human who would get what an enforcement point asks for, by their id here or by the address we know them by. */
-async function personAskedAbout(
+/** The humans who would get what an enforcement point asks for: by an id of ours, or by an address that we know. */
+async function peopleAskedAbout(
   unit: Unit,
   { action, parameters }: Pick<Action, 'action' | 'parameters'>,
-): Promise<Id<'person'> | null> {
-  if (action !== ACCESS_ACTION) return null;
-  const { subject } = tupleOf({ parameters });
-  const [row] = await unit.sql
+): Promise<Id<'person'>[]> {
+  if (action !== ACCESS_ACTION) return [];
+  const { id, properties } = tupleOf({ parameters }).subject;
+  const { email } = properties;
+  const addresses = [id, ...(typeof email === 'string' ? [email] : [])];
+  const rows = await unit.sql
     .select({ id: person.id })
     .from(person)
     .where(
-      subject.type === 'Person'
-        ? eq(person.id, asPersonId(subject.id))
-        : eq(sql`lower(${person.email})`, subject.id.toLowerCase()),
-    );
-  return row?.id ?? null;
+      or(
+        eq(person.id, asPersonId(id)),
+        inArray(
+          sql`lower(${person.email})`,
+          addresses.map((address) => address.toLowerCase()),
+        ),
+      ),
+    )
+    .orderBy(person.id);
+  return rows.map((row) => row.id);
 }
 
 /** Ids that reach a query are only ever compared: another text finds nothing. */

@@ -1,12 +1,14 @@
 // @spec ARAP-1.0-draft-1#requestable-denial
 // Denials that people could lift: what was asked and by whom, for as long as that may be taken to them.
 import { and, eq, isNull, lt, or } from 'drizzle-orm';
-import type { Query, Transaction } from '../../db/client.ts';
+import type { Query } from '../../db/client.ts';
 import type { AccessDenialRow } from '../../db/rows.ts';
 import { accessDenial } from '../../db/schema/index.ts';
 import type { Action } from '../../domain/action.ts';
 import type { Id } from '../../domain/id.ts';
 import { addSeconds } from '../../domain/instant.ts';
+import type { JsonValue } from '../../domain/json.ts';
+import type { Vault } from '../../keys/vault.ts';
 import { keyOf } from '../principal.ts';
 import type { Unit } from '../unit.ts';
 
@@ -48,28 +50,42 @@ export async function lockDenial(unit: Unit, evaluation: string): Promise<Access
   return row ?? null;
 }
 
+/** What a call back carries, and about which ends it is made: null is all of them. */
+export interface CallbackWish {
+  state: JsonValue;
+  events: string[] | null;
+}
+
+/** The state is the caller's own, and may be a secret of theirs (I5). */
+const useOf = (id: Id<'evaluation'>): string => `access_denial/${id}/callback`;
+
 /** Keeps which request a denial led to, and what its call back is to carry. */
 export async function linkDenial(
   unit: Unit,
   { id }: AccessDenialRow,
   request: Id<'request'>,
-  callback: AccessDenialRow['callback'],
+  wish: CallbackWish | null,
 ): Promise<void> {
+  const callback = wish && unit.vault.seal(JSON.stringify(wish), useOf(id));
   await unit.sql.update(accessDenial).set({ request, callback }).where(eq(accessDenial.id, id));
 }
 
 /** What the newest denial behind a request wants in its call back. */
 export async function callbackOf(
-  query: Query | Transaction,
+  { query, vault }: { query: Query; vault: Vault },
   request: Id<'request'>,
-): Promise<AccessDenialRow['callback']> {
+): Promise<CallbackWish | null> {
   const rows = await query
     .select()
     .from(accessDenial)
     .where(eq(accessDenial.request, request))
     .orderBy(accessDenial.id);
-  return rows.findLast(({ callback }) => callback !== null)?.callback ?? null;
+  const newest = rows.findLast(({ callback }) => callback !== null);
+  return newest?.callback ? asWish(vault.open(newest.callback, useOf(newest.id))) : null;
 }
+
+/** Only what `linkDenial` sealed opens under this use. */
+const asWish = (opened: string): CallbackWish => JSON.parse(opened) as CallbackWish;
 
 /** Forgets what can lead nowhere any more. */
 export async function forgetDenials(unit: Unit): Promise<void> {

@@ -20,7 +20,7 @@ import { openRequest, recordEvaluation, resealRequest } from '../requests.ts';
 import { refuseWhileStopped } from '../stop.ts';
 import type { Unit } from '../unit.ts';
 import { isRequestable, judgeQuestion, refuseAboutOthers, standingOf } from './ask.ts';
-import { linkDenial, lockDenial } from './denials.ts';
+import { linkDenial, lockDenial, type CallbackWish } from './denials.ts';
 import { kindOf, withRelevantContext } from './question.ts';
 
 /** A denial and what is wanted about it. */
@@ -29,7 +29,7 @@ export interface Submission {
   /** As the denial was told: its evaluation, and when it is over. */
   denial: { evaluation: string; expiresAt: string };
   wish: Wish;
-  callback: { url: string; about: AccessDenialRow['callback'] } | null;
+  callback: { url: string; about: CallbackWish } | null;
 }
 
 /** The request that waits for people, or why there is none. */

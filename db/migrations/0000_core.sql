@@ -5,7 +5,7 @@ CREATE TABLE "access_denial" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"request" text collate "C",
-	"callback" jsonb
+	"callback" "bytea"
 );
 --> statement-breakpoint
 CREATE TABLE "agent" (

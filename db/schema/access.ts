@@ -2,8 +2,7 @@
 // people asked about something that nobody was denied, and no more: what they approve is what they are shown.
 import { index, jsonb, pgTable, text } from 'drizzle-orm/pg-core';
 import type { Action } from '../../domain/action.ts';
-import type { JsonValue } from '../../domain/json.ts';
-import { id, instant } from './columns.ts';
+import { bytes, id, instant } from './columns.ts';
 import { request } from './requests.ts';
 
 export const accessDenial = pgTable(
@@ -18,8 +17,8 @@ export const accessDenial = pgTable(
     expiresAt: instant('expires_at').notNull(),
     /** What it led to, once people were asked. */
     request: id('request')().references(() => request.id),
-    /** What the call back carries, and about which ends it is made; null where nobody is called. */
-    callback: jsonb().$type<{ state: JsonValue; events: string[] | null }>(),
+    /** What the call back carries, and about which ends it is made, sealed; null where nobody is called. */
+    callback: bytes(),
   },
   (table) => [index('access_denial_request').on(table.request)],
 );

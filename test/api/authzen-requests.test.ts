@@ -264,6 +264,8 @@ describe('I4: nobody approves for themselves', () => {
     for (const subject of [
       { type: 'Person', id: paula.id },
       { type: 'user', id: 'Paula@Example.org' },
+      { type: 'user', id: paula.id },
+      { type: 'user', id: 'u-17', properties: { email: mail } },
     ]) {
       const question = { ...publish(), subject, action: { name: 'promote' } };
       const task = await at.asked(question);
