@@ -3,8 +3,10 @@ import { Context } from '@temporalio/activity';
 import { eq } from 'drizzle-orm';
 import { careForAgent, nextCareAt } from '../commands/agent-care.ts';
 import { findAgent, finishRetirement, rejectAgent } from '../commands/agents.ts';
+import { lapseUnanswered } from '../commands/ask.ts';
 import { discoveryWorkflow, lookWhenDue } from '../commands/discovery.ts';
 import { fulfilRequest } from '../commands/fulfil.ts';
+import { effectiveAction } from '../commands/narrow.ts';
 import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
 import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
 import { closeTask, expireTask, ownTask } from '../commands/tasks.ts';
@@ -12,8 +14,10 @@ import { transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
+import { startOf } from '../domain/narrowing.ts';
+import { nextLapseAt } from '../domain/question.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
-import { announce, callBack, refresh, remind, type NoticeDeps } from './notices.ts';
+import { announce, callBack, refresh, remind, tellAsked, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
 
 /** Builds the activities over what the worker was started with. */
@@ -48,6 +52,8 @@ type RequestActivity =
   | 'announceRequest'
   | 'remindApprovers'
   | 'escalateRequest'
+  | 'tellAsked'
+  | 'lapseQuestions'
   | 'expireRequest'
   | 'fulfilRequest'
   | 'closeRequest'
@@ -87,6 +93,10 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
         });
       });
     },
+    tellAsked: (id, question) => tellAsked(deps, asWorkflow(id), id, question),
+    lapseQuestions: async (id) => {
+      await transact(deps, asWorkflow(id), (unit) => lapseUnanswered(unit, id));
+    },
     expireRequest: async (id) => {
       await transact(deps, asWorkflow(id), (unit) => expireRequest(unit, id));
     },
@@ -109,13 +119,18 @@ function viewOf(row: RequestRow): RequestView {
     expiresAt: row.expiresAt,
     approvedUntil: row.approvedUntil,
     notices: noticesOf(row),
+    startsAt: startOf(effectiveAction(row)),
+    answerBy: nextLapseAt(row.questions),
+    untold: row.questions
+      .filter(({ state, told }) => state === 'open' && !told)
+      .map((question) => question.id),
   };
 }
 
 /** When approvers are reminded and the circle widens, as the routes of the request say. */
 function noticesOf(row: RequestRow): Notice[] {
   const from = Date.parse(row.createdAt);
-  const span = Date.parse(row.expiresAt) - from;
+  const span = Date.parse(row.firstExpiresAt) - from;
   const at = (ms: number): string => new Date(from + ms).toISOString();
   return row.routes.flatMap(({ rule }) => [
     ...rule.remind_at.map((part, index) => ({

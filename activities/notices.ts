@@ -1,6 +1,7 @@
 // Messages about requests: cards in Slack, and the call back to whoever asked.
 import { ApplicationFailure } from '@temporalio/common';
 import { eq, inArray } from 'drizzle-orm';
+import { noteTold } from '../commands/ask.ts';
 import { callbackOf } from '../commands/authzen/denials.ts';
 import type { Deps } from '../commands/deps.ts';
 import {
@@ -9,13 +10,16 @@ import {
   slackMessagesOf,
   type SlackSettings,
 } from '../commands/integrations.ts';
-import { cardOf, findRequest, votesOn } from '../commands/requests.ts';
-import { transact, type Call } from '../commands/unit.ts';
+import { cardOf, findRequest } from '../commands/requests.ts';
+import { countVotes } from '../commands/tally.ts';
+import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
 import { ACCESS_ACTION, taskStatus } from '../domain/access-tuple.ts';
-import { shownDigest } from '../domain/card.ts';
+import { shownDigest, visible } from '../domain/card.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
+import type { JsonObject } from '../domain/json.ts';
+import type { Question } from '../domain/question.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
 import { EgressError, type Egress } from './egress.ts';
 import { mayDecideHere, slackFace, type SlackFace } from './slack/card.ts';
@@ -84,7 +88,7 @@ const faceDigest = (face: SlackFace): Digest =>
   digestOf('countersign/slack-face/v1', { text: face.text, blocks: face.blocks });
 
 async function faceOf(deps: NoticeDeps, row: RequestRow): Promise<SlackFace> {
-  const votes = await votesOn(deps.db.query, row.id);
+  const { votes, tally } = await countVotes(deps.db.query, row, await databaseTime(deps.db.query));
   const people = await deps.db.query
     .select({ id: person.id, name: person.name })
     .from(person)
@@ -98,6 +102,7 @@ async function faceOf(deps: NoticeDeps, row: RequestRow): Promise<SlackFace> {
     row,
     card: cardOf(row),
     votes,
+    tally,
     names: new Map(people.map(({ id, name }) => [id, name])),
     url: requestUrl(deps.publicUrl, row.id),
   });
@@ -109,9 +114,41 @@ const CALLBACK_TIMEOUT_MS = 15_000;
 export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
   const row = await findRequest(deps.db.query, id);
   if (!row || row.callbackUrl === null || row.state === 'pending') return;
-  const body = await callbackBody(deps, row);
-  if (body === null) return;
-  const headers = deps.webhooks.headers(`msg_${row.id}`, Math.floor(Date.now() / 1000), body);
+  if (row.action.action === ACCESS_ACTION) return callEnforcementPoint(deps, row);
+  await callRequester(deps, row, {
+    id: `msg_${row.id}`,
+    type: 'request.decided',
+    timestamp: row.decidedAt ?? row.createdAt,
+    data: { request: row.id, state: decidedState(row) },
+  });
+}
+
+interface Callback {
+  id: string;
+  type: 'request.decided' | 'request.asked';
+  timestamp: string;
+  data: JsonObject;
+}
+
+async function callRequester(
+  deps: NoticeDeps,
+  row: RequestRow,
+  { id, ...message }: Callback,
+): Promise<void> {
+  // An enforcement point of others is told in the words of its profile, which has none for this.
+  if (row.action.action === ACCESS_ACTION) return;
+  await post(deps, row, id, { ...message });
+}
+
+async function post(
+  deps: NoticeDeps,
+  row: RequestRow,
+  id: string,
+  message: JsonObject,
+): Promise<void> {
+  if (row.callbackUrl === null) return;
+  const body = JSON.stringify(message);
+  const headers = deps.webhooks.headers(id, Math.floor(Date.now() / 1000), body);
   try {
     const { status } = await deps.egress(row.callbackUrl, {
       method: 'POST',
@@ -133,24 +170,52 @@ export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
   }
 }
 
-/** What the call back says; null where its caller does not want to hear of this end. */
-async function callbackBody(deps: NoticeDeps, row: RequestRow): Promise<string | null> {
-  const timestamp = row.decidedAt ?? row.createdAt;
-  if (row.action.action !== ACCESS_ACTION)
-    return JSON.stringify({
-      type: 'request.decided',
-      timestamp,
-      data: { request: row.id, state: decidedState(row) },
-    });
-  // @spec ARAP-1.0-draft-1#callback-completion: a notice only; what it is worth, the status endpoint says.
+/** A notice and no more: what it is worth, the status endpoint says. */
+// @spec ARAP-1.0-draft-1#callback-completion
+async function callEnforcementPoint(deps: NoticeDeps, row: RequestRow): Promise<void> {
   const status = taskStatus(row);
   const wanted = await callbackOf({ query: deps.db.query, vault: deps.vault }, row.id);
-  if (wanted?.events && !wanted.events.includes(status)) return null;
+  // Not about an end that nobody wants to hear of.
+  if (wanted?.events && !wanted.events.includes(status)) return;
   const endpoint = `${deps.publicUrl}/access/v1/requests/${row.id}`;
-  return JSON.stringify({
+  await post(deps, row, `msg_${row.id}`, {
     ...(wanted && wanted.state !== null && { state: wanted.state }),
     task: { id: row.id, status, status_endpoint: endpoint },
   });
+}
+
+/** Tells whoever was asked something about a request: the agent by its callback, people where the cards are. */
+export async function tellAsked(
+  deps: NoticeDeps,
+  call: Call,
+  id: string,
+  question: string,
+): Promise<void> {
+  const row = await findRequest(deps.db.query, id);
+  const asked = row?.questions.find((each) => each.id === question);
+  if (!row || asked?.state !== 'open' || asked.told) return;
+  if (asked.to === 'agent')
+    await callRequester(deps, row, {
+      id: `msg_${asked.id}`,
+      type: 'request.asked',
+      timestamp: asked.asked_at,
+      data: { request: row.id, question: asked.id },
+    });
+  else await tellPeopleAsked(deps, row, asked);
+  await transact(deps, call, (unit) => noteTold(unit, id, question));
+}
+
+async function tellPeopleAsked(
+  deps: NoticeDeps,
+  row: RequestRow,
+  { by, to }: Question,
+): Promise<void> {
+  const slack = await slackFor(deps, row);
+  if (!slack) return;
+  const whom = to === 'owner' ? row.names.owner : row.names.triggeredBy;
+  const text = `${visible(by.name)} asks ${visible(whom ?? to)}: ${cardOf(row).title}. Answer here: ${requestUrl(deps.publicUrl, row.id)}`;
+  const blocks = [{ type: 'section', text: { type: 'plain_text', text, emoji: false } }];
+  await postCard(deps.egress, slack, { text, blocks });
 }
 
 /** What was decided; that it was used since then is another matter. */

@@ -30,6 +30,7 @@ import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
 import { problemBody, problemHeaders, STATUS } from './problem.ts';
+import { questionRoutes } from './questions.ts';
 import { receiverRoutes } from './receivers.ts';
 import { requestRoutes } from './requests.ts';
 import { reviewRoutes } from './reviews.ts';
@@ -84,6 +85,7 @@ export const ROUTES: readonly Route[] = [
   ...revocationRoutes,
   ...runRoutes,
   ...requestRoutes,
+  ...questionRoutes,
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,

@@ -1,9 +1,10 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
 import { keysOf } from '../commands/agent-keys.ts';
-import { tallyOf } from '../commands/decide.ts';
+import { effectiveAction } from '../commands/narrow.ts';
 import type { Answer } from '../commands/once.ts';
 import { cardOf, votesOn } from '../commands/requests.ts';
+import { tallyOf } from '../commands/tally.ts';
 import { aliveUnder } from '../commands/tasks.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
@@ -20,11 +21,14 @@ import type {
 } from '../db/rows.ts';
 import { credential } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
-import { groupsAfter } from '../domain/approval.ts';
+import { groupsAfter, type Tally } from '../domain/approval.ts';
 import { shownDigest } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
+import { limitsAsJson, startOf } from '../domain/narrowing.ts';
+import type { Question } from '../domain/question.ts';
+import type { StageProgress } from '../domain/seats.ts';
 
 export const presentPerson = (row: PersonRow): JsonObject => ({
   id: row.id,
@@ -180,12 +184,21 @@ export async function presentRequest(
       quorum: rule.quorum,
       approvals: tally.approvals[name] ?? 0,
       rule_digest,
+      stages: (tally.stages[name] ?? []).map((stage, at) => presentStage(stage, tally, name, at)),
     })),
     votes: votes.map(presentVote),
     created_at: row.createdAt,
     expires_at: row.expiresAt,
     decided_at: row.decidedAt,
     approved_until: row.approvedUntil,
+    starts_at: startOf(effectiveAction(row)),
+    narrowed: row.narrowed && {
+      by: [...new Set(row.narrowed.by.map((each) => each.person))],
+      limits: limitsAsJson(row.narrowed.limits),
+      action: asJson(row.narrowed.action),
+      digest: row.narrowed.digest,
+    },
+    questions: row.questions.map(presentQuestion),
     collectable: await isCollectable(query, row, now),
     url: `${publicUrl}/requests/${row.id}`,
     credential: row.credential,
@@ -193,12 +206,46 @@ export async function presentRequest(
   };
 }
 
+const presentStage = (
+  { title, quorum, approvals, seats, isComplete }: StageProgress,
+  { open }: Tally,
+  route: string,
+  at: number,
+): JsonObject => ({
+  title,
+  state: isComplete ? 'complete' : at === open[route] ? 'open' : 'waiting',
+  quorum,
+  approvals,
+  seats: seats.map((seat) => ({
+    groups: seat.groups,
+    quorum: seat.quorum,
+    approvals: seat.approvals,
+  })),
+});
+
+/** A question, without who else was told of it. */
+export const presentQuestion = (question: Question): JsonObject => ({
+  id: question.id,
+  by: question.by.person,
+  to: question.to,
+  text: question.text,
+  state: question.state,
+  asked_at: question.asked_at,
+  answer_by: question.answer_by,
+  answer: question.answer && {
+    by: { type: question.answer.by.type, id: question.answer.by.id },
+    text: question.answer.text,
+    at: question.closed_at,
+  },
+});
+
 export const presentVote = (row: VoteRow): JsonObject => ({
   id: row.id,
   person: row.person,
   decision: row.decision,
   channel: row.channel,
   at: row.at,
+  in_stead_of: row.inSteadOf,
 });
 
 async function isCollectable(

@@ -1,16 +1,21 @@
 // Requests that wait for people, and what people and requesters do about them.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { standingsOf } from '../commands/approvers.ts';
+import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { mayVote, type Principal } from '../commands/principal.ts';
+import type { PersonPrincipal, Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { elapsedSeconds, tallyOf } from '../commands/tally.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
+import type { Query } from '../db/client.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
-import { routesFor } from '../domain/approval.ts';
+import { routesFor, whyIneligible } from '../domain/approval.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
@@ -20,6 +25,7 @@ import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
+import { voteBody } from './vote-schemas.ts';
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -50,7 +56,9 @@ const list = defineRoute({
       .orderBy(asc(request.id))
       .limit(SCANNED_MAX);
     const mine =
-      query.state === 'pending' ? rows.filter((row) => mayDecide(principal, row, now)) : rows;
+      query.state === 'pending' && principal?.kind === 'person'
+        ? await decidableBy(deps.db.query, principal, rows, now)
+        : rows;
     const page = pageOf(mine, query.limit, (row) => row.id, deps.keys.cursors, 'requests');
     const data = await Promise.all(
       page.rows.map((row) => presentRequest(deps.db.query, row, deps.publicUrl, now)),
@@ -59,12 +67,29 @@ const list = defineRoute({
   },
 });
 
-/** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
-export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
-  if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
-  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
-  return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
+/** The requests on which a vote of this person would count now. Only shown; `decide` is what checks. */
+export async function decidableBy(
+  query: Query,
+  principal: PersonPrincipal,
+  rows: readonly RequestRow[],
+  now: string,
+): Promise<RequestRow[]> {
+  const standings = await standingsOf(query, principal.id, now);
+  const found: RequestRow[] = [];
+  for (const row of rows) {
+    const voters = await standings(row.routes);
+    const elapsed = elapsedSeconds(row, now);
+    const couldEver = voters.filter(
+      (voter) => routesFor(voter, row.routes, row.involved, elapsed).length > 0,
+    );
+    if (couldEver.length === 0) continue;
+    // Whose turn it is, the votes say; most routes have one stage.
+    const isStaged = row.routes.some(({ rule }) => rule.stages !== undefined);
+    const open = isStaged ? (await tallyOf(query, row, now)).open : null;
+    if (couldEver.some((each) => !whyIneligible(each, row.routes, row.involved, elapsed, open)))
+      found.push(row);
+  }
+  return found;
 }
 
 export async function visibleRequest(
@@ -82,7 +107,8 @@ const show = defineRoute({
   method: 'get',
   path: '/v1/requests/{id}',
   tag: 'Requests',
-  summary: 'One request. With Prefer: wait, answered when it is no longer pending',
+  summary:
+    'One request. With Prefer: wait, answered when it is no longer pending, or asks its agent something new',
   allow: ['agent', 'person', 'service'],
   answers: { 200: { description: 'The request', schema: shape.request } },
   refusals: ['not_found'],
@@ -91,17 +117,23 @@ const show = defineRoute({
     const first = await visibleRequest(deps, principal, params['id']);
     if (principal?.kind === 'person')
       await transact(deps, call, (unit) => recordViewing(unit, first.id));
+    const isAgent = principal?.kind === 'agent';
     const row = await waitUntil(
       deps.changes,
       first.id,
       waitSeconds,
       () => findRequest(deps.db.query, first.id),
-      (seen) => seen?.state !== 'pending',
+      (seen) => seen?.state !== 'pending' || (isAgent && hasNews(seen)),
     );
+    if (isAgent && row && hasNews(row))
+      await transact(deps, call, (unit) => noteSeen(unit, first.id));
     const now = await databaseTime(deps.db.query);
     return ok(await presentRequest(deps.db.query, row ?? first, deps.publicUrl, now));
   },
 });
+
+/** Whether the agent is asked something that it has not read. */
+const hasNews = (row: RequestRow): boolean => waitsForAgent(row).some(({ seen }) => !seen);
 
 const vote = defineRoute({
   method: 'post',
@@ -110,7 +142,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: shape.voteBody,
+  body: voteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -122,15 +154,18 @@ const vote = defineRoute({
     'human_required',
     'self_approval',
     'not_eligible',
+    'not_your_turn',
     'stronger_auth_required',
     'already_decided',
     'request_expired',
     'already_voted',
     'shown_mismatch',
+    'narrowing_refused',
   ],
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',
@@ -145,6 +180,8 @@ const vote = defineRoute({
       reason: body.reason ?? null,
       disposition: body.disposition ?? 'stop',
       channel: 'api',
+      inSteadOf: body.in_stead_of ?? null,
+      narrow: body.narrow ?? null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);
@@ -174,6 +211,7 @@ const collect = defineRoute({
   refusals: [
     'not_found',
     'not_approved',
+    'not_started',
     'already_collected',
     'digest_mismatch',
     'policy_changed',
@@ -224,9 +262,13 @@ async function waitForIssue(deps: ApiDeps, id: RequestRow['id']): Promise<void> 
     id,
     COLLECT_WAIT_SECONDS,
     read,
-    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true,
+    (seen) => seen?.['state'] !== 'approved' || seen['collectable'] === true || startsLater(seen),
   );
 }
+
+/** What begins later than this could wait for is not waited for. */
+const startsLater = ({ starts_at: start }: JsonObject): boolean =>
+  typeof start === 'string' && Date.now() + COLLECT_WAIT_SECONDS * 1000 < Date.parse(start);
 
 const cancel = defineRoute({
   method: 'post',
@@ -269,7 +311,7 @@ const remind = defineRoute({
     return answerOnce(deps, call, once, async (unit) => {
       const row = await findRequest(unit.sql, id);
       if (!row) throw new Refusal('not_found', 'There is no such request.');
-      if (row.state !== 'pending') throw alreadyDecided(row);
+      if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
       if (!(await deps.remindApprovers(row.id)))
         throw new Refusal(
           'too_soon',

@@ -2,10 +2,11 @@
 import { z } from 'zod';
 import { AGENT_KINDS } from '../db/schema/agents.ts';
 import { PERSON_ROLES } from '../db/schema/people.ts';
-import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
+import { question, startAt } from './request-schemas.ts';
+import { castVote, routeStages } from './vote-schemas.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -229,6 +230,7 @@ export const credentialBody = z.strictObject({
   /** No upper bound here: how long is too long depends on the role, which then says so. */
   ttl_seconds: z.int().min(1).optional(),
   reason: z.string().trim().max(2000).optional(),
+  not_before: startAt.optional(),
   callback: z.strictObject({ url: z.string().max(2000) }).optional(),
   dpop_jkt: z
     .string()
@@ -346,21 +348,20 @@ export const request = z
         quorum: z.int(),
         approvals: z.int(),
         rule_digest: digest,
+        stages: routeStages,
       }),
     ),
-    votes: z.array(
-      z.object({
-        id: z.string(),
-        person: z.string(),
-        decision: z.enum(['approve', 'deny']),
-        channel: z.enum(CHANNELS),
-        at: instant,
-      }),
-    ),
+    votes: z.array(castVote),
     created_at: instant,
     expires_at: instant,
     decided_at: instant.nullable(),
     approved_until: instant.nullable(),
+    starts_at: instant.nullable(),
+    narrowed: z
+      .object({ by: z.array(z.string()), limits: anyJson, action, digest })
+      .nullable()
+      .meta({ description: 'What approvers left of it: this, and not action, is what is issued' }),
+    questions: z.array(question),
     collectable: z.boolean(),
     url: z.string(),
     credential: z.string().nullable(),
@@ -381,13 +382,6 @@ export const heldCredential = heldAction.extend({ claim });
 
 export const madeJoinToken = z.object({ join_token: joinToken });
 export const heldJoinToken = heldAction.extend({ join_token: joinToken });
-
-export const voteBody = z.strictObject({
-  decision: z.enum(['approve', 'deny']),
-  shown: z.string().max(100),
-  reason: z.string().trim().max(2000).optional(),
-  disposition: z.enum(['revise', 'stop']).optional(),
-});
 
 export const collectBody = z.strictObject({ seal_to: jwk.optional(), action: anyJson.optional() });
 

@@ -6,11 +6,13 @@ import { credential, request } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { sameJson, type JsonObject } from '../domain/json.ts';
+import { startOf } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import type { Deps } from './deps.ts';
 import { makeCredential, whyNotMade, type Made } from './issue.ts';
 import { reissueLease } from './leases.ts';
+import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { refuseUse, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
@@ -202,7 +204,16 @@ async function whyNotCollectable(
     return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
   const now = await unit.readClock();
   if (row.approvedUntil === null || !(now < row.approvedUntil)) return lapsed();
-  if (action && !sameJson(action, asJson(row.action)))
+  const start = startOf(effectiveAction(row));
+  if (start !== null && now < start)
+    return new Refusal(
+      'not_started',
+      `This is approved, and begins at ${start}: collect it then.`,
+      {
+        starts_at: start,
+      },
+    );
+  if (action && !sameJson(action, asJson(effectiveAction(row))))
     return refuseUse(
       unit,
       row,

@@ -6,7 +6,7 @@ import { credential, request, task } from '../db/schema/index.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds, earliest } from '../domain/instant.ts';
+import { addSeconds, earliest, fromMs, toMs } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
@@ -38,6 +38,8 @@ export interface CredentialAsk {
   sealTo: PublicKey;
   ttlSeconds: number | null;
   reason: string | null;
+  /** From when on it is wanted; null for at once. */
+  notBefore: string | null;
   callbackUrl: string | null;
   /** The thumbprint of the key that a token shall be bound to, where it is not the one it is sealed to. */
   dpopThumbprint: string | null;
@@ -102,13 +104,15 @@ async function planCredential(
     definition,
     ttlSeconds: checkedTtl(ask, definition),
     options: await accessOf(definition).readOptions(definition, ask.options),
+    start: checkedStart(ask, owner, unit.at),
     confirmation: confirmationFor(ask, definition),
   };
   const action = credentialAction(owner, ask, wanted);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   if (evaluation.decision === 'hold') {
     const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
-    const held = await holdFor(unit, { agent, owner, ask, action, evaluation }, live);
+    const extents = accessOf(definition).extents?.(definition, wanted.options) ?? {};
+    const held = await holdFor(unit, { agent, owner, ask, action, evaluation, extents }, live);
     const answer = await answers.held(unit.sql, held);
     return settled(unit, once, withWarnings(answer, warningsOf(evaluation)));
   }
@@ -117,6 +121,11 @@ async function planCredential(
     await releaseKey(unit, once);
     return { kind: 'refused', refusal: deniedBy(judged) };
   }
+  if (wanted.start !== null)
+    throw new Refusal(
+      'start_refused',
+      `Nobody has to agree to the role ${ask.role}: ask for it, without not_before, when you need it.`,
+    );
   const lease = await intendLease(unit, {
     task: owner.id,
     agent: agent.id,
@@ -226,11 +235,31 @@ function checkedTtl(ask: CredentialAsk, definition: RoleDefinition): number {
   return ttl;
 }
 
+/** A start further away than this is another piece of work. */
+const START_DAYS_MAX = 30;
+
+/** When it shall begin: after now, while its task still runs. */
+function checkedStart(ask: CredentialAsk, owner: TaskRow, now: string): string | null {
+  if (ask.notBefore === null) return null;
+  const start = fromMs(toMs(ask.notBefore));
+  const last = earliest(addSeconds(now, START_DAYS_MAX * 86_400), owner.deadlineAt);
+  if (start > now && start < last) return start;
+  throw new Refusal(
+    'start_refused',
+    start > now
+      ? `not_before has to be before ${last}: the task ends, or it is more than ${START_DAYS_MAX} days away.`
+      : 'not_before is over: leave it out to begin once people agree.',
+    { not_before: start },
+  );
+}
+
 /** What a role is asked for with, once read. */
 interface Wanted {
   definition: RoleDefinition;
   ttlSeconds: number;
   options: JsonObject;
+  /** From when on; null for at once. */
+  start: string | null;
   confirmation: Confirmation | null;
 }
 
@@ -271,7 +300,7 @@ function confirmationFor(ask: CredentialAsk, definition: RoleDefinition): Confir
 export function credentialAction(
   owner: TaskRow,
   ask: Pick<CredentialAsk, 'role' | 'reason'>,
-  { definition, ttlSeconds, options, confirmation }: Wanted,
+  { definition, ttlSeconds, options, start, confirmation }: Wanted,
 ): Action {
   return {
     ...askedUnder(owner, ask.reason),
@@ -282,6 +311,7 @@ export function credentialAction(
       ...(definition.renew_seconds_max !== undefined && {
         renew_seconds_max: definition.renew_seconds_max,
       }),
+      ...(start !== null && { not_before: start }),
       ...(Object.keys(options).length > 0 && { options }),
       ...(confirmation && { confirmation: { ...confirmation } }),
     },

@@ -1,25 +1,29 @@
 // The one place where votes are taken, from whichever channel. Eligibility, independence, strength, state and
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
-import { and, eq, inArray } from 'drizzle-orm';
-import type { Query, Transaction } from '../db/client.ts';
-import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
-import { permit, person, viewing, vote } from '../db/schema/index.ts';
-import { actionDigest } from '../domain/action.ts';
+import { and, eq } from 'drizzle-orm';
+import type { RequestRow, VoteRow } from '../db/rows.ts';
+import { person, viewing, vote } from '../db/schema/index.ts';
 import {
-  foldVotes,
+  headsOf,
   isTakenBy,
   routesFor,
   whyIneligible,
   type Channel,
   type FrozenRoute,
+  type OpenStages,
   type Tally,
   type Voter,
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds } from '../domain/instant.ts';
+import type { JsonObject } from '../domain/json.ts';
+import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
+import { stagesOf } from '../domain/seats.ts';
+import { standingsOf, type Standing } from './approvers.ts';
+import { approve, deny } from './conclude.ts';
+import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -27,9 +31,8 @@ import {
   expireLocked,
   findRequest,
   lockRequest,
-  moveRequest,
-  votesOn,
 } from './requests.ts';
+import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Ballot {
@@ -40,6 +43,10 @@ export interface Ballot {
   reason: string | null;
   disposition: 'revise' | 'stop';
   channel: Channel;
+  /** For whom they vote, where they say so; otherwise for themselves, or whoever they have to stand in for. */
+  inSteadOf?: string | null;
+  /** What the voter approves less of than was shown; null for all of it. */
+  narrow: Limits | null;
 }
 
 export interface Decided {
@@ -59,47 +66,130 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
-  const voter = await currentVoter(unit, principal);
-  const refusal = await whyRefused(unit, row, voter, principal, ballot, now);
+  const { hearing, standings } = await hear(unit, row, principal.id, now);
+  const voter = chooseStanding(hearing, standings, ballot.inSteadOf);
+  if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
+  const refusal = await whyRefused(unit, hearing, voter, principal, ballot, now);
   if (refusal) return refusal;
-  return castVote(unit, row, voter, principal, ballot);
+  return castVote(unit, hearing, voter, principal, ballot);
 }
+
+/** A request as it stands when somebody comes to vote on it. */
+interface Hearing {
+  row: RequestRow;
+  count: Count;
+  open: OpenStages | null;
+  elapsed: number;
+}
+
+/** A locked request as it stands, and as whom somebody may come to it. */
+async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<{ hearing: Hearing; standings: Standing[] }> {
+  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
+  const standings = await standingsOf(unit.sql, who, now, 'share');
+  const count = await countVotes(unit.sql, row, now, 'share');
+  return {
+    hearing: {
+      row,
+      count,
+      // What is decided already was decided for everybody who was ever to be asked.
+      open: row.state === 'pending' ? count.tally.open : null,
+      elapsed: elapsedSeconds(row, now),
+    },
+    standings: await standings(row.routes),
+  };
+}
+
+/** Why somebody may not decide on a locked request now, whatever they would say; null where they may. */
+export async function whyNotTheirs(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<keyof typeof INELIGIBLE | null> {
+  const { hearing, standings } = await hear(unit, row, who, now);
+  const voter = chooseStanding(hearing, standings);
+  if (!voter) return 'not_eligible';
+  return whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+}
+
+const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[] =>
+  routesFor(voter, row.routes, row.involved, elapsed, open);
+
+/** As whom they vote: as they say, or else as themselves before anybody they stand in for. */
+function chooseStanding(
+  hearing: Hearing,
+  standings: readonly Standing[],
+  inSteadOf: string | null = null,
+): Standing | null {
+  const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
+  const able = own.filter((each) => routesNow(hearing, each).length > 0);
+  const { row, elapsed } = hearing;
+  return (
+    able.find((each) => whyHeard(hearing.count, each) === null) ??
+    able[0] ??
+    own.find((each) => routesFor(each, row.routes, row.involved, elapsed).length > 0) ??
+    own[0] ??
+    null
+  );
+}
+
+/** Why this vote would be a second one of the same human, or null (I4). */
+function whyHeard({ votes, isGood }: Count, voter: Standing): string | null {
+  if (votes.some((each) => each.person === voter.id)) return 'You have already voted on this.';
+  const earlier = votes.find(
+    (each) => isGood(each) && headsOf(each).some((head) => headsOf(asCast(voter)).includes(head)),
+  );
+  if (!earlier) return null;
+  return earlier.inSteadOf === voter.id
+    ? 'While you were away somebody voted in your stead: that is your vote.'
+    : 'Whoever you stand in for has voted already, themselves or through somebody else.';
+}
+
+const asCast = ({ id, inSteadOf }: Standing) => ({ person: id, inSteadOf });
+
+const notStandingIn = ({ inSteadOf }: Ballot): string =>
+  `You do not stand in for ${inSteadOf ?? 'anybody'} now: leave in_stead_of out to vote for yourself.`;
 
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
 const unbound = (user: string): string =>
   `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
 
-const CODE_MESSAGES = {
+/** What somebody is told who may not decide. */
+export const INELIGIBLE = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
+  not_your_turn:
+    'Another stage of this request is open now, and its people decide first: you are told when it is your turn.',
 } as const;
 
 async function whyRefused(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   principal: PersonPrincipal,
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  const elapsed = elapsedSeconds(row, now);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed);
-  if (why) return refuse(unit, row, ballot, why, CODE_MESSAGES[why]);
+  const { row, open, elapsed } = hearing;
+  const why = whyIneligible(voter, row.routes, row.involved, elapsed, open);
+  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
   const cast = { channel: ballot.channel, strength: principal.strength };
-  const mine = routesFor(voter, row.routes, row.involved, elapsed);
+  const mine = routesNow(hearing, voter);
   if (!mine.some((route) => isTakenBy(route, cast)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
-  const [earlier] = await unit.sql
-    .select()
-    .from(vote)
-    .where(and(eq(vote.request, row.id), eq(vote.person, principal.id)));
-  if (earlier) return refuse(unit, row, ballot, 'already_voted', 'You have already voted on this.');
+  const heard = whyHeard(hearing.count, voter);
+  if (heard !== null) return refuse(unit, row, ballot, 'already_voted', heard);
   const card = cardOf(row);
-  if (ballot.shown !== shownDigest(card) || !coversAction(card, row.action))
+  if (ballot.shown !== shownDigest(card) || !coversAction(card, effectiveAction(row)))
     return refuse(
       unit,
       row,
@@ -107,7 +197,19 @@ async function whyRefused(
       'shown_mismatch',
       'What you were shown is not what would run now: look at the request again.',
     );
-  return null;
+  return whyNotNarrowed(unit, row, ballot);
+}
+
+/** Why the limits of a vote are none: an approver takes away, and never adds. */
+function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | null {
+  if (ballot.narrow === null) return null;
+  const code = 'narrowing_refused';
+  if (ballot.decision === 'deny')
+    return refuse(unit, row, ballot, code, 'A denial leaves nothing that could be narrowed.');
+  const narrowing = narrowingOf(row, ballot.narrow);
+  if (narrowing.kind === 'narrowed') return null;
+  const { limit, says } = narrowing;
+  return refuse(unit, row, ballot, code, `This is no narrowing: ${limit} ${says}.`, { limit });
 }
 
 /** A vote that came another way than its route takes, or with less proof of presence than it wants. */
@@ -124,10 +226,9 @@ async function whyTooLate(
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  if (row.state === 'expired' && row.approvedUntil !== null) return lapsed(unit, row, ballot);
-  if (row.state === 'expired') return expired(unit, row, ballot);
+  if (row.state === 'expired' && row.approvedUntil === null) return expired(unit, row, ballot);
   if (row.state !== 'pending') {
-    const refusal = alreadyDecided(row);
+    const refusal = await alreadyDecided(unit.sql, row);
     emitRefused(unit, row, ballot, refusal.code);
     return refusal;
   }
@@ -135,29 +236,19 @@ async function whyTooLate(
   return expired(unit, await expireLocked(unit, row), ballot);
 }
 
-/** It was decided, and what was decided is over: no vote came too late. */
-async function lapsed(unit: Unit, row: RequestRow, ballot: Ballot): Promise<Refusal> {
-  emitRefused(unit, row, ballot, 'already_decided');
-  const by = row.decidedBy;
-  const [who] = by === null ? [] : await unit.sql.select().from(person).where(eq(person.id, by));
-  return new Refusal(
-    'already_decided',
-    `This request was approved by ${who?.name ?? 'its approvers'}, and the approval lapsed unused.`,
-    { state: row.state, decided_by: by },
-  );
-}
-
 const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
   refuse(unit, row, ballot, 'request_expired', 'This request expired without a decision.');
 
 async function castVote(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   principal: PersonPrincipal,
   ballot: Ballot,
 ): Promise<Decided> {
+  const { row: shown, count } = hearing;
   const at = unit.at;
+  const row = ballot.narrow ? await narrowRequest(unit, shown, principal, ballot.narrow) : shown;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
@@ -165,12 +256,17 @@ async function castVote(
     decision: ballot.decision,
     channel: ballot.channel,
     strength: principal.strength,
-    shown: shownDigest(cardOf(row)),
+    shown: shownDigest(cardOf(shown)),
+    narrow: ballot.narrow,
+    limits: row.narrowed?.limits ?? null,
     reason: ballot.reason,
     at,
+    inSteadOf: voter.inSteadOf,
+    absence: voter.absence,
+    stages: stagesNow(hearing, voter),
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, row, voter, cast);
+  await emitCast(unit, hearing, row, voter, cast);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -178,11 +274,39 @@ async function castVote(
     return { vote: cast, request: await deny(unit, row, cast, ballot) };
   if (tally.outcome === 'approved')
     return { vote: cast, request: await approve(unit, row, cast, tally.approvers) };
+  emitOpenedStages(unit, row, count.tally, tally);
   return { vote: cast, request: row };
 }
 
-async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow): Promise<void> {
-  const elapsed = elapsedSeconds(row, cast.at);
+/** The stage that is open on each route they vote on; null where no route has more than one. */
+function stagesNow(hearing: Hearing, voter: Voter): Record<string, number> | null {
+  const staged = routesNow(hearing, voter).filter(({ rule }) => rule.stages !== undefined);
+  if (staged.length === 0) return null;
+  return Object.fromEntries(staged.map(({ name }) => [name, hearing.open?.[name] ?? 0]));
+}
+
+/** Says which people come next. */
+function emitOpenedStages(unit: Unit, row: RequestRow, before: Tally, after: Tally): void {
+  for (const { name, rule } of row.routes) {
+    const at = after.open[name] ?? 0;
+    if (at <= (before.open[name] ?? 0)) continue;
+    unit.emit('request.stage_opened', {
+      ...aboutRequest(row),
+      detail: { route: name, stage: at + 1, groups: stagesOf(rule)[at]?.groups ?? [] },
+      private: {},
+    });
+  }
+}
+
+/** `row` is the request as the vote left it; what the voter was shown is the one of the hearing. */
+async function emitCast(
+  unit: Unit,
+  hearing: Hearing,
+  row: RequestRow,
+  voter: Standing,
+  cast: VoteRow,
+): Promise<void> {
+  const { row: shown } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
     .select()
@@ -199,126 +323,24 @@ async function emitCast(unit: Unit, row: RequestRow, voter: Voter, cast: VoteRow
       strength: cast.strength,
       groups: [...voter.groups],
       // Those on which it counts: a route that wants more proof than was given is not among them.
-      routes: routesFor(voter, row.routes, row.involved, elapsed)
+      routes: routesNow(hearing, voter)
         .filter((route) => isTakenBy(route, cast))
         .map((route) => route.name),
+      stages: cast.stages,
+      in_stead_of: cast.inSteadOf,
+      absence: cast.absence,
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
-      shown_covers_action: coversAction(cardOf(row), row.action),
+      shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      narrows: cast.narrow !== null,
+      approves_ref: effectiveRef(row),
+      within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),
     },
-    private: { reason: cast.reason },
+    private: { reason: cast.reason, limits: cast.limits && limitsAsJson(cast.limits) },
   });
 }
-
-/** Counts the votes as their people stand now: who lost a group or was deactivated counts no more. */
-export async function tallyOf(
-  query: Query | Transaction,
-  row: RequestRow,
-  at: string,
-  lock: 'share' | null = null,
-): Promise<Tally> {
-  const votes = await votesOn(query, row.id);
-  const read = query
-    .select()
-    .from(person)
-    .where(
-      inArray(
-        person.id,
-        votes.map((each) => each.person),
-      ),
-    )
-    .orderBy(person.id);
-  const people = await (lock ? read.for(lock) : read);
-  const voters = new Map<string, Voter>(people.map((who) => [who.id, asVoter(who)]));
-  const elapsed = elapsedSeconds(row, at);
-  const isEligible = (id: string, route: FrozenRoute): boolean => {
-    const who = voters.get(id);
-    return who !== undefined && routesFor(who, [route], row.involved, elapsed).length > 0;
-  };
-  return foldVotes(row.routes, votes, isEligible);
-}
-
-async function approve(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  approvers: string[],
-): Promise<RequestRow> {
-  const valid = Math.min(...row.routes.map(({ rule }) => rule.valid_seconds));
-  const approvedUntil = addSeconds(unit.at, valid);
-  const moved = await moveRequest(unit, row, 'approved', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    approvedUntil,
-  });
-  unit.emit('request.approved', {
-    ...aboutRequest(row),
-    decision: 'approved',
-    detail: {
-      deciding_vote: deciding.id,
-      approved_by: approvers,
-      approved_until: approvedUntil,
-    },
-    private: {},
-  });
-  const id = newId('permit');
-  await unit.sql.insert(permit).values({
-    id,
-    request: row.id,
-    digest: actionDigest(row.action),
-    state: 'live',
-    createdAt: unit.at,
-    expiresAt: approvedUntil,
-  });
-  unit.emit('permit.issued', {
-    ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses: 1 },
-    private: {},
-  });
-  return moved;
-}
-
-async function deny(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  { reason, disposition }: Ballot,
-): Promise<RequestRow> {
-  const moved = await moveRequest(unit, row, 'denied', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    denial: { reason, disposition },
-  });
-  unit.emit('request.denied', {
-    ...aboutRequest(row),
-    decision: 'denied',
-    detail: { deciding_vote: deciding.id, denied_by: deciding.person, disposition },
-    private: { reason },
-  });
-  return moved;
-}
-
-/** The voter as the tables know them now, which may be less than their session remembers. */
-async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Voter> {
-  const [who] = await unit.sql
-    .select()
-    .from(person)
-    .where(eq(person.id, principal.id))
-    .for('share');
-  return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
-}
-
-/** A group alone makes nobody an approver: it says of what, and the role says whether. */
-const asVoter = (who: PersonRow): Voter => ({
-  id: who.id,
-  groups: who.groups,
-  active: who.state === 'active' && mayVote(who.roles),
-});
-
-const elapsedSeconds = (row: RequestRow, at: string): number =>
-  (Date.parse(at) - Date.parse(row.createdAt)) / 1000;
 
 function refuse(
   unit: Unit,
@@ -326,9 +348,10 @@ function refuse(
   ballot: Pick<Ballot, 'decision' | 'channel'>,
   code: RefusalCode,
   message: string,
+  members: JsonObject = {},
 ): Refusal {
   emitRefused(unit, row, ballot, code);
-  return new Refusal(code, message);
+  return new Refusal(code, message, members);
 }
 
 function emitRefused(

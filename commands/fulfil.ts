@@ -7,6 +7,7 @@ import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
+import { startOf } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { targetOf } from './access/kinds.ts';
@@ -20,13 +21,14 @@ import { issueLease } from './issue.ts';
 import { liftStop } from './kill.ts';
 import { intendLease, lockLease, retakeLease } from './leases.ts';
 import { isLogTaking } from './log-health.ts';
+import { effectiveAction } from './narrow.ts';
 import { changeOwner } from './owners.ts';
 import { redeemPermit } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from './requests.ts';
 import { liveStop } from './stop.ts';
 import { lockActiveAgent, lockActiveChain } from './tasks.ts';
-import { transact, type Call, type Unit } from './unit.ts';
+import { databaseTime, transact, type Call, type Unit } from './unit.ts';
 
 export type Fulfilment =
   /** Done, by this call or an earlier one. */
@@ -46,6 +48,9 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
   // Nor is it one around the kill switch, but for what lifts it, and for a policy that says who may.
   if (action !== 'kill:lift' && action !== 'policy:activate' && (await liveStop(deps.db.query)))
     return { outcome: 'later', code: 'stopped' };
+  const start = startOf(effectiveAction(row));
+  if (start !== null && (await databaseTime(deps.db.query)) < start)
+    return { outcome: 'later', code: 'not_started' };
   switch (action) {
     case 'credential:request':
       return fulfilCredential(deps, call, row);
@@ -174,9 +179,10 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     return { outcome: 'failed', code: redeemed.code };
   }
   const bundle = await activeBundle(unit, deps.policies);
-  const definition = bundle.roles.get(row.action.resource.id);
+  const action = effectiveAction(row);
+  const definition = bundle.roles.get(action.resource.id);
   if (!definition) throw new Error('a redeemed permit names a role that policy no longer has');
-  const { ttl_seconds: ttl, options = {} } = row.action.parameters;
+  const { ttl_seconds: ttl, options = {} } = action.parameters;
   const wanted = addSeconds(unit.at, Number(ttl));
   const key = await readPublicKey(row.sealTo ?? {}, 'seal_key_invalid');
   const lease = await intendLease(unit, {
@@ -184,8 +190,8 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
     agent: agent.id,
     chain: owner.chain,
     // The key that was approved, and no other.
-    confirmation: readConfirmation(row.action.parameters['confirmation']),
-    role: row.action.resource.id,
+    confirmation: readConfirmation(action.parameters['confirmation']),
+    role: action.resource.id,
     definition,
     targetDefinition: bundle.targets.get(targetOf(definition)) ?? null,
     holder: 'agent',

@@ -1,6 +1,7 @@
 // Making what was asked for wait for people: one request for one thing, however often it is asked for.
 import type { AgentRow, RequestRow, TaskRow } from '../db/rows.ts';
 import type { Action } from '../domain/action.ts';
+import type { OptionExtent } from '../domain/narrowing.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import type { Evaluation } from './evaluate.ts';
 import { openRequest, recordEvaluation, resealRequest } from './requests.ts';
@@ -13,12 +14,14 @@ export interface Held {
   action: Action;
   evaluation: Evaluation;
   ask: { reason: string | null; sealTo: PublicKey; callbackUrl: string | null };
+  /** What of its options approvers can narrow. */
+  extents?: Record<string, OptionExtent>;
 }
 
 /** The request that waits: the live one for the same thing, now for the key that was sent last, or a new one. */
 export async function holdFor(
   unit: Unit,
-  { agent, owner, action, evaluation, ask }: Held,
+  { agent, owner, action, evaluation, ask, extents }: Held,
   live: RequestRow | null,
 ): Promise<RequestRow> {
   const { reason, callbackUrl } = ask;
@@ -32,7 +35,7 @@ export async function holdFor(
   };
   return openRequest(
     unit,
-    { action, agent, task, reason, sealTo, callbackUrl },
+    { action, agent, task, reason, sealTo, callbackUrl, extents },
     recordEvaluation(unit, action, evaluation),
   );
 }

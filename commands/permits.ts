@@ -2,12 +2,13 @@
 import { eq } from 'drizzle-orm';
 import type { RequestRow, PermitRow } from '../db/rows.ts';
 import { permit } from '../db/schema/index.ts';
-import { actionDigest } from '../domain/action.ts';
 import { isSameRoute } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
+import { startOf } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
+import { effectiveAction, effectiveDigest, effectiveRef } from './narrow.ts';
 import { activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
@@ -42,7 +43,10 @@ export async function redeemPermit(
     if (held.state === 'live') await movePermit(unit, held, 'lapsed');
     return refusePermit(unit, row, held, 'approval_lapsed', 'The approval was not used in time.');
   }
-  if (actionDigest(row.action) !== held.digest)
+  const start = startOf(effectiveAction(row));
+  if (start !== null && now < start)
+    return refusePermit(unit, row, held, 'not_started', `This is approved from ${start} on.`);
+  if (effectiveDigest(row) !== held.digest)
     return voidPermit(unit, row, held, 'digest_mismatch', 'The action is not the one approved.');
   if (!(await isApprovedToday(unit, deps, row)))
     return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
@@ -54,7 +58,12 @@ export async function redeemPermit(
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),
-    detail: { permit: held.id, digest_matches: true, rules_unchanged: true },
+    detail: {
+      permit: held.id,
+      digest_matches: true,
+      rules_unchanged: true,
+      effective_ref: effectiveRef(row),
+    },
     private: {},
   });
   return { ...held, state: 'redeemed', redeemedAt: now };
@@ -89,9 +98,9 @@ export async function isStillApproved(
   if (replacesAnother(row, bundle.version)) return false;
   if (row.policyVersion !== bundle.version) {
     const asked = await loadBundle(unit.sql, deps.policies, row.policyVersion);
-    if (!isRoleKept(row.action, asked, bundle)) return false;
+    if (!isRoleKept(effectiveAction(row), asked, bundle)) return false;
   }
-  const today = await evaluateAction(unit.sql, bundle, row.action);
+  const today = await evaluateAction(unit.sql, bundle, effectiveAction(row));
   if (today.decision === 'deny') return false;
   return today.routes.every((route) => row.routes.some((passed) => isSameRoute(passed, route)));
 }
@@ -120,7 +129,12 @@ function refusePermit(
   unit: Unit,
   row: RequestRow,
   held: PermitRow,
-  code: 'approval_lapsed' | 'policy_changed' | 'already_collected' | 'digest_mismatch',
+  code:
+    | 'approval_lapsed'
+    | 'policy_changed'
+    | 'already_collected'
+    | 'digest_mismatch'
+    | 'not_started',
   message: string,
 ): Refusal {
   unit.emit('permit.refused', {

@@ -8,13 +8,7 @@ import {
   type PolicyJson,
 } from '@cedar-policy/cedar-wasm/nodejs';
 import { z } from 'zod';
-import {
-  CHANNELS,
-  freezeRoute,
-  STRENGTHS,
-  type FrozenRoute,
-  type RouteRule,
-} from '../domain/approval.ts';
+import { freezeRoute, type FrozenRoute } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
@@ -35,6 +29,7 @@ import {
   readFederation,
   type Federation,
 } from './policy-federation.ts';
+import { routesFile } from './policy-routes.ts';
 import {
   readUpstreams,
   upstreamProblems,
@@ -43,34 +38,7 @@ import {
 } from './policy-upstreams.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
-const groupName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'lower-case letters, digits, _ . -');
 const DAY = 86_400;
-
-const routeSchema = z.strictObject({
-  title: z.string().min(1).max(100),
-  groups: z.array(groupName).min(1).max(20),
-  quorum: z.number().int().min(1).max(10).default(1),
-  expiry_seconds: seconds(30 * DAY).default(DAY),
-  valid_seconds: seconds(7 * DAY).default(900),
-  strength: z.enum(STRENGTHS).default('session'),
-  channels: z
-    .array(z.enum(CHANNELS))
-    .min(1)
-    .default([...CHANNELS]),
-  independence: z
-    .strictObject({
-      owner: z.enum(['barred', 'allowed']).default('barred'),
-      triggerer: z.enum(['barred', 'allowed']).default('barred'),
-    })
-    .prefault({}),
-  remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
-  escalation: z
-    .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
-    .max(5)
-    .default([]),
-});
 
 const rolesFile = z.strictObject({
   targets: z
@@ -159,7 +127,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (schema === '')
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
-  const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
+  const routes = readYaml('routes.yaml', files, routesFile, problems) ?? {};
   const access =
     readYaml('roles.yaml', files, rolesFile, problems) ?? rolesFile.parse({ roles: {} });
   const tests =
@@ -173,7 +141,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     cedar,
     schema,
     routes: new Map(
-      Object.entries(routes).map(([route, rule]) => [route, freezeRoute(route, asRule(rule))]),
+      Object.entries(routes).map(([route, rule]) => [route, freezeRoute(route, rule)]),
     ),
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
@@ -190,8 +158,6 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (problems.length > 0) throw new PolicyError(problems);
   return bundle;
 }
-
-const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
 
 const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
 const MODES = ['observe', 'warn', 'hold'] as const;

@@ -12,6 +12,7 @@ import type { Deps } from './deps.ts';
 import { leaseToIssue, makeCredential, whyNotMade, type Made } from './issue.ts';
 import { TargetError } from './issuer.ts';
 import { ISSUE_SECONDS, lockLease } from './leases.ts';
+import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { isStillApproved } from './permits.ts';
 import { activeBundle } from './policies.ts';
@@ -208,7 +209,7 @@ async function boundsOfApproval(unit: Unit, row: CredentialRow): Promise<string[
   const approved = await findRequest(unit.sql, row.request);
   const [held] = await unit.sql.select().from(permit).where(eq(permit.request, row.request));
   if (!approved || !held) throw new Error(`the credential ${row.id} has lost its approval`);
-  const { ttl_seconds: ttl, renew_seconds_max: most } = approved.action.parameters;
+  const { ttl_seconds: ttl, renew_seconds_max: most } = effectiveAction(approved).parameters;
   return [held.expiresAt, addSeconds(row.createdAt, Number(most ?? ttl))];
 }
 
@@ -235,7 +236,7 @@ async function judge(
   const action = credentialAction(
     owner,
     { role: row.role, reason: null },
-    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, confirmation },
+    { definition, ttlSeconds: Math.ceil(lasted / 1000), options, start: null, confirmation },
   );
   const evaluation = await evaluateAction(unit.sql, bundle, action);
   const judged = recordEvaluation(unit, action, evaluation);

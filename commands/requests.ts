@@ -3,17 +3,22 @@ import { randomBytes } from 'node:crypto';
 import { and, eq, inArray, isNull, sql } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, RequestRow, VoteRow } from '../db/rows.ts';
-import { agent, person, request, vote } from '../db/schema/index.ts';
-import { actionDigest, actionRef, asJson, type Action, type Party } from '../domain/action.ts';
+import { person, request, vote } from '../db/schema/index.ts';
+import { actionDigest, actionRef, asJson, type Action } from '../domain/action.ts';
 import { barredBy } from '../domain/approval.ts';
-import { cardFor, type Card, type CardNames } from '../domain/card.ts';
+import { cardFor, type Card } from '../domain/card.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
+import { earliest } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { canMove, type RequestState } from '../domain/lifecycle.ts';
+import type { OptionExtent } from '../domain/narrowing.ts';
+import { expiryWith, type Question } from '../domain/question.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { namesOf } from './card-names.ts';
 import type { Evaluation } from './evaluate.ts';
 import { refuseWithoutApprovers, whoIsInvolved } from './involved.ts';
+import { effectiveAction, effectiveDigest } from './narrow.ts';
 import { partyOf } from './principal.ts';
 import { recordedQuestions } from './recorded-questions.ts';
 import { newId, type Unit } from './unit.ts';
@@ -32,6 +37,8 @@ export interface Asked {
   reason: string | null;
   sealTo: JsonObject | null;
   callbackUrl: string | null;
+  /** What of its options approvers can narrow; nothing where this is not said. */
+  extents?: Record<string, OptionExtent> | undefined;
 }
 
 export interface Judged {
@@ -128,6 +135,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     Date.parse(unit.at) + expiry,
     asked.task ? Date.parse(asked.task.deadlineAt) : Infinity,
   );
+  const expiresAt = new Date(expiresMs).toISOString();
   const row: RequestRow = {
     id: newId('request'),
     agent: asked.agent?.id ?? null,
@@ -147,7 +155,11 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
     createdAt: unit.at,
-    expiresAt: new Date(expiresMs).toISOString(),
+    expiresAt,
+    firstExpiresAt: expiresAt,
+    narrowable: { options: asked.extents ?? {}, starts_before: asked.task?.deadlineAt ?? null },
+    narrowed: null,
+    questions: [],
     decidedAt: null,
     decidedBy: null,
     approvedUntil: null,
@@ -201,70 +213,17 @@ export const aboutRequest = (row: RequestRow) => ({
   policy_version: row.policyVersion,
 });
 
-async function namesOf(tx: Transaction, asked: Asked, requester: Party): Promise<CardNames> {
-  const ids = [asked.agent?.owner, asked.task?.triggeredBy, requester.id].filter(
-    (id): id is Id<'person'> => typeof id === 'string' && id.startsWith('psn_'),
-  );
-  const rows = await tx
-    .select({ id: person.id, name: person.name })
-    .from(person)
-    .where(inArray(person.id, ids));
-  const name = (id: string | null | undefined): string | null =>
-    rows.find((row) => row.id === id)?.name ?? null;
-  return {
-    agent: asked.agent?.name ?? null,
-    owner: name(asked.agent?.owner),
-    team: asked.agent?.team ?? null,
-    requester:
-      requester.type === 'agent'
-        ? await nameOfAgent(tx, asked, requester.id)
-        : (name(requester.id) ?? requester.id),
-    triggeredBy: asked.task?.triggeredBy
-      ? `${name(asked.task.triggeredBy) ?? asked.task.triggeredBy} (${asked.task.proof})`
-      : null,
-    actingFor: await namesBehind(tx, asked.action),
-  };
-}
-
-/** Whoever asks need not be whom it is about: an enforcement point asks about others. */
-async function nameOfAgent(tx: Transaction, asked: Asked, id: string): Promise<string> {
-  if (asked.agent?.id === id) return asked.agent.name;
-  const [row] = await tx
-    .select({ name: agent.name })
-    .from(agent)
-    .where(eq(agent.id, id as Id<'agent'>));
-  return row?.name ?? id;
-}
-
-/** Everybody in the chain behind whoever asks, with who owns them. */
-async function namesBehind(
-  tx: Transaction,
-  { actor_chain: chain }: Action,
-): Promise<string | null> {
-  const behind = chain.slice(1).map(({ id }) => id);
-  if (behind.length === 0) return null;
-  const rows = await tx
-    .select({ id: agent.id, name: agent.name, owner: person.name })
-    .from(agent)
-    .innerJoin(person, eq(agent.owner, person.id))
-    .where(inArray(agent.id, behind as Id<'agent'>[]));
-  return behind
-    .map((id) => {
-      const row = rows.find((each) => each.id === id);
-      return row ? `${row.name} (owned by ${row.owner})` : id;
-    })
-    .join(', for ');
-}
-
 export const cardOf = (row: RequestRow): Card =>
   cardFor({
     request: row.id,
-    action: row.action,
-    digest: row.digest,
+    action: effectiveAction(row),
+    digest: effectiveDigest(row),
     routes: row.routes,
     names: row.names,
     whyHeld: row.whyHeld,
     expiresAt: row.expiresAt,
+    ...(row.narrowed && { narrowed: { asked: row.action, by: row.narrowed.by } }),
+    questions: row.questions,
   });
 
 /** The request, locked until the transaction ends. */
@@ -304,7 +263,9 @@ export async function moveRequest(
 ): Promise<RequestRow> {
   if (!canMove('request', row.state, to))
     throw new Error(`a request cannot go from ${row.state} to ${to}`);
-  const moved = { ...row, ...change, state: to };
+  const open =
+    row.state === 'pending' ? await lapseQuestions(unit, row, () => true, 'request_closed') : row;
+  const moved = { ...open, ...change, state: to };
   await unit.sql
     .update(request)
     .set({ ...change, state: to })
@@ -314,14 +275,57 @@ export async function moveRequest(
   return moved;
 }
 
+/** When a request with these questions runs out; never later than its task. */
+export const endWith = (
+  { createdAt, firstExpiresAt, narrowable }: RequestRow,
+  questions: readonly Question[],
+): string => expiryWith(questions, { createdAt, firstExpiresAt, endsAt: narrowable.starts_before });
+
+/** The same request with other questions, and with the end that they lead to. */
+export async function withQuestions(
+  unit: Unit,
+  row: RequestRow,
+  questions: Question[],
+): Promise<RequestRow> {
+  const change = { questions, expiresAt: endWith(row, questions) };
+  await unit.sql.update(request).set(change).where(eq(request.id, row.id));
+  unit.changed(row.id);
+  unit.wake('request', row.id, row.agent);
+  return { ...row, ...change };
+}
+
+/** Closes open questions that stay without an answer. */
+export async function lapseQuestions(
+  unit: Unit,
+  row: RequestRow,
+  isOver: (question: Question) => boolean,
+  because: 'no_answer' | 'request_closed',
+): Promise<RequestRow> {
+  const over = row.questions.filter((each) => each.state === 'open' && isOver(each));
+  if (over.length === 0) return row;
+  const questions = row.questions.map((each) =>
+    over.includes(each)
+      ? { ...each, state: 'lapsed' as const, closed_at: earliest(unit.at, each.answer_by) }
+      : each,
+  );
+  const lapsed = await withQuestions(unit, row, questions);
+  for (const { id } of over)
+    unit.emit('question.lapsed', {
+      ...aboutRequest(row),
+      detail: { question: id, because, expires_at: lapsed.expiresAt },
+      private: {},
+    });
+  return lapsed;
+}
+
 /** Withdraws a request. A returned refusal is an outcome: the expiry it found is kept. */
 export async function cancelRequest(unit: Unit, id: string): Promise<RequestRow | Refusal> {
   const row = await lockRequest(unit, id);
   const now = await unit.readClock();
   // Nobody withdraws what ran out of time: that stays an expiry.
   if (row.state === 'pending' && isDue(row, now))
-    return alreadyDecided(await expireLocked(unit, row));
-  if (row.state !== 'pending') throw alreadyDecided(row);
+    return alreadyDecided(unit.sql, await expireLocked(unit, row));
+  if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
   const moved = await moveRequest(unit, row, 'cancelled', { decidedAt: now });
   const { type, id: by } = partyOf(unit.call.principal);
   unit.emit('request.cancelled', {
@@ -392,10 +396,36 @@ export async function failRequest(unit: Unit, row: RequestRow, code: string): Pr
 }
 
 /** The 409 for a decision that comes too late, which says what was decided and by whom. */
-export function alreadyDecided(row: RequestRow): Refusal {
-  const why = row.state === 'superseded' ? ': the policy changed since it was opened' : '';
-  return new Refusal('already_decided', `This request is already ${row.state}${why}.`, {
-    state: row.state,
-    decided_by: row.decidedBy,
+export async function alreadyDecided(
+  query: Query | Transaction,
+  row: RequestRow,
+): Promise<Refusal> {
+  const { state, decidedBy } = row;
+  const [who] =
+    decidedBy === null ? [] : await query.select().from(person).where(eq(person.id, decidedBy));
+  return new Refusal('already_decided', whatBecame(row, who?.name ?? 'its approvers'), {
+    state,
+    decided_by: decidedBy,
   });
+}
+
+function whatBecame({ state, failure }: RequestRow, who: string): string {
+  switch (state) {
+    case 'pending':
+      return 'This request is still pending.';
+    case 'approved':
+      return `This request was already approved by ${who}.`;
+    case 'consumed':
+      return `This request was already approved by ${who}, and used.`;
+    case 'denied':
+      return `This request was already denied by ${who}.`;
+    case 'expired':
+      return `This request was approved by ${who}, and the approval lapsed unused.`;
+    case 'failed':
+      return `This request was already approved by ${who}, and could not be carried out (${failure ?? 'unknown'}).`;
+    case 'cancelled':
+      return 'This request was already withdrawn: nobody decided it.';
+    case 'superseded':
+      return 'This request is already superseded: the policy changed since it was opened.';
+  }
 }

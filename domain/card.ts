@@ -3,7 +3,9 @@ import { ACCESS_ACTION, tupleOf } from './access-tuple.ts';
 import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { digestOf, type Digest } from './digest.ts';
-import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
+import { canonicalJson, sameJson, type JsonObject, type JsonValue } from './json.ts';
+import { limitsInWords, type Limits } from './narrowing.ts';
+import type { Addressee, Question } from './question.ts';
 
 export interface CardLine {
   label: string;
@@ -44,6 +46,9 @@ export interface CardSource {
   names: CardNames;
   whyHeld: readonly string[];
   expiresAt: string;
+  /** What was asked for and who took away from it, where the action above is what they left. */
+  narrowed?: { asked: Action; by: readonly { name: string; limits: Limits }[] } | undefined;
+  questions?: readonly Question[] | undefined;
 }
 
 export function cardFor(source: CardSource): Card {
@@ -60,6 +65,8 @@ export function cardFor(source: CardSource): Card {
     told('Data', action.data_class),
     ...members('Parameter', action.parameters, action.action === ACCESS_ACTION),
     ...members('Context', action.context, true),
+    ...narrowings(source),
+    ...(source.questions ?? []).flatMap(askedAndAnswered),
     told('Held because', source.whyHeld.join('; ')),
   ].filter((line) => line !== null);
   return {
@@ -135,6 +142,48 @@ function members(group: string, object: JsonObject, claimed: boolean): CardLine[
     .filter(([, value]) => value !== null || !claimed)
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => ({ label: `${group} ${name}`, text: plain(value), claimed }));
+}
+
+/** Who took away what, and how each parameter was asked for that is not so any more. */
+function narrowings({ action, narrowed }: CardSource): CardLine[] {
+  if (!narrowed) return [];
+  const { asked, by } = narrowed;
+  const changed = Object.entries(action.parameters)
+    .filter(([name, value]) => !sameJson(value, asked.parameters[name] ?? null))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1));
+  return [
+    ...changed.map(([name]) => ({
+      label: `Asked for ${name}`,
+      text: plain(asked.parameters[name] ?? 'all of it'),
+      claimed: false,
+    })),
+    ...by.map(({ name, limits }) => ({
+      label: 'Narrowed',
+      text: withoutBreaks(`${name}: ${limitsInWords(limits)}`),
+      claimed: false,
+    })),
+  ];
+}
+
+const ASKED: Record<Addressee, string> = {
+  agent: 'the agent',
+  owner: 'the owner',
+  triggerer: 'whoever set it off',
+};
+
+/** A question and what came of it. What is answered is a claim, whoever says it. */
+function askedAndAnswered(question: Question, index: number): CardLine[] {
+  const { by, to, text, state, answer } = question;
+  const asked = {
+    label: `Question ${index + 1}, ${by.name} to ${ASKED[to]}`,
+    text,
+    claimed: false,
+  };
+  const label = `Answer ${index + 1}`;
+  if (answer)
+    return [asked, { label: `${label}, ${answer.name}`, text: answer.text, claimed: true }];
+  const none = state === 'open' ? 'none yet' : 'none came';
+  return [asked, { label, text: none, claimed: false }];
 }
 
 const plain = (value: JsonValue): string =>

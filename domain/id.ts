@@ -6,6 +6,7 @@ const PREFIXES = {
   credential: 'crd',
   request: 'req',
   vote: 'vot',
+  question: 'qst',
   evaluation: 'evl',
   event: 'evt',
   person: 'psn',
@@ -25,6 +26,7 @@ const PREFIXES = {
   stop: 'stp',
   run: 'run',
   foundIdentity: 'fnd',
+  absence: 'abs',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

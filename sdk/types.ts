@@ -10,6 +10,7 @@ import type {
   RunState,
   TaskState,
 } from '../domain/lifecycle.ts';
+import type { RequestQuestion, RouteStage } from './request-types.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -358,6 +359,7 @@ export interface AccessRequest {
     quorum: number;
     approvals: number;
     rule_digest: string;
+    stages: RouteStage[];
   }[];
   votes: {
     id: string;
@@ -365,11 +367,19 @@ export interface AccessRequest {
     decision: 'approve' | 'deny';
     channel: Channel;
     at: string;
+    /** Who was away and had them vote; null for a vote of their own. */
+    in_stead_of: string | null;
   }[];
   created_at: string;
   expires_at: string;
   decided_at: string | null;
   approved_until: string | null;
+  /** From when on it is issued; null for once it is approved. */
+  starts_at: string | null;
+  /** What approvers left of it: this, and not `action`, is what is issued. */
+  narrowed: { by: string[]; limits: JsonValue; action: Action; digest: string } | null;
+  /** What approvers asked; those `to` the agent are for `requests.answer`. */
+  questions: RequestQuestion[];
   collectable: boolean;
   /** The page where people decide. */
   url: string;

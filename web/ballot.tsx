@@ -1,7 +1,8 @@
 // The two forms that decide a request, or why there are none.
 import { visible } from '../domain/card.ts';
+import { Drafted, Narrow } from './narrow.tsx';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
-import type { Refused, RequestView } from './request-data.ts';
+import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The decision: two forms, or a sentence that says why there is nothing to press. */
@@ -9,10 +10,12 @@ export const Ballots = ({
   shell,
   view,
   refused,
+  draft,
 }: {
   shell: Shell;
   view: RequestView;
   refused: Refused | null;
+  draft: Draft | null;
 }): Html => {
   const { standing } = view;
   if (standing.kind === 'over') return <Outcome view={view} />;
@@ -25,7 +28,17 @@ export const Ballots = ({
     );
   return (
     <Panel title="Your decision" id="decide" note="Recorded under your name, with what you saw.">
-      <Approve shell={shell} view={view} refused={refused} />
+      {standing.inSteadOf ? (
+        <p class="strong">
+          You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
+        </p>
+      ) : null}
+      {draft ? (
+        <Drafted shell={shell} view={view} draft={draft} />
+      ) : (
+        <Approve shell={shell} view={view} refused={refused} />
+      )}
+      <Narrow shell={shell} view={view} />
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />
       </Confirm>

@@ -8,6 +8,12 @@ export interface RouteView {
   groups: string[];
   quorum: number;
   approvals: number;
+  /** What is needed of whom, one stage after the other. */
+  stages: {
+    title: string | null;
+    state: 'open' | 'waiting' | 'complete';
+    seats: { groups: string[]; quorum: number; approvals: number }[];
+  }[];
   strength: string;
   /** Who may not decide, in words. */
   barred: string[];
@@ -20,13 +26,38 @@ interface VoteView {
   strength: string;
   at: string;
   reason: string | null;
+  /** Who was away and had them vote. */
+  inSteadOf: string | null;
 }
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  | { kind: 'may' }
+  | { kind: 'may'; inSteadOf?: string | null }
   | { kind: 'over' }
   | { kind: 'may_not'; title: string; says: string };
+
+/** One member of what is decided on, and what would be left of it. */
+export interface Change {
+  label: string;
+  before: string;
+  after: string;
+}
+
+/** What an approver can leave less of, as it is now. */
+export interface NarrowView {
+  ttlSeconds: number | null;
+  validSeconds: number;
+  start: string | null;
+  options: { name: string; some: string[] | null; levels: [name: string, upTo: string[]][] }[];
+}
+
+/** A narrower approval that was put together and not yet given. */
+export interface Draft {
+  /** The limits, as the form that gives it sends them. */
+  narrow: string;
+  changes: Change[];
+  reason: string;
+}
 
 /** A vote that was refused: what was said, what to do, and what its voter had written. */
 export interface Refused {
@@ -61,6 +92,7 @@ export interface RequestView {
   task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
   credential: { id: string; state: string; expiresAt: string } | null;
   standing: Standing;
+  narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;
 }

@@ -34,6 +34,12 @@ export interface RequestView {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  /** When what was approved may begin. Histories from before have none, nor any of what follows. */
+  startsAt?: string | null;
+  /** When the next open question stops waiting. */
+  answerBy?: string | null;
+  /** Questions that nobody was told of yet. */
+  untold?: string[];
 }
 
 export interface AgentView {
@@ -72,6 +78,8 @@ export interface Activities {
   remindApprovers(id: string, step: number): Promise<void>;
   escalateRequest(id: string, step: number): Promise<void>;
   expireRequest(id: string): Promise<void>;
+  tellAsked(id: string, question: string): Promise<void>;
+  lapseQuestions(id: string): Promise<void>;
   fulfilRequest(id: string): Promise<Fulfilment>;
   closeRequest(id: string): Promise<void>;
   refreshCards(id: string): Promise<void>;

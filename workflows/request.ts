@@ -25,17 +25,21 @@ export const request: RequestWorkflow = async (id) => {
   const view = await act.lookAtRequest(id);
   if (!view) return 'unknown';
   if (view.state === 'pending') cards.send(() => send.announceRequest(id));
-  const decided = await waitForDecision(id, view, bell, cards);
+  const questions = postOffice();
+  const decided = await waitForDecision(id, view, bell, { cards, questions });
   reminders.close();
   // Not behind the cards: where those go may be down while the requester is not.
   const calls = postOffice();
   calls.send(() => send.tellRequester(id));
   cards.send(() => send.refreshCards(id));
-  if (decided.state === 'approved') await carryOut(id, decided.approvedUntil, bell);
-  else await act.closeRequest(id);
+  if (decided.state === 'approved') {
+    // Not awaited where there is nothing to wait for: that too is a step, which earlier histories do not have.
+    if (decided.startsAt) await waitForStart(id, decided.startsAt, bell);
+    await carryOut(id, decided.approvedUntil, bell);
+  } else await act.closeRequest(id);
   const ended = await waitForUse(id, bell);
   cards.send(() => send.refreshCards(id));
-  await Promise.all([calls.delivered(), cards.delivered()]);
+  await Promise.all([calls.delivered(), cards.delivered(), questions.delivered()]);
   await condition(allHandlersFinished);
   return ended;
 };
@@ -48,13 +52,19 @@ async function waitForDecision(
   id: string,
   seen: RequestView,
   bell: Bell,
-  cards: PostOffice,
+  { cards, questions }: { cards: PostOffice; questions: PostOffice },
 ): Promise<RequestView> {
   let view = seen;
   const done = new Set(view.notices.filter(({ at }) => isPast(at)).map(nameOf));
+  const told = new Set<string>();
   while (view.state === 'pending') {
+    for (const question of (view.untold ?? []).filter((each) => !told.has(each))) {
+      told.add(question);
+      questions.send(() => send.tellAsked(id, question));
+    }
     const waiting = view.notices.filter((notice) => !done.has(nameOf(notice)));
-    const woken = await bell.until(view.expiresAt, ...waiting.map(({ at }) => at));
+    const answerBy = view.answerBy ?? null;
+    const woken = await bell.until(view.expiresAt, answerBy, ...waiting.map(({ at }) => at));
     if (woken) cards.send(() => send.refreshCards(id));
     for (const notice of waiting.filter(({ at }) => isPast(at))) {
       done.add(nameOf(notice));
@@ -62,11 +72,13 @@ async function waitForDecision(
       if (isWider) await act.escalateRequest(id, notice.step);
       cards.send(() => send.remindApprovers(id, isWider ? 0 : notice.step));
     }
+    if (answerBy !== null && isPast(answerBy)) await act.lapseQuestions(id);
     if (isPast(view.expiresAt)) await act.expireRequest(id);
     view = (await act.lookAtRequest(id)) ?? view;
     const isLong = view.state === 'pending' && workflowInfo().continueAsNewSuggested;
     // A card that cannot be delivered now must not keep the clock waiting.
-    if (isLong && (await condition(cards.isEmpty, CARDS_WAIT_MS))) {
+    const isQuiet = (): boolean => cards.isEmpty() && questions.isEmpty();
+    if (isLong && (await condition(isQuiet, CARDS_WAIT_MS))) {
       await condition(allHandlersFinished);
       await continueAsNew<RequestWorkflow>(id);
     }
@@ -75,6 +87,15 @@ async function waitForDecision(
 }
 
 const nameOf = ({ kind, step }: { kind: string; step: number }): string => `${kind} ${step}`;
+
+/** What was approved for later begins then, unless it ends before: its task may. */
+async function waitForStart(id: string, startsAt: string, bell: Bell): Promise<void> {
+  while (!isPast(startsAt)) {
+    await bell.until(startsAt);
+    const view = await act.lookAtRequest(id);
+    if (view?.state !== 'approved') return;
+  }
+}
 
 /** Carries out what was approved, for as long as the approval is good. */
 async function carryOut(id: string, approvedUntil: string | null, bell: Bell): Promise<void> {

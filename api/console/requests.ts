@@ -5,10 +5,11 @@ import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
 import { transact } from '../../commands/unit.ts';
 import type { Query } from '../../db/client.ts';
+import type { RequestRow } from '../../db/rows.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
 import { ALIVE, statesOf } from '../../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../../domain/refusal.ts';
-import type { Refused } from '../../web/request-data.ts';
+import type { Draft, Refused } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type Inbox } from '../../web/requests.tsx';
 import { invalid } from '../body.ts';
@@ -24,6 +25,7 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
+import { draftFrom, limitsFrom } from './narrow-form.ts';
 import { requestView, summariesOf } from './request-view.ts';
 import { waitingFor, WAITING_MAX } from './waiting.ts';
 
@@ -153,10 +155,11 @@ async function showRequest(
   deps: ConsoleDeps,
   refused: Refused | null,
   status: 200 | (typeof STATUS)[RefusalCode],
+  draft: Draft | null = null,
 ): Promise<Response> {
   const row = await visibleRequest(deps, visit.person, visit.params['id']);
   const view = await requestView(deps, row, reader(visit), visit.shell.now);
-  return page(RequestPage({ shell: visit.shell, view, refused }), status);
+  return page(RequestPage({ shell: visit.shell, view, refused, draft }), status);
 }
 
 const ADVICE: Partial<Record<RefusalCode, string>> = {
@@ -164,6 +167,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
     'Nobody approves for themselves, whatever groups they are in. Ask somebody else who is named under “Why it is held”.',
   not_eligible:
     'Ask an administrator to put you into one of the groups named under “Why it is held”.',
+  not_your_turn:
+    'Its stages come one after the other. Once the one that is open is complete, you find it in your inbox.',
   stronger_auth_required:
     'Sign out, ask for a new link, sign in with it and decide within five minutes.',
   already_decided: 'Somebody was faster. What came of it is below; your vote was not counted.',
@@ -173,6 +178,7 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
   shown_mismatch:
     'Something about it changed since you opened the page. What it is now is below: read it again before you decide.',
   human_required: 'Sign in as a person and vote again.',
+  narrowing_refused: 'Leave less of it than there is now, or approve it as it is.',
 };
 
 const vote: ConsoleRoute = {
@@ -181,19 +187,30 @@ const vote: ConsoleRoute = {
   sameAs: 'post /v1/requests/{id}/votes',
   who: 'person',
   handle: async (visit, deps) => {
-    const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
+    const row = await visibleRequest(deps, visit.person, visit.params['id']);
+    if (field(visit, 'decision') === 'preview') return showDraft(visit, deps, row);
+    const { id } = row;
     const ballot = ballotFrom(visit, id);
     const decided = await transact(deps, visit.call, (unit) => decide(unit, ballot));
     if (!(decided instanceof Refusal)) return redirect(`/requests/${id}`);
-    const refused: Refused = {
-      code: decided.code,
-      says: decided.message,
-      advice: ADVICE[decided.code] ?? 'Load the page again and look at it once more.',
-      reason: ballot.reason ?? '',
-    };
-    return showRequest(visit, deps, refused, STATUS[decided.code]);
+    return showRequest(visit, deps, refusedBy(decided, visit), STATUS[decided.code]);
   },
 };
+
+const refusedBy = ({ code, message }: Refusal, visit: Visit): Refused => ({
+  code,
+  says: message,
+  advice: ADVICE[code] ?? 'Load the page again and look at it once more.',
+  reason: field(visit, 'reason'),
+});
+
+/** What approving less would change, before anybody decides it. */
+async function showDraft(visit: Visit, deps: ConsoleDeps, row: RequestRow): Promise<Response> {
+  const draft = draftFrom(visit, row);
+  if (draft instanceof Refusal)
+    return showRequest(visit, deps, refusedBy(draft, visit), STATUS[draft.code]);
+  return showRequest(visit, deps, null, 200, draft);
+}
 
 const REASON_MAX = 2000;
 
@@ -211,6 +228,7 @@ function ballotFrom(visit: Visit, id: string): Ballot {
     reason: reason === '' ? null : reason,
     disposition: field(visit, 'disposition') === 'revise' ? 'revise' : 'stop',
     channel: 'web',
+    narrow: limitsFrom(visit),
   };
 }
 

@@ -82,6 +82,7 @@ async function handleClick(
       reason: null,
       disposition: 'stop',
       channel: 'slack',
+      narrow: null,
     });
     return outcome instanceof Refusal ? outcome : null;
   }).catch((error: unknown) => {
@@ -122,6 +123,7 @@ const interactions = defineRoute({
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',

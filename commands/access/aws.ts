@@ -141,6 +141,17 @@ export const awsAccess: AccessKind<AwsRole> = {
       ...(read.only_resources && { only_resources: read.only_resources }),
     });
   },
+  // Only lists that somebody gave: what a list could say less of, where there is none, is not for us to guess.
+  extents: (_role, options) => {
+    const { only_actions: actions, only_resources: resources } = readOptions<AwsOptions>(
+      awsOptions,
+      options,
+    );
+    return {
+      ...(actions && { only_actions: { kind: 'some_of', of: actions } }),
+      ...(resources && { only_resources: { kind: 'some_of', of: resources } }),
+    };
+  },
   mistake: (role, target) =>
     canDeny(role) && target.issuer === 'aws' && !target.iam
       ? `revoke.deny_policy takes credentials for IAM, and the target "${role.target}" has no iam`

@@ -113,4 +113,11 @@ export const githubAccess: AccessKind<GithubRole> = {
     const { repositories: names, permissions: levels } = githubScope(role, options);
     return Promise.resolve({ repositories: names, permissions: levels });
   },
+  extents: (role, options) => {
+    const scope = githubScope(role, options);
+    return {
+      repositories: { kind: 'some_of', of: scope.repositories },
+      permissions: { kind: 'levels', of: scope.permissions, order: [...LEVELS] },
+    };
+  },
 };

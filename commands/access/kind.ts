@@ -2,6 +2,7 @@
 // activities/issuers/; kinds.ts lists them all.
 import { z } from 'zod';
 import type { JsonObject } from '../../domain/json.ts';
+import type { OptionExtent } from '../../domain/narrowing.ts';
 import type { TargetDefinition } from './kinds.ts';
 
 /**
@@ -49,6 +50,8 @@ export interface AccessKind<R> {
    * Refusal for what the role does not allow.
    */
   readOptions: (role: R, options: JsonObject) => Promise<JsonObject>;
+  /** What of its options an approver can leave less of, and all that each can be. Nothing where this is not said. */
+  extents?: (role: R, options: JsonObject) => Record<string, OptionExtent>;
   /** What is wrong with a role at its target, in words for whoever writes the policy. */
   mistake?: (role: R, target: TargetDefinition) => string | null;
 }

@@ -101,4 +101,11 @@ export const oauthAccess: AccessKind<OauthRole> = {
     if (Object.keys(options).length === 0) return Promise.resolve({});
     return Promise.resolve({ ...oauthScope(role, options) });
   },
+  extents: (role, options) => {
+    const { scopes: wanted, resources } = oauthScope(role, options);
+    return {
+      scopes: { kind: 'some_of', of: wanted },
+      ...(resources.length > 0 && { resources: { kind: 'some_of', of: resources } }),
+    };
+  },
 };

@@ -1,5 +1,6 @@
 export * from './access.ts';
 export * from './agents.ts';
+export * from './approvers.ts';
 export * from './certificates.ts';
 export * from './credentials.ts';
 export * from './discovery.ts';

@@ -5,10 +5,21 @@ import { index, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { Action, Party } from '../../domain/action.ts';
 import { CHANNELS, STRENGTHS, type FrozenRoute, type Involved } from '../../domain/approval.ts';
 import type { CardNames } from '../../domain/card.ts';
+import type { Digest } from '../../domain/digest.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { statesOf } from '../../domain/lifecycle.ts';
+import type { Limits, Narrowable } from '../../domain/narrowing.ts';
+import type { Question } from '../../domain/question.ts';
 import { bytes, digest, id, instant } from './columns.ts';
 import { person } from './people.ts';
+
+/** What approvers left of what was asked for, and who took away what. */
+interface Narrowed {
+  action: Action;
+  digest: Digest;
+  limits: Limits;
+  by: { person: string; name: string; limits: Limits }[];
+}
 
 export const request = pgTable(
   'request',
@@ -34,6 +45,14 @@ export const request = pgTable(
     callbackUrl: text('callback_url'),
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
+    /** When it would have run out had nobody asked anything. */
+    firstExpiresAt: instant('first_expires_at').notNull(),
+    /** What can be narrowed, as the role was when this was opened. */
+    narrowable: jsonb().$type<Narrowable>().notNull(),
+    /** What is approved in the place of `action`; null while nobody has narrowed it. */
+    narrowed: jsonb().$type<Narrowed>(),
+    /** Few, and read with every card: they are part of what is shown. */
+    questions: jsonb().$type<Question[]>().notNull(),
     decidedAt: instant('decided_at'),
     /** Whose vote decided it; null when a clock or the requester did. */
     decidedBy: id('person')('decided_by'),
@@ -67,8 +86,16 @@ export const vote = pgTable(
     channel: text({ enum: CHANNELS }).notNull(),
     strength: text({ enum: STRENGTHS }).notNull(),
     shown: digest().notNull(),
+    /** What this person took away, and what all had taken away by then; null for nothing. */
+    narrow: jsonb().$type<Limits>(),
+    limits: jsonb().$type<Limits>(),
     reason: text(),
     at: instant().notNull(),
+    /** Whose vote it is, where somebody who is away has another vote, and what says so. */
+    inSteadOf: id('person')('in_stead_of'),
+    absence: id('absence')(),
+    /** The stage it was cast in, by route; null where no route has more than one. */
+    stages: jsonb().$type<Record<string, number>>(),
   },
   (table) => [uniqueIndex('vote_once').on(table.request, table.person)],
 );

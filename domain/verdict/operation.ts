@@ -1,7 +1,7 @@
 // The operation layer: did the control stand in the way each time? Each test walks every case and says what it
 // found, with the leaves it rests on. Nothing here samples, and nothing reads what is not public.
 import { completeness } from './completeness.ts';
-import { text, type Facts } from './facts.ts';
+import { text, type Case, type Fact, type Facts } from './facts.ts';
 import { exceptionIn, named, NONE, wasUsed, type Finding } from './finding.ts';
 import { eligibility, independence } from './voters.ts';
 
@@ -43,7 +43,10 @@ function order({ cases }: Facts): Finding {
   };
 }
 
-/** What ran is what was approved is what was shown: one action reference all along. */
+/**
+ * What ran is what was approved, and that is what was shown or less: one reference to what was asked for all along, and
+ * one to what was left of it from the deciding vote to its use.
+ */
 function binding({ cases }: Facts): Finding {
   const used = cases.filter((found) => named(found, 'permit.redeemed').length > 0);
   const exceptions = used.flatMap((found) => {
@@ -51,7 +54,15 @@ function binding({ cases }: Facts): Finding {
     const strayed = bound.filter((fact) => fact.actionRef !== found.opened.actionRef);
     if (strayed.length > 0)
       return [exceptionIn(found, 'binding', true, 'another action was approved or run', strayed)];
-    const unseen = found.votes.filter((vote) => vote.detail['shown_covers_action'] !== true);
+    const drifted = driftedFrom(found);
+    if (drifted.length > 0)
+      return [
+        exceptionIn(found, 'binding', true, 'more was approved or run than was left', drifted),
+      ];
+    const unseen = found.votes.filter(
+      (vote) =>
+        vote.detail['shown_covers_action'] !== true || vote.detail['within_shown'] === false,
+    );
     if (unseen.length > 0)
       return [exceptionIn(found, 'binding', true, 'a voter was not shown all of it', unseen)];
     const differing = named(found, 'permit.redeemed', 'receipt.recorded').filter(
@@ -69,6 +80,23 @@ function binding({ cases }: Facts): Finding {
     threshold: NONE,
     says: `${used.length - exceptions.length} of ${used.length} used approvals are bound to what was shown`,
   };
+}
+
+/** Where what was left after narrowing does not stay the same; without any narrowing it is what was asked for. */
+function driftedFrom(found: Case): Fact[] {
+  const approved = named(found, 'request.approved')[0];
+  const deciding = found.votes.find(
+    (vote) => vote.detail['vote'] === approved?.detail['deciding_vote'],
+  );
+  if (!approved || !deciding) return [];
+  const isNarrowed = found.votes.some((vote) => vote.detail['narrows'] === true);
+  const left = isNarrowed ? text(deciding.detail['approves_ref']) : found.opened.actionRef;
+  const refOf = (fact: Fact): string | null =>
+    text(fact.detail[fact === deciding ? 'approves_ref' : 'effective_ref']) ??
+    (isNarrowed ? null : fact.actionRef);
+  return [deciding, approved, ...named(found, 'permit.issued', 'permit.redeemed')].filter(
+    (fact) => refOf(fact) !== left || (fact === approved && fact.detail['within_votes'] === false),
+  );
 }
 
 const REFUSED = ['request.denied', 'request.expired', 'request.cancelled'] as const;
@@ -127,6 +155,14 @@ function singleUse({ cases }: Facts): Finding {
   };
 }
 
+const QUESTIONS = ['question.asked', 'question.answered', 'question.lapsed'] as const;
+
+/** When a case would have run out by what the log said then: a question may have stopped its clock for a while. */
+function expiryAt(found: Case, index: number): string | null {
+  const last = named(found, ...QUESTIONS).findLast((fact) => fact.index < index);
+  return text((last ?? found.opened).detail['expires_at']);
+}
+
 /** Time running out is nobody's yes. */
 function expiryNotApproval({ cases }: Facts): Finding {
   const expired = cases.filter((found) =>
@@ -136,7 +172,7 @@ function expiryNotApproval({ cases }: Facts): Finding {
   );
   const late = cases.filter((found) => {
     const approved = named(found, 'request.approved')[0];
-    const expires = text(found.opened.detail['expires_at']);
+    const expires = approved ? expiryAt(found, approved.index) : null;
     return approved !== undefined && expires !== null && !(approved.time < expires);
   });
   const exceptions = [

@@ -114,6 +114,7 @@ async function make(race: Race, call: RequestCall, trace: string): Promise<unkno
           reason: null,
           disposition: 'stop',
           channel: 'api',
+          narrow: null,
         }),
       );
     case 'cancel':

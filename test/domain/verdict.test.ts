@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { addSeconds } from '../../domain/instant.ts';
 import { canonicalJson } from '../../domain/json.ts';
 import { verdictJson } from '../../domain/verdict/judge.ts';
 import { LogBook, newLog, testIn, type CaseOptions } from '../support/leaves.ts';
@@ -79,6 +80,37 @@ describe('each operation test catches its violation', () => {
     expect(testIn(verdict, id).cases[0]?.events.length).toBeGreaterThan(0);
     for (const other of OPERATION.filter((each) => each !== id))
       expect([other, testIn(verdict, other).exceptions]).toEqual([other, 0]);
+  });
+
+  const less = { narrows: true, voted: 'sha256:less', approved: 'sha256:less', run: 'sha256:less' };
+  it('binding: what was narrowed and run as it was left is no exception', () => {
+    const log = newLog();
+    log.approved({ left: less });
+    expect(testIn(log.judge(), 'binding')).toMatchObject({ population: 1, exceptions: 0 });
+  });
+
+  it.each<[string, Partial<typeof less> & { within_votes?: boolean; within_shown?: boolean }]>([
+    ['more was run than was left', { run: 'sha256:ref' }],
+    ['more was approved than the deciding vote left', { approved: 'sha256:ref' }],
+    ['something was left out, and nobody narrowed', { narrows: false }],
+    ['the approval is wider than a vote', { within_votes: false }],
+    ['a vote approved more than it was shown', { within_shown: false }],
+  ])('binding: %s', (_says, flaw) => {
+    const log = newLog();
+    log.approved({ left: { ...less, ...flaw } });
+    expect(testIn(log.judge(), 'binding')).toMatchObject({ state: 'deficient', exceptions: 1 });
+  });
+
+  it('expiry_not_approval: a question that stopped the clock moves the end, by what the log says', () => {
+    const until = addSeconds('2026-11-01T00:00:00.000Z', 20_000);
+    for (const [askedUntil, exceptions] of [
+      [until, 0],
+      ['2026-11-01T01:00:00.000Z', 1],
+    ] as const) {
+      const log = newLog();
+      log.approved({ flaw: 'approved late', askedUntil });
+      expect(testIn(log.judge(), 'expiry_not_approval').exceptions).toBe(exceptions);
+    }
   });
 
   it('refusal_held: what was refused was run all the same', () => {

@@ -97,6 +97,9 @@ export interface RequestRow {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  startsAt?: string;
+  answerBy?: string | null;
+  untold?: string[];
   /** What carrying it out comes to, attempt by attempt; the last one repeats. */
   fulfilments: Fulfilment['outcome'][];
   /** Effects of carrying it out, by the id they were made under. */
@@ -130,6 +133,8 @@ type RequestHands = Pick<
   | 'announceRequest'
   | 'remindApprovers'
   | 'escalateRequest'
+  | 'tellAsked'
+  | 'lapseQuestions'
   | 'expireRequest'
   | 'fulfilRequest'
   | 'closeRequest'
@@ -144,6 +149,14 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   announceRequest: nothing,
   remindApprovers: nothing,
   escalateRequest: nothing,
+  tellAsked: (_id, question) => {
+    row.untold = (row.untold ?? []).filter((each) => each !== question);
+    return Promise.resolve();
+  },
+  lapseQuestions: () => {
+    if (row.answerBy && isDue(row.answerBy)) row.answerBy = null;
+    return Promise.resolve();
+  },
   expireRequest: () => {
     const due = row.state === 'approved' ? row.approvedUntil : row.expiresAt;
     const canExpire = row.state === 'pending' || row.state === 'approved';
@@ -152,6 +165,8 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   },
   fulfilRequest: (id) => {
     if (row.state !== 'approved') return Promise.resolve({ outcome: 'done' });
+    if (row.startsAt && !isDue(row.startsAt))
+      return Promise.resolve({ outcome: 'later', code: 'not_started' });
     const [outcome = 'done'] =
       row.fulfilments.length > 1 ? row.fulfilments.splice(0, 1) : row.fulfilments;
     if (outcome === 'later')
@@ -170,6 +185,9 @@ const viewOf = (row: RequestRow): RequestView => ({
   expiresAt: row.expiresAt,
   approvedUntil: row.approvedUntil,
   notices: row.notices,
+  ...(row.startsAt !== undefined && { startsAt: row.startsAt }),
+  ...(row.answerBy !== undefined && { answerBy: row.answerBy }),
+  ...(row.untold !== undefined && { untold: row.untold }),
 });
 
 type AgentHands = Pick<

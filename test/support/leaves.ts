@@ -26,6 +26,17 @@ export interface CaseOptions {
   proof?: 'verified' | 'claimed' | 'none';
   barred?: string[];
   routeGroups?: string[];
+  /** What was left of it, by what the deciding vote, the approval and its use each say. */
+  left?: {
+    narrows: boolean;
+    voted: string;
+    approved: string;
+    run: string;
+    within_votes?: boolean;
+    within_shown?: boolean;
+  };
+  /** A question that stopped the clock, and until when it then ran. */
+  askedUntil?: string;
 }
 
 /** A log in the making; each step is one leaf, ten seconds after the one before. */
@@ -154,6 +165,11 @@ export class LogBook {
         shown_covers_action: options.flaw !== 'not shown all',
         invited_by: party('psn_admin'),
         opened_at: this.now,
+        ...(options.left && {
+          narrows: options.left.narrows,
+          approves_ref: options.left.voted,
+          within_shown: options.left.within_shown ?? true,
+        }),
       },
       options.flaw === 'other action' ? { ...about, action_ref: 'sha256:other' } : about,
     );
@@ -167,16 +183,31 @@ export class LogBook {
     const redeem = (): string =>
       this.add(
         'permit.redeemed',
-        { permit: 'prm', digest_matches: options.flaw !== 'digest differs', rules_unchanged: true },
+        {
+          permit: 'prm',
+          digest_matches: options.flaw !== 'digest differs',
+          rules_unchanged: true,
+          ...(options.left && { effective_ref: options.left.run }),
+        },
         about,
       );
     if (options.flaw === 'used before approval') redeem();
+    if (options.askedUntil !== undefined)
+      this.add('question.asked', { expires_at: options.askedUntil }, about);
     if (options.flaw === 'approved late')
       for (let at = 0; at < 400; at += 1) this.add('report.read', { report: 'x', by: null });
     const vote = this.vote(about, 'approve', options);
     this.add(
       'request.approved',
-      { deciding_vote: vote, approved_by: [], approved_until: addSeconds(this.now, 900) },
+      {
+        deciding_vote: vote,
+        approved_by: [],
+        approved_until: addSeconds(this.now, 900),
+        ...(options.left && {
+          effective_ref: options.left.approved,
+          within_votes: options.left.within_votes ?? true,
+        }),
+      },
       about,
     );
     if (options.flaw !== 'used before approval') redeem();

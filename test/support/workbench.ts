@@ -249,6 +249,8 @@ const HANDS: Record<ActivityName, true> = {
   remindApprovers: true,
   escalateRequest: true,
   expireRequest: true,
+  tellAsked: true,
+  lapseQuestions: true,
   fulfilRequest: true,
   closeRequest: true,
   refreshCards: true,
