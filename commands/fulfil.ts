@@ -2,6 +2,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { ACCESS_ACTION } from '../domain/access-tuple.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
@@ -72,6 +73,9 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
       return fulfilAtOnce(deps, call, id, (unit, locked) =>
         liftStop(unit, locked.action.resource.id, locked),
       );
+    case ACCESS_ACTION:
+      // Done by whoever asked, who comes for the answer; until then it is theirs to use.
+      return { outcome: 'done' };
     default:
       return fail(deps, call, id, 'unknown_action');
   }

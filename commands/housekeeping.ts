@@ -9,6 +9,7 @@ import {
   usedAssertion,
 } from '../db/schema/index.ts';
 import { addSeconds } from '../domain/instant.ts';
+import { forgetDenials } from './authzen/denials.ts';
 import { forgetCertificates } from './certificates.ts';
 import { forgetDeferrals } from './deferrals.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
@@ -25,6 +26,7 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetDeferrals(unit);
   await forgetOldDeliveries(unit);
+  await forgetDenials(unit);
   await forgetCertificates(unit);
   await forgetForeignBundles(unit);
   await forgetOldResults(unit);

@@ -2,6 +2,7 @@
 import { and, arrayOverlaps, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { AgentRow, PersonRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
+import { ACCESS_ACTION, tupleOf } from '../domain/access-tuple.ts';
 import type { Action } from '../domain/action.ts';
 import { groupsOn, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
@@ -20,16 +21,45 @@ export async function whoIsInvolved(
   },
 ): Promise<Involved> {
   const { principal } = unit.call;
-  const owners = new Set<string>();
+  const [askedAbout = null, ...alike] = await peopleAskedAbout(unit, asked.action);
+  const owners = new Set<string>(alike);
   for (const each of await agentsInvolved(unit, asked))
     for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
-    requester: principal.kind === 'person' ? principal.id : null,
+    requester: principal.kind === 'person' ? principal.id : askedAbout,
     owners: [...new Set([...owners, ...ownerToBe(asked.action)])],
     // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
 }
+
+/** The humans who would get what an enforcement point asks for: by an id of ours, or by an address that we know. */
+async function peopleAskedAbout(
+  unit: Unit,
+  { action, parameters }: Pick<Action, 'action' | 'parameters'>,
+): Promise<Id<'person'>[]> {
+  if (action !== ACCESS_ACTION) return [];
+  const { id, properties } = tupleOf({ parameters }).subject;
+  const { email } = properties;
+  const addresses = [id, ...(typeof email === 'string' ? [email] : [])];
+  const rows = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(
+      or(
+        eq(person.id, asPersonId(id)),
+        inArray(
+          sql`lower(${person.email})`,
+          addresses.map((address) => address.toLowerCase()),
+        ),
+      ),
+    )
+    .orderBy(person.id);
+  return rows.map((row) => row.id);
+}
+
+/** Ids that reach a query are only ever compared: another text finds nothing. */
+const asPersonId = (id: string): Id<'person'> => id as Id<'person'>;
 
 /** Whoever is to answer for an agent from now on gains by that, and does not decide on it. */
 function ownerToBe({ action, parameters }: Pick<Action, 'action' | 'parameters'>): string[] {

@@ -1,6 +1,7 @@
 // Rows as they are read.
 import type * as schema from './schema/index.ts';
 
+export type AccessDenialRow = typeof schema.accessDenial.$inferSelect;
 export type AgentRow = typeof schema.agent.$inferSelect;
 export type JoinTokenRow = typeof schema.joinToken.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;

@@ -99,6 +99,7 @@ export const EVENTS = {
     ],
     private: ['action_digest', 'questions'],
   },
+  'access.requested': { public: ['evaluation', 'folded'], private: [] },
   'access.searched': {
     public: ['search', 'kind', 'looked_at', 'found', 'is_first'],
     private: ['subject', 'resource'],

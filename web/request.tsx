@@ -235,6 +235,8 @@ function grain(view: RequestView): string {
   switch (view.card.action['action']) {
     case 'credential:request':
       return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
+    case 'access:evaluate':
+      return 'You let exactly this be done once, where an enforcement point of others stands guard. What it says of whom and what this is about is its own word.';
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
     case 'agent:add_key':

@@ -32,7 +32,7 @@ const OWN_ACTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether an action is done by us, and so never by whoever asks about it. */
-const isOwnAction = (name: string): boolean => OWN_ACTIONS.has(name);
+export const isOwnAction = (name: string): boolean => OWN_ACTIONS.has(name);
 
 /** What the bundle says of a question. */
 export async function evaluateAccess(

@@ -1,3 +1,13 @@
+CREATE TABLE "access_denial" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"caller" text NOT NULL,
+	"action" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"request" text collate "C",
+	"callback" "bytea"
+);
+--> statement-breakpoint
 CREATE TABLE "agent" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
@@ -769,6 +779,7 @@ CREATE TABLE "token_status" (
 	CONSTRAINT "token_status_list_index_pk" PRIMARY KEY("list","index")
 );
 --> statement-breakpoint
+ALTER TABLE "access_denial" ADD CONSTRAINT "access_denial_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -799,6 +810,7 @@ ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revoc
 ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "stop" ADD CONSTRAINT "stop_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "token_status" ADD CONSTRAINT "token_status_list_status_list_id_fk" FOREIGN KEY ("list") REFERENCES "public"."status_list"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "access_denial_request" ON "access_denial" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
 CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statement-breakpoint

@@ -1,3 +1,4 @@
+export * from './access.ts';
 export * from './agents.ts';
 export * from './approvers.ts';
 export * from './certificates.ts';
