@@ -17,6 +17,7 @@ import {
   words,
   type Html,
 } from './parts.tsx';
+import { Answers } from './questions.tsx';
 import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
@@ -71,6 +72,7 @@ export const RequestPage = ({
         <WhyHeld view={view} />
       </div>
       <div class="split-side">
+        {view.toAnswer.length === 0 ? null : <Answers shell={shell} view={view} />}
         <Ballots shell={shell} view={view} refused={refused} draft={draft} />
         <Votes view={view} now={shell.now} />
       </div>
@@ -119,7 +121,13 @@ function outcome(view: RequestView): Child {
   const by = view.decidedBy === null ? null : <Untrusted text={view.decidedBy} />;
   switch (view.state) {
     case 'approved':
-      return <>Approved by {by}; not yet collected</>;
+      return view.startsAt === null ? (
+        <>Approved by {by}; not yet collected</>
+      ) : (
+        <>
+          Approved by {by}, from {view.startsAt} on
+        </>
+      );
     case 'consumed':
       return <>Approved by {by}, and used</>;
     case 'denied':
@@ -130,6 +138,8 @@ function outcome(view: RequestView): Child {
       return `Approved, but could not be carried out: ${words(view.failure ?? 'unknown')}`;
     case 'cancelled':
       return 'Withdrawn before anybody decided';
+    case 'superseded':
+      return 'Closed undecided: the policy changed since it was opened';
     default:
       return words(view.state);
   }
@@ -138,6 +148,7 @@ function outcome(view: RequestView): Child {
 /** What a label of the card means to somebody who decides. */
 const LABELS: Record<string, string> = {
   'Parameter ttl_seconds': 'For how long',
+  'Parameter not_before': 'Not before',
   'Parameter url': 'Address',
   'Parameter method': 'Method',
   'Parameter body': 'Body',
@@ -160,6 +171,10 @@ function labelOf(label: string, view: RequestView): string {
   return LABELS[label] ?? label;
 }
 
+/** Who says what is only said. */
+const claimOf = (label: string): string =>
+  label.startsWith('Answer ') ? 'said in answer' : 'said by the requester';
+
 function cardText(label: string, text: string): Child {
   if (label.endsWith('_seconds') && /^\d+$/.test(text))
     return `${spanText(Number(text))} (${text} seconds)`;
@@ -175,7 +190,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
           value: (
             <>
               {cardText(label, text)}
-              {claimed ? <span class="claimed">said by the requester</span> : null}
+              {claimed ? <span class="claimed">{claimOf(label)}</span> : null}
             </>
           ),
         })),

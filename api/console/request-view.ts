@@ -1,7 +1,9 @@
 // Loads what the pages about requests show.
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
+import { addresseesOf, mayAnswer } from '../../commands/ask.ts';
 import { tallyOf } from '../../commands/decide.ts';
+import { effectiveAction } from '../../commands/narrow.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
@@ -19,6 +21,7 @@ import {
 } from '../../domain/approval.ts';
 import { shownDigest } from '../../domain/card.ts';
 import { secondsBetween } from '../../domain/instant.ts';
+import { startOf } from '../../domain/narrowing.ts';
 import type { RequestView, RouteView, Standing } from '../../web/request-data.ts';
 import type { RequestSummary } from '../../web/requests.tsx';
 import type { ConsoleDeps } from './console.ts';
@@ -88,12 +91,17 @@ export async function requestView(
     decidedAt: row.decidedAt,
     decidedBy: row.decidedBy && name(row.decidedBy),
     approvedUntil: row.approvedUntil,
+    startsAt: startOf(effectiveAction(row)),
     denial: row.denial,
     failure: row.failure,
     agent: row.agent,
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
     standing: standingOf(row, votes, reader, now),
+    asks: addresseesOf(row),
+    toAnswer: row.questions
+      .filter((each) => each.state === 'open' && mayAnswer(reader, row, each))
+      .map(({ id, by, text }) => ({ id, by: by.name, text })),
     narrowable: narrowViewOf(row),
     audits: mayAudit(reader),
   };

@@ -1,9 +1,10 @@
 // The inbox, requests, and voting on the web. A vote goes through the one function that decides.
 import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
+import { answerQuestion, askQuestion, type AboutQuestion } from '../../commands/ask.ts';
 import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
-import { transact } from '../../commands/unit.ts';
+import { transact, type Unit } from '../../commands/unit.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
@@ -15,6 +16,7 @@ import { InboxPage, RequestsPage, type Inbox } from '../../web/requests.tsx';
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
 import { STATUS } from '../problem.ts';
+import { answerBody, askBody } from '../request-schemas.ts';
 import { visibleRequest } from '../requests.ts';
 import {
   field,
@@ -25,6 +27,7 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
+import { attempt, parseFields } from './forms.ts';
 import { draftFrom, limitsFrom } from './narrow-form.ts';
 import { requestView, summariesOf } from './request-view.ts';
 import { waitingFor, WAITING_MAX } from './waiting.ts';
@@ -176,6 +179,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
   shown_mismatch:
     'Something about it changed since you opened the page. What it is now is below: read it again before you decide.',
   human_required: 'Sign in as a person and vote again.',
+  question_refused: 'Decide, or deny it and say what has to be different.',
+  wrong_state: 'Somebody answered it already, or its time is over.',
   narrowing_refused: 'Leave less of it than there is now, or approve it as it is.',
 };
 
@@ -230,4 +235,43 @@ function ballotFrom(visit: Visit, id: string): Ballot {
   };
 }
 
-export const requestPages = [inbox, list, show, vote];
+const ask: ConsoleRoute = {
+  method: 'post',
+  path: '/requests/{id}/questions',
+  sameAs: 'post /v1/requests/{id}/questions',
+  who: 'person',
+  handle: (visit, deps) => {
+    const request = visit.params['id'] ?? '';
+    const { to, text } = parseFields(askBody, {
+      to: field(visit, 'to'),
+      text: field(visit, 'text'),
+    });
+    return toldOn(visit, deps, (unit) => askQuestion(unit, { request, to, text }));
+  },
+};
+
+const answer: ConsoleRoute = {
+  method: 'post',
+  path: '/requests/{id}/questions/{question}/answer',
+  sameAs: 'post /v1/requests/{id}/questions/{question}/answer',
+  who: 'person',
+  handle: (visit, deps) => {
+    const { id: request = '', question = '' } = visit.params;
+    const { text } = parseFields(answerBody, { text: field(visit, 'text') });
+    return toldOn(visit, deps, (unit) => answerQuestion(unit, { request, question, text }));
+  },
+};
+
+/** Back to the request, or to it with why nothing changed. */
+async function toldOn(
+  visit: Visit,
+  deps: ConsoleDeps,
+  work: (unit: Unit) => Promise<AboutQuestion | Refusal>,
+): Promise<Response> {
+  const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
+  const told = await attempt(() => transact(deps, visit.call, work));
+  if (!(told instanceof Refusal)) return redirect(`/requests/${id}`);
+  return showRequest(visit, deps, refusedBy(told, visit), STATUS[told.code]);
+}
+
+export const requestPages = [inbox, list, show, vote, ask, answer];
