@@ -9,8 +9,9 @@ import {
   slackMessagesOf,
   type SlackSettings,
 } from '../commands/integrations.ts';
-import { cardOf, findRequest, votesOn } from '../commands/requests.ts';
-import { transact, type Call } from '../commands/unit.ts';
+import { cardOf, findRequest } from '../commands/requests.ts';
+import { countVotes } from '../commands/tally.ts';
+import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { person, request } from '../db/schema/index.ts';
 import { shownDigest, visible } from '../domain/card.ts';
@@ -85,7 +86,7 @@ const faceDigest = (face: SlackFace): Digest =>
   digestOf('countersign/slack-face/v1', { text: face.text, blocks: face.blocks });
 
 async function faceOf(deps: NoticeDeps, row: RequestRow): Promise<SlackFace> {
-  const votes = await votesOn(deps.db.query, row.id);
+  const { votes, tally } = await countVotes(deps.db.query, row, await databaseTime(deps.db.query));
   const people = await deps.db.query
     .select({ id: person.id, name: person.name })
     .from(person)
@@ -99,6 +100,7 @@ async function faceOf(deps: NoticeDeps, row: RequestRow): Promise<SlackFace> {
     row,
     card: cardOf(row),
     votes,
+    tally,
     names: new Map(people.map(({ id, name }) => [id, name])),
     url: requestUrl(deps.publicUrl, row.id),
   });

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { faultFields, type Log } from '../commands/log-line.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { accessRoutes } from './access/routes.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { askRoutes } from './ask-credential.ts';
@@ -89,6 +90,7 @@ export const ROUTES: readonly Route[] = [
   ...joinRoutes,
   ...peopleRoutes,
   ...oauthRoutes,
+  ...accessRoutes,
   ...spiffeRoutes,
   ...reviewRoutes,
   ...discoveryRoutes,
@@ -132,8 +134,11 @@ export function createApp(deps: ApiDeps, options: AppOptions): App {
   });
   mount(app, ROUTES, deps);
   mountConsole(app, CONSOLE, { ...deps, document: documentOf(deps) });
+  const formAt = refusalFormsOf(ROUTES);
   const answer = (context: AppContext, refusal: Refusal): Response | Promise<Response> =>
-    wantsPage(context) ? problemPage(context, refusal, deps) : problem(context, refusal);
+    wantsPage(context)
+      ? problemPage(context, refusal, deps)
+      : (formAt(context) ?? problem)(context, refusal);
   const methodsAt = methodsOf([...ROUTES, ...CONSOLE]);
   app.notFound(async (context) => {
     const allowed = methodsAt(context.req.path);
@@ -153,6 +158,16 @@ const wrongMethod = (method: string, allowed: readonly string[]): Refusal =>
     'method_not_allowed',
     `This path does not take ${method}: use ${allowed.join(', ')}.`,
   );
+
+/** How the route that a call goes to says no, where it has a form of its own. */
+function refusalFormsOf(routes: readonly Route[]): (context: AppContext) => Route['refuse'] {
+  const own = routes.flatMap(({ method, path, refuse }) =>
+    refuse ? [{ method, pattern: patternOf(path), refuse }] : [],
+  );
+  return ({ req }) =>
+    own.find(({ method, pattern }) => method === req.method.toLowerCase() && pattern.test(req.path))
+      ?.refuse;
+}
 
 /** The methods that a path takes, whatever it was called with (RFC 9110 §15.5.6). */
 function methodsOf(routes: readonly Pick<Route, 'method' | 'path'>[]): (path: string) => string[] {

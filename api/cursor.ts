@@ -5,7 +5,8 @@ import { invalid } from './body.ts';
 const macOf = (key: Uint8Array, list: string, after: string): Buffer =>
   createHmac('sha256', key).update(`${list}\n${after}`).digest().subarray(0, 16);
 
-const makeCursor = (key: Uint8Array, list: string, after: string): string =>
+/** A cursor that goes on after something. */
+export const makeCursor = (key: Uint8Array, list: string, after: string): string =>
   Buffer.concat([macOf(key, list, after), Buffer.from(after, 'utf8')]).toString('base64url');
 
 /** What to go on after, or null at the beginning. */

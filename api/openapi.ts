@@ -250,7 +250,8 @@ export const generalRefusals = (route: Route): RefusalCode[] => [
 
 /** Every route can refuse its caller or its input; the rest is what the route says. */
 function refusals(route: Route): Record<string, JsonObject> {
-  const codes = [...generalRefusals(route), ...route.refusals];
+  // What has a form of its own is among the answers.
+  const codes = route.refuse ? [] : [...generalRefusals(route), ...route.refusals];
   const byStatus = new Map<number, Set<RefusalCode>>();
   for (const code of codes) {
     const known = byStatus.get(STATUS[code]) ?? new Set();

@@ -1,10 +1,10 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
 import { keysOf } from '../commands/agent-keys.ts';
-import { tallyOf } from '../commands/decide.ts';
 import { effectiveAction } from '../commands/narrow.ts';
 import type { Answer } from '../commands/once.ts';
 import { cardOf, votesOn } from '../commands/requests.ts';
+import { tallyOf } from '../commands/tally.ts';
 import { aliveUnder } from '../commands/tasks.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
@@ -21,13 +21,14 @@ import type {
 } from '../db/rows.ts';
 import { credential } from '../db/schema/index.ts';
 import { asJson } from '../domain/action.ts';
-import { groupsAfter } from '../domain/approval.ts';
+import { groupsAfter, type Tally } from '../domain/approval.ts';
 import { shownDigest } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { limitsAsJson, startOf } from '../domain/narrowing.ts';
 import type { Question } from '../domain/question.ts';
+import type { StageProgress } from '../domain/seats.ts';
 
 export const presentPerson = (row: PersonRow): JsonObject => ({
   id: row.id,
@@ -183,6 +184,7 @@ export async function presentRequest(
       quorum: rule.quorum,
       approvals: tally.approvals[name] ?? 0,
       rule_digest,
+      stages: (tally.stages[name] ?? []).map((stage, at) => presentStage(stage, tally, name, at)),
     })),
     votes: votes.map(presentVote),
     created_at: row.createdAt,
@@ -203,6 +205,23 @@ export async function presentRequest(
     denial: row.denial && { reason: row.denial.reason, disposition: row.denial.disposition },
   };
 }
+
+const presentStage = (
+  { title, quorum, approvals, seats, isComplete }: StageProgress,
+  { open }: Tally,
+  route: string,
+  at: number,
+): JsonObject => ({
+  title,
+  state: isComplete ? 'complete' : at === open[route] ? 'open' : 'waiting',
+  quorum,
+  approvals,
+  seats: seats.map((seat) => ({
+    groups: seat.groups,
+    quorum: seat.quorum,
+    approvals: seat.approvals,
+  })),
+});
 
 /** A question, without who else was told of it. */
 export const presentQuestion = (question: Question): JsonObject => ({
@@ -226,6 +245,7 @@ export const presentVote = (row: VoteRow): JsonObject => ({
   decision: row.decision,
   channel: row.channel,
   at: row.at,
+  in_stead_of: row.inSteadOf,
 });
 
 async function isCollectable(

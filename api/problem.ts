@@ -27,6 +27,7 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   renewal_capped: 409,
   not_approved: 409,
   join_not_approved: 409,
+  not_your_turn: 409,
   already_decided: 409,
   already_voted: 409,
   shown_mismatch: 409,

@@ -39,14 +39,6 @@ export const narrowBody = z
   .refine((limits) => Object.keys(limits).length > 0, 'says nothing that there should be less of')
   .meta({ description: 'Approves less than was asked for; what is not named stays as it is' });
 
-export const voteBody = z.strictObject({
-  decision: z.enum(['approve', 'deny']),
-  shown: z.string().max(100),
-  reason: z.string().trim().max(2000).optional(),
-  disposition: z.enum(['revise', 'stop']).optional(),
-  narrow: narrowBody.optional(),
-});
-
 export const askBody = z.strictObject({
   to: z.enum(ADDRESSEES).meta({ description: 'Who is asked' }),
   text: z.string().trim().min(1).max(1000),

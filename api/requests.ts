@@ -1,17 +1,20 @@
 // Requests that wait for people, and what people and requesters do about them.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { standingsOf } from '../commands/approvers.ts';
 import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
 import { answerOnce } from '../commands/once.ts';
-import { mayVote, type Principal } from '../commands/principal.ts';
+import type { PersonPrincipal, Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
+import { elapsedSeconds, tallyOf } from '../commands/tally.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
+import type { Query } from '../db/client.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
-import { routesFor } from '../domain/approval.ts';
+import { routesFor, whyIneligible } from '../domain/approval.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -19,10 +22,10 @@ import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
 import { presentIssued, presentRequest, presentVote } from './present.ts';
-import { voteBody } from './request-schemas.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
+import { voteBody } from './vote-schemas.ts';
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -53,7 +56,9 @@ const list = defineRoute({
       .orderBy(asc(request.id))
       .limit(SCANNED_MAX);
     const mine =
-      query.state === 'pending' ? rows.filter((row) => mayDecide(principal, row, now)) : rows;
+      query.state === 'pending' && principal?.kind === 'person'
+        ? await decidableBy(deps.db.query, principal, rows, now)
+        : rows;
     const page = pageOf(mine, query.limit, (row) => row.id, deps.keys.cursors, 'requests');
     const data = await Promise.all(
       page.rows.map((row) => presentRequest(deps.db.query, row, deps.publicUrl, now)),
@@ -62,12 +67,29 @@ const list = defineRoute({
   },
 });
 
-/** Whether a vote of this person would count now. Only shown; `decide` is what checks. */
-export function mayDecide(principal: Principal | null, row: RequestRow, now: string): boolean {
-  if (principal?.kind !== 'person') return true;
-  const voter = { id: principal.id, groups: principal.groups, active: mayVote(principal.roles) };
-  const elapsed = (Date.parse(now) - Date.parse(row.createdAt)) / 1000;
-  return routesFor(voter, row.routes, row.involved, elapsed).length > 0;
+/** The requests on which a vote of this person would count now. Only shown; `decide` is what checks. */
+export async function decidableBy(
+  query: Query,
+  principal: PersonPrincipal,
+  rows: readonly RequestRow[],
+  now: string,
+): Promise<RequestRow[]> {
+  const standings = await standingsOf(query, principal.id, now);
+  const found: RequestRow[] = [];
+  for (const row of rows) {
+    const voters = await standings(row.routes);
+    const elapsed = elapsedSeconds(row, now);
+    const couldEver = voters.filter(
+      (voter) => routesFor(voter, row.routes, row.involved, elapsed).length > 0,
+    );
+    if (couldEver.length === 0) continue;
+    // Whose turn it is, the votes say; most routes have one stage.
+    const isStaged = row.routes.some(({ rule }) => rule.stages !== undefined);
+    const open = isStaged ? (await tallyOf(query, row, now)).open : null;
+    if (couldEver.some((each) => !whyIneligible(each, row.routes, row.involved, elapsed, open)))
+      found.push(row);
+  }
+  return found;
 }
 
 export async function visibleRequest(
@@ -132,6 +154,7 @@ const vote = defineRoute({
     'human_required',
     'self_approval',
     'not_eligible',
+    'not_your_turn',
     'stronger_auth_required',
     'already_decided',
     'request_expired',
@@ -142,6 +165,7 @@ const vote = defineRoute({
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',
@@ -156,6 +180,7 @@ const vote = defineRoute({
       reason: body.reason ?? null,
       disposition: body.disposition ?? 'stop',
       channel: 'api',
+      inSteadOf: body.in_stead_of ?? null,
       narrow: body.narrow ?? null,
     };
     return answerOnce(deps, call, once, async (unit) => {

@@ -92,6 +92,8 @@ export interface Route<B = unknown, Q = unknown> {
   refusals: readonly RefusalCode[];
   /** Events this route can cause. A route that changes something and names none does not pass the tests. */
   events: readonly EventName[];
+  /** How this route says no, where a standard has a form of its own for that. Its statuses are among `answers`. */
+  refuse?: (context: AppContext, refusal: Refusal) => Response;
   handle: (incoming: Incoming<B, Q>, deps: ApiDeps) => Promise<Answer | Refusal | Response>;
 }
 

@@ -2,11 +2,11 @@
 import { z } from 'zod';
 import { AGENT_KINDS } from '../db/schema/agents.ts';
 import { PERSON_ROLES } from '../db/schema/people.ts';
-import { CHANNELS } from '../domain/approval.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { REFUSAL_CODES } from '../domain/refusal.ts';
 import { KEY_DRIVERS, KEY_USES, SIGNING_KEY_STATES } from '../domain/signing-key.ts';
 import { question, startAt } from './request-schemas.ts';
+import { castVote, routeStages } from './vote-schemas.ts';
 
 export const instant = z.string().meta({ format: 'date-time', description: 'RFC 3339, UTC' });
 export const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -348,17 +348,10 @@ export const request = z
         quorum: z.int(),
         approvals: z.int(),
         rule_digest: digest,
+        stages: routeStages,
       }),
     ),
-    votes: z.array(
-      z.object({
-        id: z.string(),
-        person: z.string(),
-        decision: z.enum(['approve', 'deny']),
-        channel: z.enum(CHANNELS),
-        at: instant,
-      }),
-    ),
+    votes: z.array(castVote),
     created_at: instant,
     expires_at: instant,
     decided_at: instant.nullable(),

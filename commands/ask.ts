@@ -3,7 +3,6 @@
 import { and, eq } from 'drizzle-orm';
 import type { RequestRow } from '../db/rows.ts';
 import { request, vote } from '../db/schema/index.ts';
-import { whyIneligible } from '../domain/approval.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import {
   ADDRESSEES,
@@ -13,7 +12,7 @@ import {
   type Question,
 } from '../domain/question.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { currentVoter, elapsedSeconds, INELIGIBLE } from './decide.ts';
+import { INELIGIBLE, whyNotTheirs } from './decide.ts';
 import { partyOf, type Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -45,8 +44,7 @@ export async function askQuestion(unit: Unit, asking: Asking): Promise<AboutQues
     throw new Refusal('human_required', 'Only a signed-in person can ask.');
   const row = await lockRequest(unit, asking.request);
   const now = await unit.readClock();
-  const voter = await currentVoter(unit, principal);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsedSeconds(row, now));
+  const why = await whyNotTheirs(unit, row, principal.id, now);
   if (why) throw new Refusal(why, INELIGIBLE[why]);
   const over = await whyOver(unit, row, now);
   if (over) return over;

@@ -1,37 +1,29 @@
 // The one place where votes are taken, from whichever channel. Eligibility, independence, strength, state and
 // time are checked here and nowhere else, in the order the contract gives, and every refusal is an event.
-import { and, eq, inArray } from 'drizzle-orm';
-import type { Query, Transaction } from '../db/client.ts';
-import type { PersonRow, RequestRow, VoteRow } from '../db/rows.ts';
-import { permit, person, viewing, vote } from '../db/schema/index.ts';
-import { asJson } from '../domain/action.ts';
+import { and, eq } from 'drizzle-orm';
+import type { RequestRow, VoteRow } from '../db/rows.ts';
+import { person, viewing, vote } from '../db/schema/index.ts';
 import {
-  foldVotes,
+  headsOf,
   isTakenBy,
   routesFor,
   whyIneligible,
   type Channel,
   type FrozenRoute,
+  type OpenStages,
   type Tally,
   type Voter,
 } from '../domain/approval.ts';
 import { coversAction, shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
-import { addSeconds } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
-import { isWithin, limitsAsJson, startOf, type Limits } from '../domain/narrowing.ts';
+import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
-import {
-  effectiveAction,
-  effectiveDigest,
-  effectiveRef,
-  goodFrom,
-  isWithinVotes,
-  narrowingOf,
-  narrowRequest,
-  termsOf,
-} from './narrow.ts';
-import { mayVote, type PersonPrincipal, type Principal } from './principal.ts';
+import { stagesOf } from '../domain/seats.ts';
+import { standingsOf, type Standing } from './approvers.ts';
+import { approve, deny } from './conclude.ts';
+import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
   alreadyDecided,
@@ -39,9 +31,8 @@ import {
   expireLocked,
   findRequest,
   lockRequest,
-  moveRequest,
-  votesOn,
 } from './requests.ts';
+import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Ballot {
@@ -52,6 +43,8 @@ export interface Ballot {
   reason: string | null;
   disposition: 'revise' | 'stop';
   channel: Channel;
+  /** For whom they vote, where they say so; otherwise for themselves, or whoever they have to stand in for. */
+  inSteadOf?: string | null;
   /** What the voter approves less of than was shown; null for all of it. */
   narrow: Limits | null;
 }
@@ -73,11 +66,94 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
-  const voter = await currentVoter(unit, principal);
-  const refusal = await whyRefused(unit, row, voter, principal, ballot, now);
+  const { hearing, standings } = await hear(unit, row, principal.id, now);
+  const voter = chooseStanding(hearing, standings, ballot.inSteadOf);
+  if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
+  const refusal = await whyRefused(unit, hearing, voter, principal, ballot, now);
   if (refusal) return refusal;
-  return castVote(unit, row, voter, principal, ballot);
+  return castVote(unit, hearing, voter, principal, ballot);
 }
+
+/** A request as it stands when somebody comes to vote on it. */
+interface Hearing {
+  row: RequestRow;
+  count: Count;
+  open: OpenStages | null;
+  elapsed: number;
+}
+
+/** A locked request as it stands, and as whom somebody may come to it. */
+async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<{ hearing: Hearing; standings: Standing[] }> {
+  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
+  const standings = await standingsOf(unit.sql, who, now, 'share');
+  const count = await countVotes(unit.sql, row, now, 'share');
+  return {
+    hearing: {
+      row,
+      count,
+      // What is decided already was decided for everybody who was ever to be asked.
+      open: row.state === 'pending' ? count.tally.open : null,
+      elapsed: elapsedSeconds(row, now),
+    },
+    standings: await standings(row.routes),
+  };
+}
+
+/** Why somebody may not decide on a locked request now, whatever they would say; null where they may. */
+export async function whyNotTheirs(
+  unit: Unit,
+  row: RequestRow,
+  who: Id<'person'>,
+  now: string,
+): Promise<keyof typeof INELIGIBLE | null> {
+  const { hearing, standings } = await hear(unit, row, who, now);
+  const voter = chooseStanding(hearing, standings);
+  if (!voter) return 'not_eligible';
+  return whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+}
+
+const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[] =>
+  routesFor(voter, row.routes, row.involved, elapsed, open);
+
+/** As whom they vote: as they say, or else as themselves before anybody they stand in for. */
+function chooseStanding(
+  hearing: Hearing,
+  standings: readonly Standing[],
+  inSteadOf: string | null = null,
+): Standing | null {
+  const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
+  const able = own.filter((each) => routesNow(hearing, each).length > 0);
+  const { row, elapsed } = hearing;
+  return (
+    able.find((each) => whyHeard(hearing.count, each) === null) ??
+    able[0] ??
+    own.find((each) => routesFor(each, row.routes, row.involved, elapsed).length > 0) ??
+    own[0] ??
+    null
+  );
+}
+
+/** Why this vote would be a second one of the same human, or null (I4). */
+function whyHeard({ votes, isGood }: Count, voter: Standing): string | null {
+  if (votes.some((each) => each.person === voter.id)) return 'You have already voted on this.';
+  const earlier = votes.find(
+    (each) => isGood(each) && headsOf(each).some((head) => headsOf(asCast(voter)).includes(head)),
+  );
+  if (!earlier) return null;
+  return earlier.inSteadOf === voter.id
+    ? 'While you were away somebody voted in your stead: that is your vote.'
+    : 'Whoever you stand in for has voted already, themselves or through somebody else.';
+}
+
+const asCast = ({ id, inSteadOf }: Standing) => ({ person: id, inSteadOf });
+
+const notStandingIn = ({ inSteadOf }: Ballot): string =>
+  `You do not stand in for ${inSteadOf ?? 'anybody'} now: leave in_stead_of out to vote for yourself.`;
 
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
@@ -89,30 +165,29 @@ export const INELIGIBLE = {
   self_approval: 'You asked for this, own the agent, or set it off: somebody else has to decide.',
   not_eligible:
     'You are not among the approvers of this request: that takes the role approver and a group of its route.',
+  not_your_turn:
+    'Another stage of this request is open now, and its people decide first: you are told when it is your turn.',
 } as const;
 
 async function whyRefused(
   unit: Unit,
-  row: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   principal: PersonPrincipal,
   ballot: Ballot,
   now: string,
 ): Promise<Refusal | null> {
-  const elapsed = elapsedSeconds(row, now);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed);
+  const { row, open, elapsed } = hearing;
+  const why = whyIneligible(voter, row.routes, row.involved, elapsed, open);
   if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
   const cast = { channel: ballot.channel, strength: principal.strength };
-  const mine = routesFor(voter, row.routes, row.involved, elapsed);
+  const mine = routesNow(hearing, voter);
   if (!mine.some((route) => isTakenBy(route, cast)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
-  const [earlier] = await unit.sql
-    .select()
-    .from(vote)
-    .where(and(eq(vote.request, row.id), eq(vote.person, principal.id)));
-  if (earlier) return refuse(unit, row, ballot, 'already_voted', 'You have already voted on this.');
+  const heard = whyHeard(hearing.count, voter);
+  if (heard !== null) return refuse(unit, row, ballot, 'already_voted', heard);
   const card = cardOf(row);
   if (ballot.shown !== shownDigest(card) || !coversAction(card, effectiveAction(row)))
     return refuse(
@@ -166,11 +241,12 @@ const expired = (unit: Unit, row: RequestRow, ballot: Ballot): Refusal =>
 
 async function castVote(
   unit: Unit,
-  shown: RequestRow,
-  voter: Voter,
+  hearing: Hearing,
+  voter: Standing,
   principal: PersonPrincipal,
   ballot: Ballot,
 ): Promise<Decided> {
+  const { row: shown, count } = hearing;
   const at = unit.at;
   const row = ballot.narrow ? await narrowRequest(unit, shown, principal, ballot.narrow) : shown;
   const cast: VoteRow = {
@@ -185,9 +261,12 @@ async function castVote(
     limits: row.narrowed?.limits ?? null,
     reason: ballot.reason,
     at,
+    inSteadOf: voter.inSteadOf,
+    absence: voter.absence,
+    stages: stagesNow(hearing, voter),
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, shown, row, voter, cast);
+  await emitCast(unit, hearing, row, voter, cast);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -195,17 +274,39 @@ async function castVote(
     return { vote: cast, request: await deny(unit, row, cast, ballot) };
   if (tally.outcome === 'approved')
     return { vote: cast, request: await approve(unit, row, cast, tally.approvers) };
+  emitOpenedStages(unit, row, count.tally, tally);
   return { vote: cast, request: row };
 }
 
+/** The stage that is open on each route they vote on; null where no route has more than one. */
+function stagesNow(hearing: Hearing, voter: Voter): Record<string, number> | null {
+  const staged = routesNow(hearing, voter).filter(({ rule }) => rule.stages !== undefined);
+  if (staged.length === 0) return null;
+  return Object.fromEntries(staged.map(({ name }) => [name, hearing.open?.[name] ?? 0]));
+}
+
+/** Says which people come next. */
+function emitOpenedStages(unit: Unit, row: RequestRow, before: Tally, after: Tally): void {
+  for (const { name, rule } of row.routes) {
+    const at = after.open[name] ?? 0;
+    if (at <= (before.open[name] ?? 0)) continue;
+    unit.emit('request.stage_opened', {
+      ...aboutRequest(row),
+      detail: { route: name, stage: at + 1, groups: stagesOf(rule)[at]?.groups ?? [] },
+      private: {},
+    });
+  }
+}
+
+/** `row` is the request as the vote left it; what the voter was shown is the one of the hearing. */
 async function emitCast(
   unit: Unit,
-  shown: RequestRow,
+  hearing: Hearing,
   row: RequestRow,
-  voter: Voter,
+  voter: Standing,
   cast: VoteRow,
 ): Promise<void> {
-  const elapsed = elapsedSeconds(row, cast.at);
+  const { row: shown } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
   const [opened] = await unit.sql
     .select()
@@ -222,9 +323,12 @@ async function emitCast(
       strength: cast.strength,
       groups: [...voter.groups],
       // Those on which it counts: a route that wants more proof than was given is not among them.
-      routes: routesFor(voter, row.routes, row.involved, elapsed)
+      routes: routesNow(hearing, voter)
         .filter((route) => isTakenBy(route, cast))
         .map((route) => route.name),
+      stages: cast.stages,
+      in_stead_of: cast.inSteadOf,
+      absence: cast.absence,
       shown: cast.shown,
       // Compared here, while both the card and the action exist; later the leaf is all there is.
       shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
@@ -237,127 +341,6 @@ async function emitCast(
     private: { reason: cast.reason, limits: cast.limits && limitsAsJson(cast.limits) },
   });
 }
-
-/** Counts the votes as their people stand now: who lost a group or was deactivated counts no more. */
-export async function tallyOf(
-  query: Query | Transaction,
-  row: RequestRow,
-  at: string,
-  lock: 'share' | null = null,
-): Promise<Tally> {
-  const votes = await votesOn(query, row.id);
-  const read = query
-    .select()
-    .from(person)
-    .where(
-      inArray(
-        person.id,
-        votes.map((each) => each.person),
-      ),
-    )
-    .orderBy(person.id);
-  const people = await (lock ? read.for(lock) : read);
-  const voters = new Map<string, Voter>(people.map((who) => [who.id, asVoter(who)]));
-  const elapsed = elapsedSeconds(row, at);
-  const isEligible = (id: string, route: FrozenRoute): boolean => {
-    const who = voters.get(id);
-    return who !== undefined && routesFor(who, [route], row.involved, elapsed).length > 0;
-  };
-  return foldVotes(row.routes, votes, isEligible);
-}
-
-async function approve(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  approvers: string[],
-): Promise<RequestRow> {
-  const { action, valid_seconds: valid, uses } = termsOf(row);
-  const approvedUntil = addSeconds(goodFrom(row, unit.at), valid);
-  const votes = await votesOn(unit.sql, row.id);
-  const counted = votes.filter(
-    ({ person: by, decision }) => decision === 'approve' && approvers.includes(by),
-  );
-  if (!isWithinVotes(row, counted)) throw new Error(`${row.id} is more than was approved`);
-  const moved = await moveRequest(unit, row, 'approved', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    approvedUntil,
-  });
-  unit.emit('request.approved', {
-    ...aboutRequest(row),
-    decision: 'approved',
-    detail: {
-      deciding_vote: deciding.id,
-      approved_by: approvers,
-      approved_until: approvedUntil,
-      starts_at: startOf(action),
-      effective_ref: effectiveRef(row),
-      narrowed_by: [...new Set(row.narrowed?.by.map((each) => each.person))],
-      within_votes: true,
-    },
-    private: {
-      effective_body: asJson(action),
-      limits: row.narrowed && limitsAsJson(row.narrowed.limits),
-    },
-  });
-  const id = newId('permit');
-  await unit.sql.insert(permit).values({
-    id,
-    request: row.id,
-    digest: effectiveDigest(row),
-    state: 'live',
-    createdAt: unit.at,
-    expiresAt: approvedUntil,
-  });
-  unit.emit('permit.issued', {
-    ...aboutRequest(row),
-    detail: { permit: id, expires_at: approvedUntil, uses, effective_ref: effectiveRef(row) },
-    private: {},
-  });
-  return moved;
-}
-
-async function deny(
-  unit: Unit,
-  row: RequestRow,
-  deciding: VoteRow,
-  { reason, disposition }: Ballot,
-): Promise<RequestRow> {
-  const moved = await moveRequest(unit, row, 'denied', {
-    decidedAt: unit.at,
-    decidedBy: deciding.person,
-    denial: { reason, disposition },
-  });
-  unit.emit('request.denied', {
-    ...aboutRequest(row),
-    decision: 'denied',
-    detail: { deciding_vote: deciding.id, denied_by: deciding.person, disposition },
-    private: { reason },
-  });
-  return moved;
-}
-
-/** The voter as the tables know them now, which may be less than their session remembers. */
-export async function currentVoter(unit: Unit, principal: PersonPrincipal): Promise<Voter> {
-  const [who] = await unit.sql
-    .select()
-    .from(person)
-    .where(eq(person.id, principal.id))
-    .for('share');
-  return who ? asVoter(who) : { id: principal.id, groups: [], active: false };
-}
-
-/** A group alone makes nobody an approver: it says of what, and the role says whether. */
-const asVoter = (who: PersonRow): Voter => ({
-  id: who.id,
-  groups: who.groups,
-  active: who.state === 'active' && mayVote(who.roles),
-});
-
-/** How long a request has been open. */
-export const elapsedSeconds = (row: RequestRow, at: string): number =>
-  (Date.parse(at) - Date.parse(row.createdAt)) / 1000;
 
 function refuse(
   unit: Unit,

@@ -2,6 +2,7 @@
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
+import type { JsonObject } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
 import { ask, isEnforced, isObservedForbid } from './policy-engine.ts';
 
@@ -10,7 +11,7 @@ export interface Question {
   principal: TypeAndId;
   action: string;
   resource: TypeAndId;
-  context: Record<string, string | number | boolean | string[]>;
+  context: JsonObject;
   entities: EntityJson[];
 }
 

@@ -1,12 +1,13 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
-import { and, arrayOverlaps, eq, gt, inArray, isNull, sql } from 'drizzle-orm';
+import { and, arrayOverlaps, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm';
 import type { AgentRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
 import type { Action } from '../domain/action.ts';
-import { barredBy, groupsAfter, type FrozenRoute, type Involved } from '../domain/approval.ts';
+import { groupsOn, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { Refusal } from '../domain/refusal.ts';
-import { mayVote } from './principal.ts';
+import { groupsEver, isGroupOfPeople, isReachable, seatsInWords } from '../domain/seats.ts';
+import { asVoter, readOnCall } from './approvers.ts';
 import type { Unit } from './unit.ts';
 
 export async function whoIsInvolved(
@@ -96,22 +97,42 @@ async function standingBehind(unit: Unit, row: AgentRow): Promise<string[]> {
   return [...new Set([row.owner, ...people])];
 }
 
-/** A route that leaves nobody eligible is refused at once, not when it expires. */
+/**
+ * A route that leaves too few eligible is refused at once, not when it expires: every seat of every stage has to find
+ * somebody of its own. Whoever is away can still decide, and whoever stands in for them fills no seat besides.
+ */
 export async function refuseWithoutApprovers(
   unit: Unit,
-  { name, rule }: FrozenRoute,
+  route: FrozenRoute,
   involved: Involved,
 ): Promise<void> {
-  const groups = groupsAfter(rule, rule.expiry_seconds);
+  const { name, rule } = route;
+  const called = await readOnCall(unit.sql, [route], unit.at);
+  const owner = route.resource_owner ?? '';
+  const groups = [...groupsEver(rule).filter(isGroupOfPeople), ...(owner === '' ? [] : [owner])];
   const people = await unit.sql
-    .select({ id: person.id, roles: person.roles })
+    .select()
     .from(person)
-    .where(and(eq(person.state, 'active'), arrayOverlaps(person.groups, groups)));
-  const barred = barredBy(rule, involved);
-  const eligible = people.filter(({ id, roles }) => !barred.includes(id) && mayVote(roles));
-  if (eligible.length < rule.quorum)
-    throw new Refusal(
-      'no_approver',
-      `The route "${name}" needs ${rule.quorum} with the role approver from ${groups.join(', ')}, and ${eligible.length} eligible: ask an administrator to add approvers.`,
+    .where(
+      and(
+        eq(person.state, 'active'),
+        or(
+          arrayOverlaps(person.groups, groups),
+          inArray(person.id, [...called.values()].flat()),
+          sql`lower(${person.email}) = lower(${owner})`,
+        ),
+      ),
     );
+  const eligible = people
+    .map((who) => asVoter(who, [route], called))
+    .map((voter) => ({ id: voter.id, groups: groupsOn(voter, rule, involved) }))
+    .filter((sitter) => sitter.groups.length > 0);
+  if (isReachable(rule, eligible, rule.expiry_seconds)) return;
+  const silent = [...called].filter(([, each]) => each.length === 0).map(([group]) => group);
+  throw new Refusal(
+    'no_approver',
+    `The route "${name}" needs ${seatsInWords(rule)}, each a person of their own with the role approver, and those who are eligible are too few: ask an administrator to add approvers.${
+      silent.length > 0 ? ` Nobody is known to be ${silent.join(' or ')} now.` : ''
+    }`,
+  );
 }

@@ -8,15 +8,8 @@ import {
   type PolicyJson,
 } from '@cedar-policy/cedar-wasm/nodejs';
 import { z } from 'zod';
-import {
-  CHANNELS,
-  freezeRoute,
-  STRENGTHS,
-  type FrozenRoute,
-  type RouteRule,
-} from '../domain/approval.ts';
+import { freezeRoute, type FrozenRoute } from '../domain/approval.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
-import { ASK_DEFAULT } from '../domain/question.ts';
 import { audienceName } from './access/jwt.ts';
 import { policyName, seconds } from './access/kind.ts';
 import {
@@ -29,12 +22,14 @@ import {
   type TargetDefinition,
 } from './access/kinds.ts';
 import { testsFile, type PolicyTest } from './policy-cases.ts';
+import { ENTITIES_FILE, readEntities, type DeclaredEntity } from './policy-entities.ts';
 import {
   agentName,
   FEDERATION_FILE,
   readFederation,
   type Federation,
 } from './policy-federation.ts';
+import { routesFile } from './policy-routes.ts';
 import {
   readUpstreams,
   upstreamProblems,
@@ -43,40 +38,7 @@ import {
 } from './policy-upstreams.ts';
 import { lineOf, placeOf, PolicyError, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
-const groupName = z
-  .string()
-  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'lower-case letters, digits, _ . -');
 const DAY = 86_400;
-
-const routeSchema = z.strictObject({
-  title: z.string().min(1).max(100),
-  groups: z.array(groupName).min(1).max(20),
-  quorum: z.number().int().min(1).max(10).default(1),
-  expiry_seconds: seconds(30 * DAY).default(DAY),
-  valid_seconds: seconds(7 * DAY).default(900),
-  strength: z.enum(STRENGTHS).default('session'),
-  channels: z
-    .array(z.enum(CHANNELS))
-    .min(1)
-    .default([...CHANNELS]),
-  independence: z
-    .strictObject({
-      owner: z.enum(['barred', 'allowed']).default('barred'),
-      triggerer: z.enum(['barred', 'allowed']).default('barred'),
-    })
-    .prefault({}),
-  remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
-  escalation: z
-    .array(z.strictObject({ after_seconds: seconds(30 * DAY), groups: z.array(groupName).min(1) }))
-    .max(5)
-    .default([]),
-  ask: z
-    .strictObject({
-      clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
-      answer_within_seconds: seconds(7 * DAY).default(ASK_DEFAULT.answer_within_seconds),
-    })
-    .optional(),
-});
 
 const rolesFile = z.strictObject({
   targets: z
@@ -92,6 +54,11 @@ const rolesFile = z.strictObject({
   /** Who checks tokens for which audiences: such an agent is told of those tokens and of no others. */
   resource_servers: z
     .array(z.strictObject({ agent: agentName, audiences: z.array(audienceName).min(1).max(20) }))
+    .max(200)
+    .default([]),
+  /** Which agents may ask about others than themselves, through AuthZEN. They vouch for what they say of them. */
+  enforcement_points: z
+    .array(z.strictObject({ agent: agentName }))
     .max(200)
     .default([]),
 });
@@ -122,6 +89,10 @@ export interface PolicyBundle {
   roles: Map<string, RoleDefinition>;
   targets: Map<string, TargetDefinition>;
   resourceServers: ResourceServer[];
+  /** Names of the agents that may ask about others. */
+  enforcementPoints: ReadonlySet<string>;
+  /** What the bundle knows of things that are not ours. */
+  entities: Map<string, DeclaredEntity>;
   tests: PolicyTest[];
   /** How long an agent whose owner left may go on starting tasks. */
   lifecycle: z.infer<typeof rolesFile>['lifecycle'];
@@ -139,6 +110,7 @@ export const isPolicyFile = (file: string): boolean =>
     'routes.yaml',
     'roles.yaml',
     'tests.yaml',
+    ENTITIES_FILE,
     UPSTREAMS_FILE,
     FEDERATION_FILE,
   ].includes(file);
@@ -155,7 +127,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (schema === '')
     problems.push({ file: 'schema.cedarschema', line: null, message: 'is missing' });
   const { rules, cedar } = parseCedar(files, schema, problems);
-  const routes = readYaml('routes.yaml', files, z.record(policyName, routeSchema), problems) ?? {};
+  const routes = readYaml('routes.yaml', files, routesFile, problems) ?? {};
   const access =
     readYaml('roles.yaml', files, rolesFile, problems) ?? rolesFile.parse({ roles: {} });
   const tests =
@@ -169,11 +141,13 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     cedar,
     schema,
     routes: new Map(
-      Object.entries(routes).map(([route, rule]) => [route, freezeRoute(route, asRule(rule))]),
+      Object.entries(routes).map(([route, rule]) => [route, freezeRoute(route, rule)]),
     ),
     roles: new Map(Object.entries(access.roles)),
     targets: new Map(Object.entries(access.targets)),
     resourceServers: access.resource_servers,
+    enforcementPoints: new Set(access.enforcement_points.map(({ agent }) => agent)),
+    entities: readEntities(files, schema, problems),
     tests,
     lifecycle: access.lifecycle,
     federation: readFederation(files, problems),
@@ -184,8 +158,6 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   if (problems.length > 0) throw new PolicyError(problems);
   return bundle;
 }
-
-const asRule = (route: z.infer<typeof routeSchema>): RouteRule => route;
 
 const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
 const MODES = ['observe', 'warn', 'hold'] as const;

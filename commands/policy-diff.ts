@@ -14,7 +14,16 @@ import { describeWayIn, openedBy } from './ways-in.ts';
 export interface PolicyChange {
   /** For those who ask; `changed` where it is neither, or nobody can tell. */
   direction: 'wider' | 'narrower' | 'changed';
-  about: 'access' | 'route' | 'role' | 'target' | 'upstream' | 'rule' | 'federation' | 'lifecycle';
+  about:
+    | 'access'
+    | 'route'
+    | 'role'
+    | 'target'
+    | 'upstream'
+    | 'entity'
+    | 'rule'
+    | 'federation'
+    | 'lifecycle';
   subject: string;
   /** Of access: for whom. */
   who?: string[];
@@ -278,8 +287,35 @@ function diffLifecycle(current: PolicyBundle, next: PolicyBundle): PolicyChange[
             says: `${was} → ${is}`,
           },
         ];
-  return [...grace, ...diffRecords('federation', serversOf(current), serversOf(next))];
+  return [
+    ...grace,
+    ...diffRecords('federation', serversOf(current), serversOf(next)),
+    ...diffPoints(current, next),
+    ...diffRecords('entity', declaredIn(current), declaredIn(next)),
+  ];
 }
+
+/** Who may ask about others, and vouches for what it says of them. */
+function diffPoints(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
+  const change = (agent: string, direction: 'wider' | 'narrower', says: string): PolicyChange => ({
+    direction,
+    about: 'federation',
+    subject: `enforcement point ${agent}`,
+    says,
+  });
+  const [was, is] = [current.enforcementPoints, next.enforcementPoints];
+  return [
+    ...[...is]
+      .filter((each) => !was.has(each))
+      .map((each) => change(each, 'wider', 'may ask about others now')),
+    ...[...was]
+      .filter((each) => !is.has(each))
+      .map((each) => change(each, 'narrower', 'may only ask about itself')),
+  ];
+}
+
+const declaredIn = ({ entities }: PolicyBundle): Map<string, object> =>
+  new Map([...entities].map(([key, { attributes, parents }]) => [key, { ...attributes, parents }]));
 
 const serversOf = ({ resourceServers }: PolicyBundle): Map<string, object> =>
   new Map(

@@ -22,6 +22,9 @@ export interface EngineAnswer {
   errors: string[];
 }
 
+/** How an error begins that is about the question itself; what follows may quote who asked. */
+export const ENGINE_REFUSED = 'the policy engine refused the question';
+
 /** Whether a rule stands in the way of anybody. */
 export const isEnforced = ({ mode }: Rule): boolean => mode === 'hold';
 
@@ -47,7 +50,7 @@ export function ask(bundle: PolicyBundle, part: Part, question: Question): Engin
       decision: 'deny',
       reason: [],
       erring: [],
-      errors: [`the policy engine refused the question: ${answer.errors[0]?.message ?? ''}`],
+      errors: [`${ENGINE_REFUSED}: ${answer.errors[0]?.message ?? ''}`],
     };
   const { decision, diagnostics } = answer.response;
   const erring = diagnostics.errors.map(({ policyId }) => policyId);

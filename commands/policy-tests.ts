@@ -1,6 +1,7 @@
 // The cases that a bundle brings along, run against the bundle itself.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import type { JsonObject } from '../domain/json.ts';
+import { questionAbout } from './authzen/question.ts';
 import { evaluate, matchingRules, type Evaluation, type Question } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyTest } from './policy-cases.ts';
@@ -31,6 +32,7 @@ export function runPolicyCases(bundle: PolicyBundle): TestRun {
   const exercised = new Set<string>();
   const cases = bundle.tests.map((test): CaseOutcome => {
     const question = questionOf(bundle, test);
+    if (typeof question === 'string') return unasked(bundle, test, question);
     const evaluation = evaluate(bundle, question);
     for (const rule of matchingRules(bundle, question)) exercised.add(rule);
     const problem = difference(test, evaluation);
@@ -46,6 +48,16 @@ export function runPolicyCases(bundle: PolicyBundle): TestRun {
   return { cases, unexercised: [...bundle.rules.keys()].filter((rule) => !exercised.has(rule)) };
 }
 
+/** A case about something that no rule could be asked about, which is a no. */
+const unasked = (bundle: PolicyBundle, test: PolicyTest, because: string): CaseOutcome => ({
+  name: test.name,
+  line: placeOfTest(bundle, test).line,
+  passed: test.expect === 'deny',
+  decision: 'deny',
+  routes: [],
+  problem: test.expect === 'deny' ? null : `expected ${test.expect}, got deny (${because})`,
+});
+
 /** Problems, one for each case that does not come out as it says. */
 export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
   runPolicyCases(bundle).cases.flatMap(({ name, line, problem }) =>
@@ -54,7 +66,7 @@ export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
 
 /** What a bundle says when an agent that nothing is known of asks for a role. */
 export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
-  evaluate(bundle, questionOf(bundle, { ...ANY_CASE, name: role, resource: role }));
+  evaluate(bundle, ownQuestionOf(bundle, { ...ANY_CASE, name: role, resource: role }));
 
 const ANY_CASE: PolicyTest = {
   name: '',
@@ -107,7 +119,12 @@ function otherNames(
 
 const SOME_AGENT = { name: 'test-agent', kind: 'ai_agent', team: 'test' };
 
-function questionOf(bundle: PolicyBundle, test: PolicyTest): Question {
+const questionOf = (bundle: PolicyBundle, test: PolicyTest): Question | string =>
+  test.access
+    ? questionAbout(bundle, test.access, { subject: null, resource: null })
+    : ownQuestionOf(bundle, test);
+
+function ownQuestionOf(bundle: PolicyBundle, test: PolicyTest): Question {
   const entities: EntityJson[] = [];
   const add = (uid: TypeAndId, attrs: EntityJson['attrs']): TypeAndId => {
     entities.push({ uid, attrs, parents: [] });

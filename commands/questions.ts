@@ -1,18 +1,14 @@
 // Turns an action into a question for Cedar, from the rows as they are now: the same way when something is
 // first asked and when its approval is redeemed, so that the second look sees what changed.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
-import { eq } from 'drizzle-orm';
-import type { Query } from '../db/client.ts';
-import { agent, person } from '../db/schema/index.ts';
+import { ACCESS_ACTION } from '../domain/access-tuple.ts';
 import type { Action, Party } from '../domain/action.ts';
-import type { Id } from '../domain/id.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
+import { evaluateAccess } from './authzen/judge.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
+import { addAgent, addEntity, addPerson, type Reader } from './party-entities.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { resourceEntity } from './recorded-questions.ts';
-
-/** Whatever can read: the database, or a transaction. */
-type Reader = Pick<Query, 'select'>;
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
@@ -23,6 +19,7 @@ export async function evaluateAction(
   bundle: PolicyBundle,
   action: Action,
 ): Promise<Evaluation> {
+  if (action.action === ACCESS_ACTION) return evaluateAccess(tx, bundle, action, evaluateAction);
   const askers = action.actor_chain.length > 0 ? action.actor_chain : [action.subject];
   const answers: Evaluation[] = [];
   for (const asker of askers)
@@ -113,7 +110,7 @@ async function addParty(
 ): Promise<TypeAndId> {
   if (party.type === 'agent') return addAgent(tx, entities, party.id);
   if (party.type === 'person') return addPerson(tx, entities, party.id);
-  return add(entities, { type: 'Service', id: party.id }, {});
+  return addEntity(entities, { type: 'Service', id: party.id }, {});
 }
 
 async function addResource(
@@ -123,54 +120,10 @@ async function addResource(
   { resource }: Action,
 ): Promise<TypeAndId> {
   if (resource.type === 'agent') return addAgent(tx, entities, resource.id);
-  if (resource.type === 'stop') return add(entities, { type: 'Stop', id: resource.id }, {});
-  if (resource.type === 'policy') return add(entities, { type: 'Policy', id: resource.id }, {});
+  if (resource.type === 'stop') return addEntity(entities, { type: 'Stop', id: resource.id }, {});
+  if (resource.type === 'policy')
+    return addEntity(entities, { type: 'Policy', id: resource.id }, {});
   const uid = { type: resource.type === 'upstream' ? 'Upstream' : 'Role', id: resource.id };
   const [found] = resourceEntity(bundle, uid);
-  return add(entities, uid, found?.attrs);
-}
-
-async function addAgent(
-  tx: Reader,
-  entities: Map<string, EntityJson>,
-  id: string,
-): Promise<TypeAndId> {
-  const [row] = await tx
-    .select()
-    .from(agent)
-    .where(eq(agent.id, id as Id<'agent'>));
-  if (!row) return { type: 'Agent', id };
-  const owner = await addPerson(tx, entities, row.owner);
-  return add(
-    entities,
-    { type: 'Agent', id },
-    {
-      name: row.name,
-      kind: row.kind,
-      team: row.team,
-      owner: { __entity: owner },
-    },
-  );
-}
-
-async function addPerson(
-  tx: Reader,
-  entities: Map<string, EntityJson>,
-  id: string,
-): Promise<TypeAndId> {
-  const [row] = await tx
-    .select()
-    .from(person)
-    .where(eq(person.id, id as Id<'person'>));
-  return add(entities, { type: 'Person', id }, row && { roles: row.roles, groups: row.groups });
-}
-
-/** Without attributes an entity stays unknown to the engine, which then errs, which is a no. */
-function add(
-  entities: Map<string, EntityJson>,
-  uid: TypeAndId,
-  attrs: EntityJson['attrs'] | undefined,
-): TypeAndId {
-  if (attrs) entities.set(`${uid.type}::${uid.id}`, { uid, attrs, parents: [] });
-  return uid;
+  return addEntity(entities, uid, found?.attrs);
 }

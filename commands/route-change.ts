@@ -2,6 +2,7 @@
 // agree to it and for those who read about it.
 import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
+import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
 interface Facet {
   name: string;
@@ -28,8 +29,25 @@ const FACETS: readonly Facet[] = [
   },
   {
     name: 'groups',
-    isLooser: (before, after) => adds(before.groups, after.groups),
+    // Whether a stage asks others is a matter of that stage.
+    isLooser: (before, after) =>
+      before.stages === undefined &&
+      after.stages === undefined &&
+      adds(before.groups, after.groups),
     show: ({ groups }) => groups.join(', '),
+  },
+  {
+    name: 'seats',
+    isLooser: (before, after) => !isKept(before, after),
+    show: seatsInWords,
+  },
+  {
+    name: 'same_person',
+    isLooser: (before, after) =>
+      before.stages !== undefined &&
+      before.same_person === undefined &&
+      after.same_person === 'allowed',
+    show: ({ same_person: same }) => same ?? 'barred',
   },
   {
     name: 'channels',
@@ -52,15 +70,42 @@ const FACETS: readonly Facet[] = [
     name: 'escalation',
     isLooser: (before, after) =>
       after.escalation.some((step) => {
-        const known = before.escalation.filter((each) => each.after_seconds <= step.after_seconds);
-        return adds([...before.groups, ...known.flatMap(({ groups }) => groups)], step.groups);
+        const known = before.escalation.filter(
+          (each) => each.after_seconds <= step.after_seconds && each.for === step.for,
+        );
+        const asked = step.for === undefined ? before.groups : [step.for];
+        return adds([...asked, ...known.flatMap(({ groups }) => groups)], step.groups);
       }),
     show: ({ escalation }) =>
       escalation
-        .map((step) => `${step.groups.join(', ')} after ${step.after_seconds} s`)
+        .map(
+          (step) =>
+            `${step.groups.join(', ')}${step.for === undefined ? '' : ` for ${step.for}`} after ${step.after_seconds} s`,
+        )
         .join('; ') || 'none',
   },
 ];
+
+/** Whether every stage of a rule is there afterwards, in the same order, asking for no less; more may have come. */
+function isKept(before: RouteRule, after: RouteRule): boolean {
+  const left = stagesOf(after);
+  // Who was needed from one group is needed from it still; without stages the other facets see the rest.
+  if (before.stages === undefined && after.stages === undefined)
+    return stagesOf(before).every((stage) => left.every((each) => keepsSeats(stage, each)));
+  return stagesOf(before).every((stage) => {
+    const at = left.findIndex((each) => isAsStrict(stage, each));
+    left.splice(0, at < 0 ? left.length : at + 1);
+    return at >= 0;
+  });
+}
+
+const isAsStrict = (before: StageRule, after: StageRule): boolean =>
+  !adds(before.groups, after.groups) && after.quorum >= before.quorum && keepsSeats(before, after);
+
+const keepsSeats = (before: StageRule, after: StageRule): boolean =>
+  Object.entries(before.seats ?? {}).every(
+    ([group, number]) => (after.seats?.[group] ?? 0) >= number,
+  );
 
 /** Whether a rule asks for less than it did. */
 export const isWeaker = (before: RouteRule, after: RouteRule): boolean =>

@@ -13,6 +13,7 @@ export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
+export type AbsenceRow = typeof schema.absence.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;

@@ -3,6 +3,16 @@ import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
 import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
+import {
+  canSit,
+  progressOf,
+  seatKinds,
+  stagesOf,
+  type SeatRule,
+  type Sitter,
+  type StageProgress,
+  type StageRule,
+} from './seats.ts';
 
 /** How strongly a voter proved to be there, weakest first. */
 export const STRENGTHS = ['session', 'fresh', 'passkey'] as const;
@@ -12,10 +22,8 @@ export const CHANNELS = ['web', 'slack', 'api'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
 /** A route's rule. Its digest says whether two requests were held under the same one. */
-export interface RouteRule {
+export interface RouteRule extends SeatRule {
   title: string;
-  groups: string[];
-  quorum: number;
   expiry_seconds: number;
   valid_seconds: number;
   strength: Strength;
@@ -23,8 +31,6 @@ export interface RouteRule {
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
-  /** Groups that join the approvers when time has passed. Escalation adds people, never an approval. */
-  escalation: { after_seconds: number; groups: string[] }[];
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
 }
@@ -34,16 +40,23 @@ export interface FrozenRoute {
   name: string;
   rule: RouteRule;
   rule_digest: Digest;
+  /** The owner of what is asked for, an address or a group, where the route asks them. */
+  resource_owner?: string | null;
 }
 
-/** Whether it is the same route, under the same rule. */
+/** Whether it is the same route, under the same rule, asking the same owner. */
 export const isSameRoute = (one: FrozenRoute, other: FrozenRoute): boolean =>
-  one.name === other.name && one.rule_digest === other.rule_digest;
+  one.name === other.name &&
+  one.rule_digest === other.rule_digest &&
+  (one.resource_owner ?? null) === (other.resource_owner ?? null);
 
 export interface Voter {
   id: string;
+  /** The groups that count: their own, or those of the person in whose stead they vote. */
   groups: readonly string[];
   active: boolean;
+  /** Who is away and has them vote; then both have to be free to decide. */
+  inSteadOf?: string | null;
 }
 
 /** The people a request names, against whom independence is judged. */
@@ -60,6 +73,10 @@ export interface CastVote {
   decision: 'approve' | 'deny';
   channel: Channel;
   strength: Strength;
+  /** Whose vote it is, where somebody who is away has another vote. */
+  inSteadOf?: string | null;
+  /** The stage it was cast in, by route; the first where it says nothing. */
+  stages?: Readonly<Record<string, number>> | null;
 }
 
 export function freezeRoute(name: string, rule: RouteRule): FrozenRoute {
@@ -78,12 +95,24 @@ export function ruleDigest(rule: RouteRule): Digest {
     escalation: rule.escalation.map((step) => ({
       after_seconds: step.after_seconds,
       groups: step.groups.toSorted(),
+      ...(step.for !== undefined && { for: step.for }),
     })),
+    // What a rule does not say is not in its digest, so that rules from before keep theirs.
+    ...(rule.seats && { seats: rule.seats }),
+    ...(rule.stages && { stages: rule.stages.map(stageFacts) }),
+    ...(rule.same_person && { same_person: rule.same_person }),
     ...(rule.ask && {
       ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
     }),
   });
 }
+
+/** What a stage decides; its title is only words. */
+const stageFacts = ({ groups, quorum, seats }: StageRule) => ({
+  groups: groups.toSorted(),
+  quorum,
+  ...(seats && { seats }),
+});
 
 /** The groups that may decide once this much time has passed since the request was opened. */
 export function groupsAfter(rule: RouteRule, elapsedSeconds: number): string[] {
@@ -103,21 +132,33 @@ export function barredBy(rule: RouteRule, involved: Involved): string[] {
   return [...barred];
 }
 
-/** The routes on which this person's vote would count. */
+/** The stage that is open now, by route. */
+export type OpenStages = Readonly<Record<string, number>>;
+
+/** The routes on which this person's vote would count: now, where it is said which stages are open, or ever. */
 export function routesFor(
   voter: Voter,
   routes: readonly FrozenRoute[],
   involved: Involved,
   elapsedSeconds: number,
+  open: OpenStages | null = null,
 ): FrozenRoute[] {
-  return routes.filter(({ rule }) => {
-    const groups = groupsAfter(rule, elapsedSeconds);
+  return routes.filter(({ name, rule }) => {
+    const stages = stagesOf(rule).filter((_, at) => open === null || at === (open[name] ?? 0));
     return (
-      voter.active &&
-      voter.groups.some((group) => groups.includes(group)) &&
-      !barredBy(rule, involved).includes(voter.id)
+      groupsOn(voter, rule, involved).length > 0 &&
+      stages.some((stage) =>
+        canSit(voter.groups, seatKinds(stage, rule.escalation, elapsedSeconds)),
+      )
     );
   });
+}
+
+/** The groups by which somebody's vote counts under a rule: none for whoever is not active, or barred (I4). */
+export function groupsOn(voter: Voter, rule: RouteRule, involved: Involved): readonly string[] {
+  const barred = barredBy(rule, involved);
+  const isBarred = [voter.id, voter.inSteadOf ?? voter.id].some((id) => barred.includes(id));
+  return voter.active && !isBarred ? voter.groups : [];
 }
 
 /** Why this person's vote would count on no route, or null. Self-approval is named before anything else. */
@@ -126,8 +167,10 @@ export function whyIneligible(
   routes: readonly FrozenRoute[],
   involved: Involved,
   elapsedSeconds: number,
-): Extract<RefusalCode, 'self_approval' | 'not_eligible'> | null {
-  if (routesFor(voter, routes, involved, elapsedSeconds).length > 0) return null;
+  open: OpenStages | null = null,
+): Extract<RefusalCode, 'self_approval' | 'not_eligible' | 'not_your_turn'> | null {
+  if (routesFor(voter, routes, involved, elapsedSeconds, open).length > 0) return null;
+  if (routesFor(voter, routes, involved, elapsedSeconds).length > 0) return 'not_your_turn';
   const isSelf = routes.some(({ rule }) => barredBy(rule, involved).includes(voter.id));
   return isSelf ? 'self_approval' : 'not_eligible';
 }
@@ -143,43 +186,92 @@ export const isTakenBy = (
 
 export interface Tally {
   outcome: 'pending' | 'approved' | 'denied';
-  /** Distinct approving humans per route. */
+  /** Approvals per route: of distinct humans, each in one seat. */
   approvals: Record<string, number>;
   /** Everybody whose approval counted on some route. */
   approvers: string[];
+  /** The stages of each route, and how far they are. */
+  stages: Record<string, StageProgress[]>;
+  /** The stage of each route whose people may vote now; its last one when all are complete. */
+  open: Record<string, number>;
 }
 
 /**
- * Folds the votes so far. One denial ends a request; approval needs, on every route, its quorum of
- * distinct humans who are eligible at this moment, each by a vote that this route takes. The order of the
+ * Folds the votes so far. One denial ends a request; approval needs, on every route and in every stage of it, its
+ * quorum of distinct humans who are eligible at this moment, each by a vote that this route takes. The order of the
  * votes does not matter. What somebody other than a person said is no vote, and a quorum of nobody is never
- * reached (I4).
+ * reached (I4). `groupsOf` says by which groups a vote counts on a route as its people are now.
  */
 export function foldVotes(
   routes: readonly FrozenRoute[],
   cast: readonly CastVote[],
-  isEligible: (person: string, route: FrozenRoute) => boolean,
+  groupsOf: (vote: CastVote, route: FrozenRoute) => readonly string[],
+  elapsedSeconds: number,
 ): Tally {
-  const votes = cast.filter((vote) => isNoun('person', vote.person));
-  const approvals: Record<string, number> = {};
+  const votes = cast.filter((vote) => headsOf(vote).every((head) => isNoun('person', head)));
+  const tally: Tally = { outcome: 'pending', approvals: {}, approvers: [], stages: {}, open: {} };
   const counted = new Set<string>();
   for (const route of routes) {
-    const people = new Set(
-      votes
-        .filter(
-          (vote) =>
-            vote.decision === 'approve' && isTakenBy(route, vote) && isEligible(vote.person, route),
-        )
-        .map((vote) => vote.person),
-    );
-    approvals[route.name] = people.size;
-    for (const person of people) counted.add(person);
+    const approving = votes
+      .filter((vote) => vote.decision === 'approve' && isTakenBy(route, vote))
+      .map((vote) => ({ vote, groups: groupsOf(vote, route) }))
+      .filter(({ groups }) => groups.length > 0);
+    const stages = stagesWith(route, oneForEachHuman(approving), elapsedSeconds, counted);
+    const unfinished = stages.findIndex(({ isComplete }) => !isComplete);
+    tally.stages[route.name] = stages;
+    tally.open[route.name] = unfinished < 0 ? stages.length - 1 : unfinished;
+    tally.approvals[route.name] = stages.reduce((sum, { approvals }) => sum + approvals, 0);
   }
-  const approvers = [...counted].toSorted();
-  if (votes.some((vote) => vote.decision === 'deny'))
-    return { outcome: 'denied', approvals, approvers };
+  tally.approvers = [...counted].toSorted();
+  if (votes.some((vote) => vote.decision === 'deny')) return { ...tally, outcome: 'denied' };
   const reached =
     routes.length > 0 &&
-    routes.every(({ name, rule }) => (approvals[name] ?? 0) >= Math.max(1, rule.quorum));
-  return { outcome: reached ? 'approved' : 'pending', approvals, approvers };
+    Object.values(tally.stages).every((stages) => stages.every(({ isComplete }) => isComplete));
+  return { ...tally, outcome: reached ? 'approved' : 'pending' };
+}
+
+interface Eligible {
+  vote: CastVote;
+  groups: readonly string[];
+}
+
+/** The humans behind a vote: whoever cast it, and whoever they cast it for. */
+export const headsOf = ({
+  person,
+  inSteadOf,
+}: Pick<CastVote, 'person' | 'inSteadOf'>): readonly string[] =>
+  typeof inSteadOf === 'string' ? [person, inSteadOf] : [person];
+
+/** One vote for each human (I4): somebody's own goes before one that another cast for them. */
+function oneForEachHuman(votes: readonly Eligible[]): Eligible[] {
+  const heard = new Set<string>();
+  const order = ({ vote }: Eligible): string => headsOf(vote).length + vote.person;
+  return votes
+    .toSorted((a, b) => (order(a) < order(b) ? -1 : 1))
+    .filter(({ vote }) => {
+      const heads = headsOf(vote);
+      if (heads.some((head) => heard.has(head))) return false;
+      for (const head of heads) heard.add(head);
+      return true;
+    });
+}
+
+function stagesWith(
+  { name, rule }: FrozenRoute,
+  votes: readonly Eligible[],
+  elapsedSeconds: number,
+  counted: Set<string>,
+): StageProgress[] {
+  return stagesOf(rule).map((stage, at) => {
+    const kinds = seatKinds(stage, rule.escalation, elapsedSeconds);
+    const sitters: Sitter[] = votes
+      .filter(({ vote, groups }) => {
+        const castIn = vote.stages?.[name] ?? 0;
+        const isIn = rule.same_person === 'allowed' ? castIn <= at : castIn === at;
+        return isIn && canSit(groups, kinds);
+      })
+      .map(({ vote, groups }) => ({ id: vote.person, groups }));
+    for (const { id } of sitters) counted.add(id);
+    return progressOf(stage, kinds, sitters);
+  });
 }

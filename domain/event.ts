@@ -72,6 +72,10 @@ export const EVENTS = {
     public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
     private: ['action_digest', 'questions'],
   },
+  'access.searched': {
+    public: ['search', 'kind', 'looked_at', 'found', 'is_first'],
+    private: ['subject', 'resource'],
+  },
   'request.opened': {
     public: [
       'action',
@@ -105,6 +109,7 @@ export const EVENTS = {
   'request.superseded': { public: ['code', 'policy'], private: [] },
   'request.failed': { public: ['code'], private: [] },
   'request.reminded': { public: ['reminder', 'groups'], private: [] },
+  'request.stage_opened': { public: ['route', 'stage', 'groups'], private: [] },
   'request.escalated': { public: ['step', 'groups'], private: [] },
   'request.consumed': { public: ['credential'], private: [] },
   'vote.cast': {
@@ -116,6 +121,9 @@ export const EVENTS = {
       'strength',
       'groups',
       'routes',
+      'stages',
+      'in_stead_of',
+      'absence',
       'shown',
       'shown_covers_action',
       'invited_by',

@@ -26,6 +26,7 @@ const PREFIXES = {
   stop: 'stp',
   run: 'run',
   foundIdentity: 'fnd',
+  absence: 'abs',
 } as const;
 
 export type Noun = keyof typeof PREFIXES;

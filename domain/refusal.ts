@@ -12,6 +12,7 @@ export const REFUSAL_CODES = [
   'human_required',
   'self_approval',
   'not_eligible',
+  'not_your_turn',
   'stronger_auth_required',
   'not_found',
   'method_not_allowed',

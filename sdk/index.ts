@@ -65,6 +65,7 @@ export type { KeyRotation, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type * from './policy-types.ts';
+export type * from './request-types.ts';
 export type { SimulatedChange, SimulatedSide, Simulation } from '../domain/simulation.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
 export type { PopulationMember } from '../domain/population.ts';

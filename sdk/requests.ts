@@ -4,9 +4,10 @@ import { CountersignError } from './error.ts';
 import { publicKeyOf, type PrivateJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
+import type { RequestQuestion } from './request-types.ts';
 import { pause } from './retry.ts';
 import { WAIT_SECONDS_MAX, type CallOptions, type Transport } from './transport.ts';
-import type { AccessRequest, Credential, Page, RequestQuestion } from './types.ts';
+import type { AccessRequest, Credential, Page } from './types.ts';
 
 /** How long to wait for people. */
 export interface WaitOptions extends CallOptions {

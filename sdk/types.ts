@@ -10,6 +10,7 @@ import type {
   RunState,
   TaskState,
 } from '../domain/lifecycle.ts';
+import type { RequestQuestion, RouteStage } from './request-types.ts';
 
 /** One page of a list; `next_cursor` leads to the next one, or is null on the last. */
 export interface Page<T> {
@@ -344,19 +345,6 @@ export interface Evaluation {
   reasons: string[];
 }
 
-/** What an approver asked before deciding. */
-export interface RequestQuestion {
-  id: string;
-  by: string;
-  to: 'agent' | 'owner' | 'triggerer';
-  text: string;
-  state: 'open' | 'answered' | 'lapsed';
-  asked_at: string;
-  /** When it stops waiting for an answer. */
-  answer_by: string;
-  answer: { by: { type: string; id: string }; text: string; at: string } | null;
-}
-
 /** Something that waits, or waited, for people. */
 export interface AccessRequest {
   id: string;
@@ -371,6 +359,7 @@ export interface AccessRequest {
     quorum: number;
     approvals: number;
     rule_digest: string;
+    stages: RouteStage[];
   }[];
   votes: {
     id: string;
@@ -378,6 +367,8 @@ export interface AccessRequest {
     decision: 'approve' | 'deny';
     channel: Channel;
     at: string;
+    /** Who was away and had them vote; null for a vote of their own. */
+    in_stead_of: string | null;
   }[];
   created_at: string;
   expires_at: string;

@@ -29,6 +29,11 @@ export const Ballots = ({
     );
   return (
     <Panel title="Your decision" id="decide" note="Recorded under your name, with what you saw.">
+      {standing.inSteadOf ? (
+        <p class="strong">
+          You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
+        </p>
+      ) : null}
       {draft ? (
         <Drafted shell={shell} view={view} draft={draft} />
       ) : (

@@ -8,8 +8,8 @@ export interface PolicyView {
   routes: {
     name: string;
     title: string;
-    groups: readonly string[];
-    quorum: number;
+    /** How many of whom, in words. */
+    seats: string;
     expirySeconds: number;
     validSeconds: number;
     strength: string;
@@ -152,7 +152,7 @@ const Routes = ({ view }: { view: PolicyView }): Html => (
         },
         {
           label: 'Who decides',
-          cell: (row) => `${row.quorum} of ${row.groups.join(', ')}`,
+          cell: (row) => row.seats,
         },
         { label: 'Who may not', cell: (row) => row.barred },
         { label: 'To decide in', cell: (row) => spanText(row.expirySeconds) },

@@ -9,6 +9,12 @@ export interface RouteView {
   groups: string[];
   quorum: number;
   approvals: number;
+  /** What is needed of whom, one stage after the other. */
+  stages: {
+    title: string | null;
+    state: 'open' | 'waiting' | 'complete';
+    seats: { groups: string[]; quorum: number; approvals: number }[];
+  }[];
   strength: string;
   /** Who may not decide, in words. */
   barred: string[];
@@ -21,11 +27,13 @@ interface VoteView {
   strength: string;
   at: string;
   reason: string | null;
+  /** Who was away and had them vote. */
+  inSteadOf: string | null;
 }
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  | { kind: 'may' }
+  | { kind: 'may'; inSteadOf?: string | null }
   | { kind: 'over' }
   | { kind: 'may_not'; title: string; says: string };
 

@@ -18,7 +18,7 @@ import {
   type Html,
 } from './parts.tsx';
 import { Answers } from './questions.tsx';
-import type { Draft, Refused, RequestView } from './request-data.ts';
+import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The whole page. */
@@ -260,6 +260,31 @@ const isForJoinToken = ({ card }: RequestView): boolean =>
 const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
   `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
 
+/** Anybody of its groups, or so many of each, stage by stage. */
+function whoDecides({ groups, stages }: RouteView): Child {
+  const [only] = stages;
+  if (stages.length < 2 && (only?.seats.length ?? 0) < 2) return `anybody in ${groups.join(', ')}`;
+  const seats = (stage: RouteView['stages'][number]): string =>
+    stage.seats
+      .map((seat) => `${seat.approvals} of ${seat.quorum} ${seat.groups.join(' or ')}`)
+      .join(', ');
+  if (stages.length < 2 && only) return `${seats(only)}; nobody fills two seats`;
+  return (
+    <ol>
+      {stages.map((stage) => (
+        <li>
+          {stage.title === null ? null : (
+            <>
+              <Untrusted text={stage.title} />:{' '}
+            </>
+          )}
+          {seats(stage)} <span class="quiet">({stage.state})</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
 const WhyHeld = ({ view }: { view: RequestView }): Html => (
   <Panel title="Why it is held">
     {view.whyHeld.length === 0 ? null : (
@@ -283,7 +308,7 @@ const WhyHeld = ({ view }: { view: RequestView }): Html => (
         <Facts
           facts={[
             { label: 'Route', value: <Code text={route.name} /> },
-            { label: 'Who decides', value: `anybody in ${route.groups.join(', ')}` },
+            { label: 'Who decides', value: whoDecides(route) },
             { label: 'Who may not', value: route.barred.join(', ') },
             {
               label: 'Sign-in',
@@ -357,6 +382,11 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
             <span class="under">
               <Time at={vote.at} now={now} />, by {vote.channel}, {vote.strength} sign-in
             </span>
+            {vote.inSteadOf === null ? null : (
+              <span class="under">
+                in the stead of <Untrusted text={vote.inSteadOf} />, who is away
+              </span>
+            )}
             {vote.reason === null ? null : (
               <blockquote>
                 <Untrusted text={vote.reason} />

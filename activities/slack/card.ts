@@ -1,9 +1,10 @@
 // A request as a Slack message. Everything the requester wrote goes into plain_text, where it can neither
 // mention anyone, nor link, nor look like our own words; and what does not fit is not cut but sent to the web.
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
-import { isStrongEnough } from '../../domain/approval.ts';
+import { isStrongEnough, type Tally } from '../../domain/approval.ts';
 import type { Card, CardLine } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import { progressInWords } from '../../domain/seats.ts';
 
 /** Slack's own limits (Block Kit reference). */
 const HEADER_MAX = 150;
@@ -21,6 +22,8 @@ export interface FaceSource {
   row: RequestRow;
   card: Card;
   votes: readonly VoteRow[];
+  /** What they amount to. */
+  tally: Tally;
   /** Names by person, for who voted. */
   names: ReadonlyMap<string, string>;
   url: string;
@@ -79,7 +82,7 @@ const plain = (text: string): JsonObject => ({ type: 'plain_text', text, emoji: 
 const cut = (text: string, most: number): string =>
   text.length <= most ? text : `${text.slice(0, most - 1)}…`;
 
-function stateLine({ row, votes, names }: FaceSource): string {
+function stateLine({ row, votes, tally, names }: FaceSource): string {
   const who = (decision: 'approve' | 'deny'): string =>
     votes
       .filter((vote) => vote.decision === decision)
@@ -87,7 +90,7 @@ function stateLine({ row, votes, names }: FaceSource): string {
       .join(', ');
   switch (row.state) {
     case 'pending':
-      return `Waiting: ${progress(row, votes)}, until ${row.expiresAt}`;
+      return `Waiting: ${progress(row, tally)}, until ${row.expiresAt}`;
     case 'approved':
     case 'consumed':
       return `Approved by ${who('approve')} at ${row.decidedAt ?? ''}`;
@@ -106,12 +109,8 @@ function stateLine({ row, votes, names }: FaceSource): string {
   }
 }
 
-function progress(row: RequestRow, votes: readonly VoteRow[]): string {
-  const approvals = votes.filter((vote) => vote.decision === 'approve').length;
-  return row.routes
-    .map(({ name, rule }) => `${approvals} of ${rule.quorum} for ${name}`)
-    .join(', ');
-}
+const progress = (row: RequestRow, { stages }: Tally): string =>
+  row.routes.map(({ name }) => `${progressInWords(stages[name] ?? [])} for ${name}`).join('; ');
 
 function buttons(row: RequestRow, decideHere: boolean, url: string): JsonObject[] {
   const button = (action: string, label: string, style: string | null): JsonObject => ({

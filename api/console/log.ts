@@ -7,6 +7,7 @@ import { EVENTS, eventName } from '../../domain/event.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../../domain/json.ts';
 import { formatVerifierKey } from '../../domain/note.ts';
 import { Refusal } from '../../domain/refusal.ts';
+import { seatsInWords } from '../../domain/seats.ts';
 import { EventPage, LogPage, type EventView, type Head, type LogFilter } from '../../web/log.tsx';
 import { PolicyPage } from '../../web/policy.tsx';
 import { pageOf, readCursor } from '../cursor.ts';
@@ -149,8 +150,7 @@ const policy: ConsoleRoute = {
           routes: [...bundle.routes.values()].map(({ name, rule }) => ({
             name,
             title: rule.title,
-            groups: rule.groups,
-            quorum: rule.quorum,
+            seats: seatsInWords(rule),
             expirySeconds: rule.expiry_seconds,
             validSeconds: rule.valid_seconds,
             strength: rule.strength,

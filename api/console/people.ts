@@ -9,6 +9,7 @@ import { transact } from '../../commands/unit.ts';
 import type { PersonRow } from '../../db/rows.ts';
 import { person, PERSON_ROLES } from '../../db/schema/people.ts';
 import { Refusal } from '../../domain/refusal.ts';
+import { groupsEver, isGroupOfPeople } from '../../domain/seats.ts';
 import { PeoplePage, PersonPage, type NewLink, type PersonLine } from '../../web/people.tsx';
 import { STATUS } from '../problem.ts';
 import { created } from '../route.ts';
@@ -41,7 +42,11 @@ const lineOf = (row: PersonRow): PersonLine => ({
 /** The groups that today's routes ask. */
 async function askedGroups(deps: ConsoleDeps): Promise<string[]> {
   const { routes } = await readActiveBundle(deps.db.query, deps.policies);
-  return [...new Set([...routes.values()].flatMap(({ rule }) => rule.groups))].toSorted();
+  return [
+    ...new Set(
+      [...routes.values()].flatMap(({ rule }) => groupsEver(rule).filter(isGroupOfPeople)),
+    ),
+  ].toSorted();
 }
 
 async function showPeople(

@@ -1,16 +1,17 @@
 // Loads what the pages about requests show.
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
+import { standingsOf } from '../../commands/approvers.ts';
 import { addresseesOf, mayAnswer } from '../../commands/ask.ts';
-import { tallyOf } from '../../commands/decide.ts';
 import { effectiveAction } from '../../commands/narrow.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
-import { cardOf, votesOn } from '../../commands/requests.ts';
+import { cardOf } from '../../commands/requests.ts';
+import { countVotes, tallyOf, type Count } from '../../commands/tally.ts';
 import { findTask } from '../../commands/tasks.ts';
 import type { Query } from '../../db/client.ts';
-import type { RequestRow, VoteRow } from '../../db/rows.ts';
+import type { RequestRow } from '../../db/rows.ts';
 import { credential } from '../../db/schema/index.ts';
 import {
   groupsAfter,
@@ -18,6 +19,8 @@ import {
   routesFor,
   whyIneligible,
   type RouteRule,
+  type Tally,
+  type Voter,
 } from '../../domain/approval.ts';
 import { shownDigest } from '../../domain/card.ts';
 import { secondsBetween } from '../../domain/instant.ts';
@@ -64,8 +67,12 @@ export async function requestView(
 ): Promise<RequestView> {
   const query = deps.db.query;
   const card = cardOf(row);
-  const votes = await votesOn(query, row.id);
-  const name = await personNames(query, [row.decidedBy, ...votes.map((each) => each.person)]);
+  const count = await countVotes(query, row, now);
+  const { votes } = count;
+  const name = await personNames(query, [
+    row.decidedBy,
+    ...votes.flatMap((each) => [each.person, each.inSteadOf]),
+  ]);
   const bundle = await readActiveBundle(query, deps.policies);
   return {
     id: row.id,
@@ -77,7 +84,7 @@ export async function requestView(
     controls: row.controls,
     whyHeld: row.whyHeld,
     policyVersion: row.policyVersion,
-    routes: await routesOf(query, row, now),
+    routes: routesOf(row, count.tally, now),
     votes: votes.map((each) => ({
       person: name(each.person),
       decision: each.decision,
@@ -85,6 +92,7 @@ export async function requestView(
       strength: each.strength,
       at: each.at,
       reason: each.reason,
+      inSteadOf: each.inSteadOf && name(each.inSteadOf),
     })),
     createdAt: row.createdAt,
     expiresAt: row.expiresAt,
@@ -97,7 +105,7 @@ export async function requestView(
     agent: row.agent,
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
-    standing: standingOf(row, votes, reader, now),
+    standing: await standingOf(query, row, count, reader, now),
     asks: addresseesOf(row),
     toAnswer: row.questions
       .filter((each) => each.state === 'open' && mayAnswer(reader, row, each))
@@ -107,8 +115,7 @@ export async function requestView(
   };
 }
 
-async function routesOf(query: Query, row: RequestRow, now: string): Promise<RouteView[]> {
-  const { approvals } = await tallyOf(query, row, now);
+function routesOf(row: RequestRow, { approvals, stages, open }: Tally, now: string): RouteView[] {
   const elapsed = secondsBetween(row.createdAt, now);
   return row.routes.map(({ name, rule }) => ({
     name,
@@ -116,6 +123,11 @@ async function routesOf(query: Query, row: RequestRow, now: string): Promise<Rou
     groups: groupsAfter(rule, elapsed),
     quorum: rule.quorum,
     approvals: approvals[name] ?? 0,
+    stages: (stages[name] ?? []).map((stage, at) => ({
+      title: stage.title,
+      seats: stage.seats,
+      state: stage.isComplete ? 'complete' : at === open[name] ? 'open' : 'waiting',
+    })),
     strength: rule.strength,
     barred: barredWords(rule),
   }));
@@ -168,15 +180,20 @@ const WHY_NOT = {
     title: 'You are not among its approvers',
     says: 'Your groups are not among those named here. You can read everything, and an administrator can change your groups.',
   },
+  not_your_turn: {
+    title: 'It is not your turn',
+    says: 'The stages of this request come one after the other, and the people of another one decide now. Once theirs is complete you find it in your inbox.',
+  },
 };
 
 /** Whether a vote of this reader would count. Only shown; `decide` is what checks. */
-function standingOf(
+async function standingOf(
+  query: Query,
   row: RequestRow,
-  votes: readonly VoteRow[],
+  { votes, tally: { open } }: Count,
   reader: PersonPrincipal,
   now: string,
-): Standing {
+): Promise<Standing> {
   if (row.state !== 'pending') return { kind: 'over' };
   if (!(now < row.expiresAt))
     return {
@@ -190,11 +207,16 @@ function standingOf(
       title: 'You have voted',
       says: 'Your vote is below. The request waits for others.',
     };
-  const voter = { id: reader.id, groups: reader.groups, active: true };
   const elapsed = secondsBetween(row.createdAt, now);
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed);
-  if (why) return { kind: 'may_not', ...WHY_NOT[why] };
-  const mine = routesFor(voter, row.routes, row.involved, elapsed).filter(({ rule }) =>
+  const voters = await (await standingsOf(query, reader.id, now))(row.routes);
+  const why = (voter: Voter) => whyIneligible(voter, row.routes, row.involved, elapsed, open);
+  const voter =
+    voters.find((each) => why(each) === null) ??
+    voters.find((each) => why(each) === 'not_your_turn') ??
+    voters[0];
+  const whyNot = voter ? why(voter) : 'not_eligible';
+  if (!voter || whyNot) return { kind: 'may_not', ...WHY_NOT[whyNot ?? 'not_eligible'] };
+  const mine = routesFor(voter, row.routes, row.involved, elapsed, open).filter(({ rule }) =>
     rule.channels.includes('web'),
   );
   if (mine.length === 0)
@@ -209,5 +231,6 @@ function standingOf(
       title: 'This needs a stronger proof that you are here',
       says: 'Sign out, sign in again with a new link, and decide within five minutes.',
     };
-  return { kind: 'may' };
+  const name = await personNames(query, [voter.inSteadOf ?? null]);
+  return { kind: 'may', inSteadOf: voter.inSteadOf ? name(voter.inSteadOf) : null };
 }

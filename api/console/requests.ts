@@ -170,6 +170,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
     'Nobody approves for themselves, whatever groups they are in. Ask somebody else who is named under “Why it is held”.',
   not_eligible:
     'Ask an administrator to put you into one of the groups named under “Why it is held”.',
+  not_your_turn:
+    'Its stages come one after the other. Once the one that is open is complete, you find it in your inbox.',
   stronger_auth_required:
     'Sign out, ask for a new link, sign in with it and decide within five minutes.',
   already_decided: 'Somebody was faster. What came of it is below; your vote was not counted.',

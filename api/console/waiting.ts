@@ -4,7 +4,7 @@ import type { PersonPrincipal } from '../../commands/principal.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { request, vote } from '../../db/schema/index.ts';
-import { mayDecide } from '../requests.ts';
+import { decidableBy } from '../requests.ts';
 
 /** More than anybody decides in a day; the page says so when there are more. */
 export const WAITING_MAX = 500;
@@ -27,7 +27,12 @@ export async function waitingFor(
     .innerJoin(request, eq(vote.request, request.id))
     .where(and(eq(vote.person, person.id), eq(request.state, 'pending')));
   const voted = new Set(votes.map((each) => each.request));
-  return pending.filter((row) => !voted.has(row.id) && mayDecide(person, row, now));
+  return decidableBy(
+    query,
+    person,
+    pending.filter((row) => !voted.has(row.id)),
+    now,
+  );
 }
 
 export const countWaiting = async (

@@ -123,6 +123,7 @@ const interactions = defineRoute({
   events: [
     'vote.cast',
     'vote.refused',
+    'request.stage_opened',
     'request.approved',
     'request.denied',
     'request.expired',

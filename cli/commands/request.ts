@@ -97,6 +97,23 @@ const wantedBy = ({ action }: AccessRequest): string => `${action.action} ${acti
 const progressOf = ({ routes }: AccessRequest): string =>
   routes.map(({ name, approvals, quorum }) => `${name} ${approvals}/${quorum}`).join(', ');
 
+/** What every stage of every route still needs, where there is more to say than a number. */
+const seatLines = ({ routes }: AccessRequest) =>
+  routes.flatMap(({ name, stages }) =>
+    stages.flatMap(({ title, state, seats }, at) =>
+      stages.length < 2 && seats.length < 2
+        ? []
+        : [
+            [
+              stages.length < 2 ? name : `${name} ${at + 1}/${stages.length}`,
+              `${title === null ? '' : `${title}: `}${seats
+                .map((seat) => `${seat.approvals} of ${seat.quorum} ${seat.groups.join(' or ')}`)
+                .join(', ')} (${state})`,
+            ] as const,
+          ],
+    ),
+  );
+
 function printRequest(terminal: Terminal, flags: OutputFlags, request: AccessRequest): void {
   const { action, denial } = request;
   const said = (name: string): string | undefined => {
@@ -113,8 +130,15 @@ function printRequest(terminal: Terminal, flags: OutputFlags, request: AccessReq
       ['purpose', said('purpose')],
       ['reason', said('reason')],
       ['routes', progressOf(request)],
+      ...seatLines(request),
       ...request.votes.map(
-        (vote) => ['vote', `${vote.decision} by ${vote.person}, ${vote.channel}`] as const,
+        (vote) =>
+          [
+            'vote',
+            `${vote.decision} by ${vote.person}, ${vote.channel}${
+              vote.in_stead_of === null ? '' : `, in the stead of ${vote.in_stead_of}`
+            }`,
+          ] as const,
       ),
       ...request.questions.map(
         (each) => [`${each.state} question`, `${each.id} to ${each.to}: ${each.text}`] as const,

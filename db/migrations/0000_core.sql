@@ -83,6 +83,24 @@ CREATE TABLE "used_assertion" (
 	CONSTRAINT "used_assertion_source_jti_pk" PRIMARY KEY("source","jti")
 );
 --> statement-breakpoint
+CREATE TABLE "absence" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"stand_in" text collate "C" NOT NULL,
+	"starts_at" timestamp(3) with time zone NOT NULL,
+	"ends_at" timestamp(3) with time zone NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"withdrawn_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "on_call" (
+	"source" text PRIMARY KEY NOT NULL,
+	"people" text[] NOT NULL,
+	"unmatched" integer NOT NULL,
+	"looked_at" timestamp(3) with time zone NOT NULL,
+	"code" text
+);
+--> statement-breakpoint
 CREATE TABLE "certificate" (
 	"serial" text PRIMARY KEY NOT NULL,
 	"authority" text NOT NULL,
@@ -483,7 +501,10 @@ CREATE TABLE "vote" (
 	"narrow" jsonb,
 	"limits" jsonb,
 	"reason" text,
-	"at" timestamp(3) with time zone NOT NULL
+	"at" timestamp(3) with time zone NOT NULL,
+	"in_stead_of" text collate "C",
+	"absence" text collate "C",
+	"stages" jsonb
 );
 --> statement-breakpoint
 CREATE TABLE "run" (
@@ -664,6 +685,8 @@ ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN K
 ALTER TABLE "join_token" ADD CONSTRAINT "join_token_key_agent_key_id_fk" FOREIGN KEY ("key") REFERENCES "public"."agent_key"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY ("triggered_by") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "absence" ADD CONSTRAINT "absence_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "absence" ADD CONSTRAINT "absence_stand_in_person_id_fk" FOREIGN KEY ("stand_in") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -689,6 +712,8 @@ CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statem
 CREATE INDEX "task_agent" ON "task" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "task_parent" ON "task" USING btree ("parent");--> statement-breakpoint
 CREATE INDEX "task_state" ON "task" USING btree ("state","deadline_at");--> statement-breakpoint
+CREATE INDEX "absence_person" ON "absence" USING btree ("person","ends_at");--> statement-breakpoint
+CREATE INDEX "absence_stand_in" ON "absence" USING btree ("stand_in","ends_at");--> statement-breakpoint
 CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint

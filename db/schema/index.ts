@@ -1,4 +1,5 @@
 export * from './agents.ts';
+export * from './approvers.ts';
 export * from './certificates.ts';
 export * from './credentials.ts';
 export * from './discovery.ts';

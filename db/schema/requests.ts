@@ -91,6 +91,11 @@ export const vote = pgTable(
     limits: jsonb().$type<Limits>(),
     reason: text(),
     at: instant().notNull(),
+    /** Whose vote it is, where somebody who is away has another vote, and what says so. */
+    inSteadOf: id('person')('in_stead_of'),
+    absence: id('absence')(),
+    /** The stage it was cast in, by route; null where no route has more than one. */
+    stages: jsonb().$type<Record<string, number>>(),
   },
   (table) => [uniqueIndex('vote_once').on(table.request, table.person)],
 );

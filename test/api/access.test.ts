@@ -70,6 +70,9 @@ async function door(caller: Caller, route: Route): Promise<string> {
     pathOf(route),
     body,
   );
+  // A standard's own form of a no has no codes.
+  if (route.refuse && (status === 401 || status === 403))
+    return status === 401 ? 'unauthenticated' : 'forbidden';
   if (status === 401 && answer['code'] === 'unauthenticated') return 'unauthenticated';
   return status === 403 ? text(answer['code']) : 'in';
 }

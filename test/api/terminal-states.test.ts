@@ -42,7 +42,7 @@ const approve = (request: string): Promise<Reply> => vote(winner, request, 'appr
 const comesTo = async (request: string, state: string): Promise<Ended> => {
   await eventually(
     async () => (await seen(cast.service, request))['state'] === state,
-    `${state}`,
+    state,
     40_000,
   );
   return { request, state };

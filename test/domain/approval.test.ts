@@ -58,7 +58,18 @@ const routes = (): fc.Arbitrary<ReturnType<typeof route>[]> =>
   fc
     .array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 })
     .map((quorums) => quorums.map((quorum, at) => route(`r${at}`, { quorum })));
-const everybody = (): boolean => true;
+type GroupsOf = Parameters<typeof foldVotes>[2];
+const everybody: GroupsOf = (_vote, { rule }) => rule.groups;
+/** Those whom it names, by every group of the route. */
+const only =
+  (may: (person: string) => boolean): GroupsOf =>
+  (cast, { rule }) =>
+    may(cast.person) ? rule.groups : [];
+const fold = (
+  held: ReturnType<typeof route>[],
+  cast: CastVote[],
+  groupsOf: GroupsOf,
+): ReturnType<typeof foldVotes> => foldVotes(held, cast, groupsOf, 0);
 
 describe('folding votes', () => {
   it('I4: a quorum counts distinct humans, however often each of them votes', () => {
@@ -66,7 +77,7 @@ describe('folding votes', () => {
       fc.property(routes(), approvals(), (held, cast) => {
         const distinct = new Set(cast.map((vote) => vote.person)).size;
         const needed = Math.max(...held.map(({ rule }) => rule.quorum));
-        const tally = foldVotes(held, [...cast, ...cast], everybody);
+        const tally = fold(held, [...cast, ...cast], everybody);
         expect(tally.outcome).toBe(distinct >= needed ? 'approved' : 'pending');
         expect(tally.approvers).toHaveLength(distinct);
         for (const { name } of held) expect(tally.approvals[name]).toBe(distinct);
@@ -79,7 +90,7 @@ describe('folding votes', () => {
       fc.property(routes(), approvals(), fc.nat(), (held, cast, place) => {
         const at = place % (cast.length + 1);
         const withDenial = cast.toSpliced(at, 0, vote('psn_ada', 'deny'));
-        expect(foldVotes(held, withDenial, everybody).outcome).toBe('denied');
+        expect(fold(held, withDenial, everybody).outcome).toBe('denied');
       }),
     );
   });
@@ -93,8 +104,8 @@ describe('folding votes', () => {
     );
     fc.assert(
       fc.property(routes(), shuffled, fc.subarray(PEOPLE), (held, [cast, other], eligible) => {
-        const may = (person: string): boolean => eligible.includes(person);
-        expect(foldVotes(held, other, may)).toEqual(foldVotes(held, cast, may));
+        const may = only((person) => eligible.includes(person));
+        expect(fold(held, other, may)).toEqual(fold(held, cast, may));
       }),
     );
   });
@@ -102,9 +113,9 @@ describe('folding votes', () => {
   it('another approval never turns an approval into anything else', () => {
     fc.assert(
       fc.property(routes(), approvals(), fc.constantFrom(...PEOPLE), (held, cast, person) => {
-        fc.pre(foldVotes(held, cast, everybody).outcome === 'approved');
+        fc.pre(fold(held, cast, everybody).outcome === 'approved');
         const more = [...cast, vote(person)];
-        expect(foldVotes(held, more, everybody).outcome).toBe('approved');
+        expect(fold(held, more, everybody).outcome).toBe('approved');
       }),
     );
   });
@@ -112,7 +123,13 @@ describe('folding votes', () => {
   it('I4: who is not eligible now does not count, though the vote was cast', () => {
     const held = [route('r', { quorum: 2 })];
     const cast = PEOPLE.map((person) => vote(person));
-    expect(foldVotes(held, cast, (person) => person === 'psn_ada')).toEqual({
+    expect(
+      fold(
+        held,
+        cast,
+        only((person) => person === 'psn_ada'),
+      ),
+    ).toMatchObject({
       outcome: 'pending',
       approvals: { r: 1 },
       approvers: ['psn_ada'],
@@ -122,43 +139,43 @@ describe('folding votes', () => {
   it('I4: no agent, service or workflow can be counted, though somebody called it eligible', () => {
     for (const person of ['agt_1', 'service', 'workflow', 'key_1', '', 'psn', 'PSN_ada', 'xpsn_a'])
       for (const decision of ['approve', 'deny'] as const)
-        expect(foldVotes([route('r', { quorum: 1 })], [vote(person, decision)], everybody)).toEqual(
-          {
-            outcome: 'pending',
-            approvals: { r: 0 },
-            approvers: [],
-          },
-        );
+        expect(
+          fold([route('r', { quorum: 1 })], [vote(person, decision)], everybody),
+        ).toMatchObject({
+          outcome: 'pending',
+          approvals: { r: 0 },
+          approvers: [],
+        });
   });
 
   it('a vote does not count on a route that does not take its channel, or asks for a stronger proof', () => {
     const held = [route('r', { quorum: 1 })];
     const outcome = (over: Partial<CastVote>): string =>
-      foldVotes(held, [{ ...vote('psn_ada'), ...over }], everybody).outcome;
+      fold(held, [{ ...vote('psn_ada'), ...over }], everybody).outcome;
     expect(outcome({})).toBe('approved');
     expect(outcome({ channel: 'slack' })).toBe('pending');
     const strict = [route('r', { quorum: 1, strength: 'passkey' })];
-    expect(foldVotes(strict, [vote('psn_ada')], everybody).outcome).toBe('pending');
+    expect(fold(strict, [vote('psn_ada')], everybody).outcome).toBe('pending');
   });
 
   it('every route needs its own quorum', () => {
     const held = [route('a', { quorum: 1 }), route('b', { quorum: 1, groups: ['security'] })];
     const cast = [vote('psn_ada')];
-    const onlyA = (_person: string, { name }: { name: string }): boolean => name === 'a';
-    expect(foldVotes(held, cast, onlyA).outcome).toBe('pending');
-    expect(foldVotes(held, cast, everybody).outcome).toBe('approved');
+    const onlyA: GroupsOf = (_vote, { name, rule }) => (name === 'a' ? rule.groups : []);
+    expect(fold(held, cast, onlyA).outcome).toBe('pending');
+    expect(fold(held, cast, everybody).outcome).toBe('approved');
   });
 
   it('I6: nothing is approved by nobody: no route, no vote, no sensible quorum', () => {
     const one = [vote('psn_ada')];
-    expect(foldVotes([], one, everybody).outcome).toBe('pending');
+    expect(fold([], one, everybody).outcome).toBe('pending');
     const asking = (quorum: number): ReturnType<typeof route> => ({
       ...route('r'),
       rule: { ...RULE, quorum },
     });
     for (const quorum of [0, -1, 1, Number.NaN])
-      expect(foldVotes([asking(quorum)], [], everybody).outcome).toBe('pending');
-    expect(foldVotes([asking(Number.NaN)], one, everybody).outcome).toBe('pending');
+      expect(fold([asking(quorum)], [], everybody).outcome).toBe('pending');
+    expect(fold([asking(Number.NaN)], one, everybody).outcome).toBe('pending');
   });
 });
 
@@ -234,6 +251,11 @@ describe('the digest of a rule', () => {
       { escalation: [] },
       { escalation: [{ after_seconds: 601, groups: ['security'] }] },
       { escalation: [{ after_seconds: 600, groups: ['admins'] }] },
+      { escalation: [{ after_seconds: 600, groups: ['security'], for: 'owners' }] },
+      { seats: { owners: 2 } },
+      { stages: [{ title: null, groups: ['owners'], quorum: 2 }] },
+      { stages: [{ title: null, groups: ['owners'], quorum: 2 }], same_person: 'allowed' },
+      { stages: [{ title: null, groups: ['owners'], quorum: 2, seats: { owners: 2 } }] },
     ];
     const digests = [{}, ...changed].map((over) => ruleDigest({ ...RULE, ...over }));
     expect(new Set(digests).size).toBe(digests.length);
@@ -244,5 +266,15 @@ describe('the digest of a rule', () => {
     expect(ruleDigest({ ...RULE, ...same })).toBe(ruleDigest({ ...RULE, groups: ['a', 'b'] }));
     const frozen = freezeRoute('r', RULE);
     expect(frozen.rule_digest).toBe(ruleDigest(RULE));
+    const stage = { groups: ['owners'], quorum: 2 };
+    expect(ruleDigest({ ...RULE, stages: [{ title: 'First', ...stage }] })).toBe(
+      ruleDigest({ ...RULE, stages: [{ title: null, ...stage }] }),
+    );
+  });
+
+  it('is what it was for a rule that says nothing new', () => {
+    expect(ruleDigest(RULE)).toBe(
+      'sha256:5ecd4eb56cddfa55d88c7811240dbdb4ab4d19d3892bf6b698ad79324c14d7fd',
+    );
   });
 });

@@ -162,7 +162,7 @@ describe('I4: independence', () => {
 });
 
 describe('completeness', () => {
-  it('an effect by a login that no approval led to is a bypass', () => {
+  it('D17: an effect by a login that no approval led to is a bypass', () => {
     const log = newLog();
     log.wrote(null);
     expect(testIn(log.judge(), 'completeness').exceptions).toBe(1);

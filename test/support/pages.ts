@@ -14,7 +14,6 @@ import { ReferencePage } from '../../web/reference.tsx';
 import type { RequestView, Standing } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
-import { ReviewPage, ReviewsPage, type HeldLine } from '../../web/reviews.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
@@ -23,7 +22,8 @@ import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
 import { reference } from './reference-page.ts';
-import { ruleTitled } from './rules.ts';
+import { reviewPages } from './review-pages.ts';
+import { ruleTitled, stagesTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -103,6 +103,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       groups: ['data-owners'],
       quorum: 2,
       approvals: 1,
+      stages: stagesTitled(HOSTILE),
       strength: 'session',
       barred: ['whoever asked'],
     },
@@ -115,6 +116,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
+      inSteadOf: HOSTILE,
     },
   ],
   startsAt: null,
@@ -194,44 +196,6 @@ const personLine = {
   state: 'active',
 };
 
-const held: HeldLine = {
-  agent: 'agt_1',
-  agentName: 'orders-bot',
-  agentState: 'active',
-  ownerName: HOSTILE,
-  team: HOSTILE,
-  orphaned: true,
-  rotationOverdue: true,
-  keyAgeDays: 3,
-  role: 'orders-write',
-  credential: 'crd_1',
-  credentialState: 'active',
-  ageSeconds: 60,
-  lastUsedAt: null,
-  task: 'tsk_1',
-};
-
-const reviewSummary = {
-  id: 'rvw_1',
-  title: HOSTILE,
-  state: 'open',
-  createdAt: AT,
-  dueAt: LATER,
-  closedAt: null,
-};
-
-const line = {
-  id: 'rvl_1',
-  held,
-  recommendation: 'keep',
-  basis: 'just issued',
-  decision: null,
-  decidedBy: null,
-  decidedAt: null,
-  reason: null,
-  proof: null,
-};
-
 const event: EventView = {
   id: 'evt_1',
   name: 'vote.cast',
@@ -282,7 +246,7 @@ export const PAGES: Record<string, () => Html> = {
       next: '/requests?cursor=x',
     }),
   'a request to decide': () =>
-    RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }),
+    RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
   'a request after a refused vote': () =>
     RequestPage({
       shell,
@@ -370,14 +334,7 @@ export const PAGES: Record<string, () => Html> = {
     }),
   'a verdict': () =>
     VerdictPage({ shell, title: HOSTILE, verdict, asked: { from: HOSTILE, to: '' } }),
-  reviews: () =>
-    ReviewsPage({ shell, reviews: [reviewSummary], lines: [held], isAdmin: true, once: 'o', said }),
-  'a review': () =>
-    ReviewPage({
-      shell,
-      said,
-      view: { ...reviewSummary, scopeDigest: DIGEST, lines: [line, { ...line, id: 'rvl_2' }] },
-    }),
+  ...reviewPages(shell, HOSTILE, said),
   stopping: () =>
     StoppingPage({
       shell,

@@ -1,5 +1,6 @@
 // A rule of a route, as pages show it.
 import type { RouteRule } from '../../domain/approval.ts';
+import type { RouteView } from '../../web/request-data.ts';
 
 /** The rule of a route with this title. */
 export const ruleTitled = (title: string): RouteRule => ({
@@ -14,3 +15,20 @@ export const ruleTitled = (title: string): RouteRule => ({
   remind_at: [],
   escalation: [],
 });
+
+/** Two stages, one behind us; the open one has this title and a seat for each of two groups. */
+export const stagesTitled = (title: string): RouteView['stages'] => [
+  {
+    title: null,
+    state: 'complete',
+    seats: [{ groups: ['data-owners'], quorum: 1, approvals: 1 }],
+  },
+  {
+    title,
+    state: 'open',
+    seats: [
+      { groups: ['security'], quorum: 1, approvals: 1 },
+      { groups: ['data-owners'], quorum: 1, approvals: 0 },
+    ],
+  },
+];

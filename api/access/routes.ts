@@ -1,0 +1,6 @@
+// Everything that enforcement points of others call.
+import { discoveryRoute } from './discovery.ts';
+import { evaluationRoutes } from './evaluate.ts';
+import { searchRoutes } from './search.ts';
+
+export const accessRoutes = [...evaluationRoutes, ...searchRoutes, discoveryRoute];
