@@ -17,8 +17,9 @@ import type { Id } from '../domain/id.ts';
 import { startOf } from '../domain/narrowing.ts';
 import { nextLapseAt } from '../domain/question.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
-import { announce, callBack, refresh, remind, tellAsked, type NoticeDeps } from './notices.ts';
+import { callBack, tellAsked, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
+import { announce, refresh, remind } from './slack/cards.ts';
 
 /** Builds the activities over what the worker was started with. */
 export function createActivities(deps: NoticeDeps): Activities {
@@ -68,7 +69,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
     },
     announceRequest: (id) => announce(deps, asWorkflow(id), id),
     remindApprovers: async (id, step) => {
-      await remind(deps, id);
+      await remind(deps, asWorkflow(id), id);
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
         // Decided while the reminder waited for Slack: nobody was reminded of anything.

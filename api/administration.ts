@@ -3,7 +3,15 @@ import { z } from 'zod';
 import { configureSlack, disconnectSlack } from '../commands/integrations.ts';
 import { answerOnce } from '../commands/once.ts';
 import { defineRoute, noContent, ok } from './route.ts';
-import * as shape from './schemas.ts';
+
+const slackBody = z.strictObject({
+  api_url: z.url().default('https://slack.com/api'),
+  signing_secret: z.string().min(8).max(200),
+  bot_token: z.string().min(8).max(300),
+  channel: z.string().min(1).max(100),
+  app_token: z.string().min(8).max(300).optional(),
+  match_email: z.boolean().default(false),
+});
 
 const slack = defineRoute({
   method: 'put',
@@ -11,7 +19,7 @@ const slack = defineRoute({
   tag: 'Administration',
   summary: 'Connect Slack; the secrets are sealed and never given out again',
   allow: ['admin'],
-  body: shape.slackBody,
+  body: slackBody,
   answers: { 200: { description: 'Connected', schema: z.object({ configured: z.literal(true) }) } },
   refusals: [],
   events: ['integration.changed'],

@@ -25,6 +25,7 @@ import { logRoutes } from './log.ts';
 import { oauthRoutes } from './oauth/routes.ts';
 import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
+import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
@@ -48,7 +49,8 @@ import {
 } from './route.ts';
 import { runRoutes } from './runs.ts';
 import { signingKeyRoutes } from './signing-keys.ts';
-import { slackRoutes } from './slack/interactions.ts';
+import { slackLinkRoutes } from './slack/link.ts';
+import { slackRoutes } from './slack/routes.ts';
 import { spiffeRoutes } from './spiffe.ts';
 import { staticSecretRoutes } from './static-secrets.ts';
 import { taskRoutes } from './tasks.ts';
@@ -89,6 +91,7 @@ export const ROUTES: readonly Route[] = [
   ...agentRoutes,
   ...joinRoutes,
   ...peopleRoutes,
+  ...passkeyRoutes,
   ...oauthRoutes,
   ...accessRoutes,
   ...spiffeRoutes,
@@ -106,6 +109,7 @@ export const ROUTES: readonly Route[] = [
   ...staticSecretRoutes,
   ...signingKeyRoutes,
   ...slackRoutes,
+  ...slackLinkRoutes,
   ...operationRoutes,
   describeApi,
 ];

@@ -120,7 +120,8 @@ export const sessionCookie = (deps: ApiDeps, token: string, expiresAt: string): 
     ...(deps.publicUrl.startsWith('https:') ? ['Secure'] : []),
   ].join('; ');
 
-const sessionBody = (who: PersonRow, token: string, expiresAt: string): JsonObject => ({
+/** A session as its person gets it. */
+export const sessionBody = (who: PersonRow, token: string, expiresAt: string): JsonObject => ({
   person: presentPerson(who),
   csrf_token: csrfToken(token),
   expires_at: expiresAt,
@@ -222,7 +223,7 @@ const prove = defineRoute({
 });
 
 /** The route table has let only people through. */
-function asPerson(principal: Principal | null): PersonPrincipal {
+export function asPerson(principal: Principal | null): PersonPrincipal {
   if (principal?.kind !== 'person') throw new Refusal('forbidden', 'This is for people.');
   return principal;
 }

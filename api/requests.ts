@@ -1,31 +1,39 @@
 // Requests that wait for people, and what people and requesters do about them.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { standingsOf } from '../commands/approvers.ts';
 import { noteSeen, waitsForAgent } from '../commands/ask.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { collectCredential } from '../commands/collect.ts';
 import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
+import { offerStatement } from '../commands/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
-import type { PersonPrincipal, Principal } from '../commands/principal.ts';
+import type { Principal } from '../commands/principal.ts';
 import { alreadyDecided, asRequestId, cancelRequest, findRequest } from '../commands/requests.ts';
-import { elapsedSeconds, tallyOf } from '../commands/tally.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
-import type { Query } from '../db/client.ts';
+import { decidableBy } from '../commands/waiting.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
-import { routesFor, whyIneligible } from '../domain/approval.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';
+import { limitsAsJson } from '../domain/narrowing.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { asJsonObject } from './json-body.ts';
+import {
+  statement as signedStatement,
+  usedPasskey as usedPasskeyShape,
+} from './passkey-schemas.ts';
+import { presentStatement, usedPasskey } from './passkeys.ts';
+import { asPerson } from './people.ts';
 import { presentIssued, presentRequest, presentVote } from './present.ts';
 import { accepted, created, defineRoute, ok, type ApiDeps } from './route.ts';
 import * as shape from './schemas.ts';
 import { asAgent } from './tasks.ts';
 import { voteBody } from './vote-schemas.ts';
+
+/** A vote, and what a passkey signed for it if one did. */
+const signedVoteBody = voteBody.extend({ passkey: usedPasskeyShape.optional() });
 
 /** Requests are few next to what they lead to; a page of those one may decide is picked from this many. */
 const SCANNED_MAX = 2_000;
@@ -66,31 +74,6 @@ const list = defineRoute({
     return ok({ data, next_cursor: page.next });
   },
 });
-
-/** The requests on which a vote of this person would count now. Only shown; `decide` is what checks. */
-export async function decidableBy(
-  query: Query,
-  principal: PersonPrincipal,
-  rows: readonly RequestRow[],
-  now: string,
-): Promise<RequestRow[]> {
-  const standings = await standingsOf(query, principal.id, now);
-  const found: RequestRow[] = [];
-  for (const row of rows) {
-    const voters = await standings(row.routes);
-    const elapsed = elapsedSeconds(row, now);
-    const couldEver = voters.filter(
-      (voter) => routesFor(voter, row.routes, row.involved, elapsed).length > 0,
-    );
-    if (couldEver.length === 0) continue;
-    // Whose turn it is, the votes say; most routes have one stage.
-    const isStaged = row.routes.some(({ rule }) => rule.stages !== undefined);
-    const open = isStaged ? (await tallyOf(query, row, now)).open : null;
-    if (couldEver.some((each) => !whyIneligible(each, row.routes, row.involved, elapsed, open)))
-      found.push(row);
-  }
-  return found;
-}
 
 export async function visibleRequest(
   deps: ApiDeps,
@@ -134,6 +117,46 @@ const show = defineRoute({
 
 /** Whether the agent is asked something that it has not read. */
 const hasNews = (row: RequestRow): boolean => waitsForAgent(row).some(({ seen }) => !seen);
+const spokenIn = (body: z.infer<typeof voteBody>) => ({
+  decision: body.decision,
+  shown: body.shown,
+  reason: body.reason ?? null,
+  disposition: body.disposition ?? ('stop' as const),
+  inSteadOf: body.in_stead_of ?? null,
+  narrow: body.narrow ?? null,
+});
+
+const statement = defineRoute({
+  method: 'post',
+  path: '/v1/requests/{id}/statement',
+  tag: 'Requests',
+  summary: 'What a passkey is to sign for one decision, in exactly these words; it decides nothing',
+  allow: ['member'],
+  body: voteBody,
+  answers: {
+    201: { description: 'The statement, and options for the browser', schema: signedStatement },
+  },
+  refusals: [
+    'not_found',
+    'already_decided',
+    'shown_mismatch',
+    'stronger_auth_required',
+    'passkey_refused',
+    'too_soon',
+    'log_unavailable',
+  ],
+  // Nothing is decided until the vote comes with what was signed.
+  events: [],
+  handle: ({ principal, call, once, params, body }, deps) => {
+    const { narrow, ...words } = spokenIn(body);
+    const spoken = { ...words, limits: narrow && limitsAsJson(narrow) };
+    return answerOnce(deps, call, once, async (unit) => {
+      const asked = { request: params['id'] ?? '', ...spoken };
+      const offered = await offerStatement(unit, asPerson(principal), asked);
+      return created(presentStatement(deps, offered, spoken));
+    });
+  },
+});
 
 const vote = defineRoute({
   method: 'post',
@@ -142,7 +165,7 @@ const vote = defineRoute({
   summary: 'Approve or deny. Only a signed-in person can; every refusal is an event',
   // Others get as far as the one function that decides, which refuses them by name and logs it.
   allow: ['person', 'agent', 'service'],
-  body: voteBody,
+  body: signedVoteBody,
   answers: {
     201: {
       description: 'The vote, and the request as it is now',
@@ -156,6 +179,7 @@ const vote = defineRoute({
     'not_eligible',
     'not_your_turn',
     'stronger_auth_required',
+    'passkey_refused',
     'already_decided',
     'request_expired',
     'already_voted',
@@ -170,18 +194,15 @@ const vote = defineRoute({
     'request.denied',
     'request.expired',
     'permit.issued',
+    'person.passkey_regressed',
   ],
   handle: ({ call, once, params, body }, deps) => {
     const ballot: Ballot = {
       // Not looked up first: whom a request is hidden from, the one that decides refuses by name, and logs it.
       request: params['id'] ?? '',
-      decision: body.decision,
-      shown: body.shown,
-      reason: body.reason ?? null,
-      disposition: body.disposition ?? 'stop',
+      ...spokenIn(body),
       channel: 'api',
-      inSteadOf: body.in_stead_of ?? null,
-      narrow: body.narrow ?? null,
+      passkey: body.passkey ? usedPasskey(deps, body.passkey) : null,
     };
     return answerOnce(deps, call, once, async (unit) => {
       const decided = await decide(unit, ballot);
@@ -322,4 +343,4 @@ const remind = defineRoute({
   },
 });
 
-export const requestRoutes = [list, show, vote, collect, cancel, remind];
+export const requestRoutes = [list, show, statement, vote, collect, cancel, remind];

@@ -10,6 +10,7 @@ import type { ForeignTrust } from '../commands/foreign-trust.ts';
 import { fingerprintOf, type Answer, type OnceKey } from '../commands/once.ts';
 import { isAdmin, isMember, keyOf, mayAudit, type Principal } from '../commands/principal.ts';
 import type { Call } from '../commands/unit.ts';
+import type { Digest } from '../domain/digest.ts';
 import type { EventName } from '../domain/event.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
@@ -42,8 +43,8 @@ export interface ApiDeps extends Deps {
   signingKeys: KeySchedule;
   /** Throws a Refusal for a callback address that may not be called. */
   checkCallback: (url: string) => Promise<void>;
-  /** Tells one Slack user why their click did nothing. */
-  replyInSlack: (responseUrl: string, text: string) => Promise<void>;
+  /** Works off what Slack delivered, once that is acknowledged. */
+  workSlack: (delivery: Digest) => void;
   /** Reminds the approvers of a request now; false when its workflow refuses or cannot be reached. */
   remindApprovers: (request: string) => Promise<boolean>;
   readiness: () => Promise<Record<string, string>>;

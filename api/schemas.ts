@@ -399,13 +399,6 @@ export const event = z
   })
   .meta({ id: 'Event' });
 
-export const slackBody = z.strictObject({
-  api_url: z.url().default('https://slack.com/api'),
-  signing_secret: z.string().min(8).max(200),
-  bot_token: z.string().min(8).max(300),
-  channel: z.string().min(1).max(100),
-});
-
 export const policyBody = z.strictObject({
   files: z.record(z.string().max(100), z.string().max(200_000)),
 });

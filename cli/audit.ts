@@ -121,10 +121,16 @@ export async function verifyFile(
       result.keyGiven
         ? 'the key is the one you brought'
         : 'the key is the one in the bundle: compare it with a copy you got elsewhere (--key)',
+      ...signedLines(result.signedVotes),
       ...result.verdicts.flatMap(verdictLines),
     ],
   };
 }
+
+const signedLines = (votes: number): string[] =>
+  votes === 0
+    ? []
+    : [`${votes} vote${votes === 1 ? '' : 's'} signed with a passkey, each verified again`];
 
 function verdictLines({
   control,

@@ -3,13 +3,11 @@ import { createHash } from 'node:crypto';
 import { Server as TlsServer } from 'node:tls';
 import { serve as listen } from '@hono/node-server';
 import { WorkflowNotFoundError, WorkflowUpdateFailedError } from '@temporalio/client';
-import { replyEphemeral } from '../activities/slack/client.ts';
+import { openSlackDesk } from '../activities/slack/desk.ts';
 import { createApp } from '../api/app.ts';
 import { certificateReader } from '../api/client-certificate.ts';
 import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
-import { readSlack } from '../commands/integrations.ts';
-import { faultFields } from '../commands/log-line.ts';
 import { certifyServer } from '../commands/server-identity.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
@@ -19,6 +17,7 @@ import { createMetrics } from './metrics.ts';
 import { packageVersion } from './package.ts';
 import { readinessOf } from './readiness.ts';
 import type { Running } from './running.ts';
+import { noticeDeps } from './slack.ts';
 import { keepShowing, withTls } from './spiffe-listener.ts';
 import { lazyClient, requireTemporal } from './temporal.ts';
 
@@ -31,6 +30,7 @@ export async function serve(config: Config): Promise<Running> {
   const changes = await openChanges(service.db);
   const metrics = createMetrics(service.db);
   const client = lazyClient(config, service.keys, requireTemporal(config));
+  const slack = openSlackDesk(noticeDeps(service), service.log);
   const deps: ApiDeps = {
     ...service.deps,
     keys: service.keys,
@@ -45,7 +45,7 @@ export async function serve(config: Config): Promise<Running> {
     keyDriver: service.keyDriver,
     signingKeys: config.signingKeys,
     checkCallback: callbackCheck(config),
-    replyInSlack: (url, text) => replyInSlack(service, url, text),
+    workSlack: (delivery) => slack.work(delivery),
     remindApprovers: async (request) => {
       try {
         await client.workflow.getHandle(request).executeUpdate(remindNow);
@@ -76,6 +76,7 @@ export async function serve(config: Config): Promise<Running> {
       // Long polls answer with what they last saw, and their callers ask again.
       changes.finish();
       await Promise.all(listeners.map((listener) => listener.stop()));
+      await slack.close();
       await changes.close();
       await client.connection.close();
       await service.close();
@@ -155,15 +156,3 @@ function bind(variable: string, options: Parameters<typeof listen>[0]): Promise<
 /** Where callers reach a listener with TLS. */
 const secureUrl = (publicUrl: string, port: number): string =>
   new URL(`https://${new URL(publicUrl).hostname}:${port}`).origin;
-
-/** Slack's own addresses, or the one an administrator configured in their place. */
-async function replyInSlack(service: Service, url: string, text: string): Promise<void> {
-  try {
-    const slack = await readSlack(service.db.query, service.deps.vault);
-    const trusted = slack !== null && new URL(url).origin === new URL(slack.api_url).origin;
-    if (trusted || new URL(url).hostname === 'hooks.slack.com')
-      await replyEphemeral(service.egress, url, text, trusted);
-  } catch (error) {
-    service.log('slack_reply_failed', faultFields(error));
-  }
-}

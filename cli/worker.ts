@@ -32,6 +32,7 @@ import { StartError } from './embedded/process.ts';
 import { startLoop, type Loop } from './loops.ts';
 import { PACKAGE_ROOT } from './package.ts';
 import type { Running } from './running.ts';
+import { noticeDeps, startSlack } from './slack.ts';
 import { connectionOptions, dataConverter, lazyClient, requireTemporal } from './temporal.ts';
 
 /** Loops and activities share these; each holds one for milliseconds. */
@@ -92,12 +93,7 @@ async function keepWorking(service: Service, address: string, state: WorkerState
     },
     shutdownSignals: [],
   });
-  const deps: NoticeDeps = {
-    ...service.deps,
-    egress: service.egress,
-    webhooks: service.keys.webhooks,
-    publicUrl: service.config.publicUrl,
-  };
+  const deps = noticeDeps(service);
   while (!state.stopping) {
     try {
       await workOnce(service, address, deps, state);
@@ -192,6 +188,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
     startTrustRounds(service),
+    startSlack(service),
     startLoop({
       name: 'housekeeping',
       log,

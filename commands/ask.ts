@@ -44,7 +44,7 @@ export async function askQuestion(unit: Unit, asking: Asking): Promise<AboutQues
     throw new Refusal('human_required', 'Only a signed-in person can ask.');
   const row = await lockRequest(unit, asking.request);
   const now = await unit.readClock();
-  const why = await whyNotTheirs(unit, row, principal.id, now);
+  const why = await whyNotTheirs(unit, row, principal);
   if (why) throw new Refusal(why, INELIGIBLE[why]);
   const over = await whyOver(unit, row, now);
   if (over) return over;

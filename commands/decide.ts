@@ -11,6 +11,7 @@ import {
   type Channel,
   type FrozenRoute,
   type OpenStages,
+  type Strength,
   type Tally,
   type Voter,
 } from '../domain/approval.ts';
@@ -20,9 +21,10 @@ import type { JsonObject } from '../domain/json.ts';
 import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
-import { standingsOf, type Standing } from './approvers.ts';
+import { standingsOf, type Lock, type Standing } from './approvers.ts';
 import { approve, deny } from './conclude.ts';
 import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import type { UsedPasskey } from './passkeys.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import {
   aboutRequest,
@@ -32,6 +34,7 @@ import {
   findRequest,
   lockRequest,
 } from './requests.ts';
+import { checkStepUp, type StepUp } from './step-up.ts';
 import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';
 
@@ -47,6 +50,15 @@ export interface Ballot {
   inSteadOf?: string | null;
   /** What the voter approves less of than was shown; null for all of it. */
   narrow: Limits | null;
+  /** What a passkey signed for this vote, if one did. */
+  passkey?: UsedPasskey | null;
+}
+
+/** A ballot that nothing speaks against, with how strongly its voter proved to be there. */
+interface TakenBallot extends Ballot {
+  by: PersonPrincipal;
+  strength: Strength;
+  signed: StepUp | null;
 }
 
 export interface Decided {
@@ -66,12 +78,38 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   const row = await lockRequest(unit, ballot.request);
   // Lock first, look at the clock second: a vote that waited for the lock may have waited too long.
   const now = await unit.readClock();
-  const { hearing, standings } = await hear(unit, row, principal.id, now);
-  const voter = chooseStanding(hearing, standings, ballot.inSteadOf);
+  const { hearing, voter } = await hear(unit, row, principal, ballot, 'share');
   if (!voter) return refuse(unit, row, ballot, 'not_eligible', notStandingIn(ballot));
-  const refusal = await whyRefused(unit, hearing, voter, principal, ballot, now);
+  const why = whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
+  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
+  const signed = await signatureOn(unit, row, voter, ballot);
+  if (signed instanceof Refusal) return refuse(unit, row, ballot, signed.code, signed.message);
+  const strength = signed ? 'passkey' : principal.strength;
+  const taken: TakenBallot = { ...ballot, signed, strength, by: principal };
+  const refusal = await whyRefused(unit, hearing, voter, taken, now);
   if (refusal) return refusal;
-  return castVote(unit, hearing, voter, principal, ballot);
+  return castVote(unit, hearing, voter, taken);
+}
+
+/** A request as it stands for somebody who comes to vote on it, and as whom they would; nobody where they may not. */
+export async function hear(
+  unit: Unit,
+  row: RequestRow,
+  who: PersonPrincipal,
+  ballot: Pick<Ballot, 'inSteadOf'>,
+  lock: Lock,
+): Promise<{ hearing: Hearing; voter: Standing | null }> {
+  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
+  const standings = await standingsOf(unit.sql, who.id, unit.at, lock);
+  const count = await countVotes(unit.sql, row, unit.at, lock);
+  const hearing: Hearing = {
+    row,
+    count,
+    // What is decided already was decided for everybody who was ever to be asked.
+    open: row.state === 'pending' ? count.tally.open : null,
+    elapsed: elapsedSeconds(row, unit.at),
+  };
+  return { hearing, voter: chooseStanding(hearing, await standings(row.routes), ballot) };
 }
 
 /** A request as it stands when somebody comes to vote on it. */
@@ -82,37 +120,13 @@ interface Hearing {
   elapsed: number;
 }
 
-/** A locked request as it stands, and as whom somebody may come to it. */
-async function hear(
-  unit: Unit,
-  row: RequestRow,
-  who: Id<'person'>,
-  now: string,
-): Promise<{ hearing: Hearing; standings: Standing[] }> {
-  // People before votes, as everywhere: whoever changes a person waits for one vote, and not for two.
-  const standings = await standingsOf(unit.sql, who, now, 'share');
-  const count = await countVotes(unit.sql, row, now, 'share');
-  return {
-    hearing: {
-      row,
-      count,
-      // What is decided already was decided for everybody who was ever to be asked.
-      open: row.state === 'pending' ? count.tally.open : null,
-      elapsed: elapsedSeconds(row, now),
-    },
-    standings: await standings(row.routes),
-  };
-}
-
 /** Why somebody may not decide on a locked request now, whatever they would say; null where they may. */
 export async function whyNotTheirs(
   unit: Unit,
   row: RequestRow,
-  who: Id<'person'>,
-  now: string,
+  who: PersonPrincipal,
 ): Promise<keyof typeof INELIGIBLE | null> {
-  const { hearing, standings } = await hear(unit, row, who, now);
-  const voter = chooseStanding(hearing, standings);
+  const { hearing, voter } = await hear(unit, row, who, {}, 'share');
   if (!voter) return 'not_eligible';
   return whyIneligible(voter, row.routes, row.involved, hearing.elapsed, hearing.open);
 }
@@ -124,7 +138,7 @@ const routesNow = ({ row, open, elapsed }: Hearing, voter: Voter): FrozenRoute[]
 function chooseStanding(
   hearing: Hearing,
   standings: readonly Standing[],
-  inSteadOf: string | null = null,
+  { inSteadOf = null }: Pick<Ballot, 'inSteadOf'>,
 ): Standing | null {
   const own = standings.filter((each) => inSteadOf === null || each.inSteadOf === inSteadOf);
   const able = own.filter((each) => routesNow(hearing, each).length > 0);
@@ -158,7 +172,7 @@ const notStandingIn = ({ inSteadOf }: Ballot): string =>
 const ONLY_PEOPLE = 'Only a signed-in person can decide.';
 
 const unbound = (user: string): string =>
-  `Nobody here is known as the Slack user ${user}: an administrator has to set it as the slack_user_id of your person.`;
+  `Nobody here is known as the Slack user ${user}: use /countersign link, or ask an administrator to set it as the slack_user_id of your person.`;
 
 /** What somebody is told who may not decide. */
 export const INELIGIBLE = {
@@ -169,20 +183,36 @@ export const INELIGIBLE = {
     'Another stage of this request is open now, and its people decide first: you are told when it is your turn.',
 } as const;
 
+/** What a passkey signed, if one did: checked whether the route asks for it or not, for it is kept either way. */
+const signatureOn = async (
+  unit: Unit,
+  row: RequestRow,
+  voter: Standing,
+  { passkey = null, ...ballot }: Ballot,
+): Promise<StepUp | Refusal | null> =>
+  passkey &&
+  checkStepUp(
+    unit,
+    row,
+    voter.id,
+    {
+      ...ballot,
+      limits: ballot.narrow && limitsAsJson(ballot.narrow),
+      inSteadOf: voter.inSteadOf,
+    },
+    passkey,
+  );
+
 async function whyRefused(
   unit: Unit,
   hearing: Hearing,
   voter: Standing,
-  principal: PersonPrincipal,
-  ballot: Ballot,
+  ballot: TakenBallot,
   now: string,
 ): Promise<Refusal | null> {
-  const { row, open, elapsed } = hearing;
-  const why = whyIneligible(voter, row.routes, row.involved, elapsed, open);
-  if (why) return refuse(unit, row, ballot, why, INELIGIBLE[why]);
-  const cast = { channel: ballot.channel, strength: principal.strength };
+  const { row } = hearing;
   const mine = routesNow(hearing, voter);
-  if (!mine.some((route) => isTakenBy(route, cast)))
+  if (!mine.some((route) => isTakenBy(route, ballot)))
     return refuse(unit, row, ballot, 'stronger_auth_required', whyNotTaken(mine, ballot.channel));
   const late = await whyTooLate(unit, row, ballot, now);
   if (late) return late;
@@ -216,7 +246,9 @@ function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | 
 function whyNotTaken(routes: readonly FrozenRoute[], channel: Channel): string {
   const taken = [...new Set(routes.flatMap(({ rule }) => rule.channels))];
   if (taken.includes(channel))
-    return 'This request needs a stronger proof that you are here: open it on the web and sign in again.';
+    return routes.some(({ rule }) => rule.strength !== 'passkey')
+      ? 'This request needs a stronger proof that you are here: open it on the web and sign in again.'
+      : 'This request takes votes that are signed with a passkey only: open it on the web, where you are asked for yours.';
   return `Votes on this request are taken by ${taken.join(' or ')} only, and this one came by ${channel}.`;
 }
 
@@ -243,19 +275,18 @@ async function castVote(
   unit: Unit,
   hearing: Hearing,
   voter: Standing,
-  principal: PersonPrincipal,
-  ballot: Ballot,
+  ballot: TakenBallot,
 ): Promise<Decided> {
   const { row: shown, count } = hearing;
   const at = unit.at;
-  const row = ballot.narrow ? await narrowRequest(unit, shown, principal, ballot.narrow) : shown;
+  const row = ballot.narrow ? await narrowRequest(unit, shown, ballot.by, ballot.narrow) : shown;
   const cast: VoteRow = {
     id: newId('vote'),
     request: row.id,
-    person: principal.id,
+    person: voter.id,
     decision: ballot.decision,
     channel: ballot.channel,
-    strength: principal.strength,
+    strength: ballot.strength,
     shown: shownDigest(cardOf(shown)),
     narrow: ballot.narrow,
     limits: row.narrowed?.limits ?? null,
@@ -264,9 +295,10 @@ async function castVote(
     inSteadOf: voter.inSteadOf,
     absence: voter.absence,
     stages: stagesNow(hearing, voter),
+    slackBinding: ballot.by.slackBinding ?? null,
   };
   await unit.sql.insert(vote).values(cast);
-  await emitCast(unit, hearing, row, voter, cast);
+  await emitCast(unit, hearing, row, voter, cast, ballot.signed);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');
@@ -305,6 +337,7 @@ async function emitCast(
   row: RequestRow,
   voter: Standing,
   cast: VoteRow,
+  signed: StepUp | null,
 ): Promise<void> {
   const { row: shown } = hearing;
   const [who] = await unit.sql.select().from(person).where(eq(person.id, cast.person));
@@ -334,11 +367,17 @@ async function emitCast(
       shown_covers_action: coversAction(cardOf(shown), effectiveAction(shown)),
       invited_by: who ? { type: who.invitedBy.type, id: who.invitedBy.id } : null,
       opened_at: opened?.openedAt ?? null,
+      slack_binding: cast.slackBinding,
       narrows: cast.narrow !== null,
       approves_ref: effectiveRef(row),
       within_shown: isWithin(effectiveAction(row), effectiveAction(shown), row.narrowable),
+      step_up: signed?.proof ?? null,
     },
-    private: { reason: cast.reason, limits: cast.limits && limitsAsJson(cast.limits) },
+    private: {
+      reason: cast.reason,
+      limits: cast.narrow && limitsAsJson(cast.narrow),
+      step_up_salt: signed?.salt ?? null,
+    },
   });
 }
 

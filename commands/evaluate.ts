@@ -1,6 +1,6 @@
 // Asks Cedar. Everything that is not a clear yes is a no.
 import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
-import type { FrozenRoute } from '../domain/approval.ts';
+import { atRisk, strongestOf, type FrozenRoute } from '../domain/approval.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
@@ -64,14 +64,17 @@ const rulesOf = ({ rules }: PolicyBundle, ids: readonly string[]): Rule[] =>
 /** An approval beats a plain permit: a broad permit elsewhere never silences a gate. */
 function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Evaluation {
   const gates = rules.filter((rule) => rule.route !== null && rule.mode === 'hold');
-  const routes = gates.flatMap((rule) => bundle.routes.get(rule.route ?? '') ?? []);
+  const routes = gates.flatMap((rule) => {
+    const route = bundle.routes.get(rule.route ?? '');
+    return route ? atRisk(route, rule.risk) : [];
+  });
   const deciding = gates.length === 0 ? rules : gates;
   return {
     decision: gates.length === 0 ? 'permit' : 'hold',
     policyVersion: bundle.version,
     reasons: deciding.map((rule) => rule.id),
     says: deciding.map(titleOf),
-    routes: [...new Map(routes.map((route) => [route.name, route])).values()],
+    routes: strongestOf(routes),
     controls: [...new Set(gates.flatMap((rule) => rule.control ?? []))],
     risk: rules.find((rule) => rule.risk !== null)?.risk ?? null,
     observed: [...observedGates(rules), ...observedDenials(bundle, question)],
@@ -112,13 +115,12 @@ export function togetherAs(answers: readonly Evaluation[]): Evaluation {
   const all = <T>(pick: (answer: Evaluation) => readonly T[]): T[] => [
     ...new Set(deciding.flatMap(pick)),
   ];
-  const routes = new Map(deciding.flatMap((each) => each.routes.map((at) => [at.name, at])));
   return {
     decision: (deciding[0] ?? first).decision,
     policyVersion: first.policyVersion,
     reasons: all(({ reasons }) => reasons),
     says: all(({ says }) => says),
-    routes: [...routes.values()],
+    routes: strongestOf(deciding.flatMap(({ routes }) => routes)),
     controls: all(({ controls }) => controls),
     risk: answers.find(({ risk }) => risk !== null)?.risk ?? null,
     observed: denials.length > 0 ? [] : observedByAny(answers),

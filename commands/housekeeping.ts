@@ -3,9 +3,9 @@ import { lt, sql } from 'drizzle-orm';
 import {
   dpopProof,
   joinToken,
+  passkeyChallenge,
   revokedToken,
   signInLink,
-  slackInteraction,
   usedAssertion,
 } from '../db/schema/index.ts';
 import { addSeconds } from '../domain/instant.ts';
@@ -14,6 +14,7 @@ import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetForeignBundles } from './foreign-bundles.ts';
 import { forgetOldKeys } from './once.ts';
 import { forgetOldResults } from './runs.ts';
+import { forgetSlack } from './slack/inbox.ts';
 import { forgetStatusLists } from './token-status.ts';
 import type { Unit } from './unit.ts';
 
@@ -29,7 +30,10 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await unit.sql.delete(dpopProof).where(lt(dpopProof.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(revokedToken).where(lt(revokedToken.expiresAt, hoursBefore(unit.at, 1)));
   await forgetStatusLists(unit, hoursBefore(unit.at, 1));
-  await unit.sql.delete(slackInteraction).where(lt(slackInteraction.at, hoursBefore(unit.at, 1)));
+  await forgetSlack(unit);
+  await unit.sql
+    .delete(passkeyChallenge)
+    .where(lt(passkeyChallenge.expiresAt, hoursBefore(unit.at, 1)));
   await unit.sql.delete(joinToken).where(lt(joinToken.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.delete(signInLink).where(lt(signInLink.expiresAt, hoursBefore(unit.at, 24 * 30)));
   await unit.sql.execute(sql`select countersign_ensure_partitions()`);

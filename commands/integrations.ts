@@ -1,10 +1,7 @@
 // Connections to other services. What is secret in them is sealed before it reaches a table, and never echoed.
 import { eq } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
-import type { SlackMessageRow } from '../db/rows.ts';
-import { integration, slackInteraction, slackMessage } from '../db/schema/index.ts';
-import { digestOf, type Digest } from '../domain/digest.ts';
-import type { Id } from '../domain/id.ts';
+import { integration } from '../db/schema/index.ts';
 import type { Vault } from '../keys/vault.ts';
 import { partyOf } from './principal.ts';
 import type { Unit } from './unit.ts';
@@ -13,7 +10,12 @@ export interface SlackSettings {
   api_url: string;
   signing_secret: string;
   bot_token: string;
+  /** Where cards go, besides the places that routes name. */
   channel: string;
+  /** With it we call Slack and wait there, and Slack need not reach us (Socket Mode). */
+  app_token?: string | undefined;
+  /** Whether a Slack user whom nobody linked is the person with the same e-mail address. */
+  match_email?: boolean | undefined;
 }
 
 const SLACK = 'slack';
@@ -56,38 +58,3 @@ export async function readSlack(query: Query, vault: Vault): Promise<SlackSettin
 
 /** Sealed by `configureSlack`, and the seal says it was not changed since. */
 const asSettings = (opened: unknown): SlackSettings => opened as SlackSettings;
-
-/** Claims an interaction by the digest of its body: Slack repeats what it thinks was not heard. */
-export async function claimInteraction(unit: Unit, body: string): Promise<boolean> {
-  const [fresh] = await unit.sql
-    .insert(slackInteraction)
-    .values({ digest: digestOf('countersign/slack-interaction/v1', body), at: unit.at })
-    .onConflictDoNothing()
-    .returning();
-  return fresh !== undefined;
-}
-
-export const slackMessagesOf = (query: Query, id: Id<'request'>): Promise<SlackMessageRow[]> =>
-  query.select().from(slackMessage).where(eq(slackMessage.request, id));
-
-/** Remembers which card a message shows and what it says now. */
-export async function recordSlackMessage(unit: Unit, row: SlackMessageRow): Promise<void> {
-  await unit.sql
-    .insert(slackMessage)
-    .values(row)
-    .onConflictDoUpdate({
-      target: [slackMessage.request, slackMessage.channel],
-      set: row,
-    });
-}
-
-/** The card a click was made on, or null if we never posted that message or it offers no decision. */
-export async function cardClicked(
-  query: Pick<Query, 'select'>,
-  channel: string,
-  ts: string,
-): Promise<{ request: Id<'request'>; shown: Digest } | null> {
-  const rows = await query.select().from(slackMessage).where(eq(slackMessage.ts, ts));
-  const row = rows.find((each) => each.channel === channel);
-  return row?.decidable ? { request: row.request, shown: row.shown } : null;
-}

@@ -1,6 +1,6 @@
 // Reading the log for those who verify it: tiles, entries, the newest checkpoint, proofs.
 import { and, asc, eq, gte, lt } from 'drizzle-orm';
-import type { Query } from '../db/client.ts';
+import type { Query, Transaction } from '../db/client.ts';
 import { event, logEntry, logHead, logTile } from '../db/schema/index.ts';
 import { base64, utf8 } from '../domain/bytes.ts';
 import { inclusionProof, type Hash } from '../domain/merkle.ts';
@@ -13,7 +13,7 @@ import {
 } from '../domain/tile.ts';
 
 export async function newestCheckpoint(
-  query: Query,
+  query: Query | Transaction,
 ): Promise<{ checkpoint: string; size: number; root: Hash; signedAt: string } | null> {
   const [head] = await query.select().from(logHead);
   return head ?? null;

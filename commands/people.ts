@@ -40,6 +40,7 @@ export async function invitePerson(unit: Unit, invitation: Invitation): Promise<
     roles: invitation.roles,
     groups: invitation.groups,
     slackUserId: invitation.slack_user_id ?? null,
+    slackBinding: invitation.slack_user_id === undefined ? null : 'set_by_admin',
     state: 'active',
     invitedBy: partyOf(unit.call.principal),
     createdAt: unit.at,
@@ -86,7 +87,7 @@ export async function changePerson(
     ...before,
     roles: change.roles ?? before.roles,
     groups: change.groups ?? before.groups,
-    slackUserId: change.slack_user_id === undefined ? before.slackUserId : change.slack_user_id,
+    ...slackUserAfter(before, change),
     state: change.state ?? before.state,
   };
   await refuseTakenSlackUser(unit, row);
@@ -106,8 +107,17 @@ export async function changePerson(
   return row;
 }
 
+/** A Slack user who is named again, and is theirs already, stays theirs as before. */
+function slackUserAfter(
+  { slackUserId, slackBinding }: PersonRow,
+  { slack_user_id: named }: PersonChange,
+): Pick<PersonRow, 'slackUserId' | 'slackBinding'> {
+  if (named === undefined || named === slackUserId) return { slackUserId, slackBinding };
+  return { slackUserId: named, slackBinding: named === null ? null : 'set_by_admin' };
+}
+
 /** Two people behind one Slack user could both vote with one click. */
-async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
+export async function refuseTakenSlackUser(unit: Unit, row: PersonRow): Promise<void> {
   if (row.slackUserId === null) return;
   await lockNames(unit);
   const [other] = await unit.sql
@@ -177,11 +187,15 @@ export async function isLinkUsable(query: Query, token: string, now: string): Pr
   return link !== undefined && link.usedAt === null && link.expiresAt > now;
 }
 
+/** A session that was just opened; its token is told to nobody but its person. */
+export interface OpenedSession {
+  person: PersonRow;
+  session: SessionRow;
+  token: string;
+}
+
 /** Turns a link into a session: one row, compared and set, so that a second use finds it used. */
-export async function signIn(
-  unit: Unit,
-  token: string,
-): Promise<{ person: PersonRow; session: SessionRow; token: string }> {
+export async function signIn(unit: Unit, token: string): Promise<OpenedSession> {
   const [link] = await unit.sql
     .select()
     .from(signInLink)
@@ -194,18 +208,29 @@ export async function signIn(
     throw new Refusal('link_used', 'This sign-in link was already used. Ask for a new one.');
   if (!(now < link.expiresAt))
     throw new Refusal('link_expired', 'This sign-in link is too old. Ask for a new one.');
-  const [who] = await unit.sql.select().from(person).where(eq(person.id, link.person));
-  if (!who || who.state !== 'active')
-    throw new Refusal('forbidden', 'This person was deactivated. Ask an administrator.');
   await unit.sql
     .update(signInLink)
     .set({ usedAt: now })
     .where(eq(signInLink.tokenHash, link.tokenHash));
+  return openSession(unit, link.person, { method: 'link', passkey: null });
+}
+
+/** Opens a session for somebody who proved who they are. */
+export async function openSession(
+  unit: Unit,
+  id: Id<'person'>,
+  { method, passkey }: { method: SessionRow['method']; passkey: Id<'passkey'> | null },
+): Promise<OpenedSession> {
+  const [who] = await unit.sql.select().from(person).where(eq(person.id, id));
+  if (!who || who.state !== 'active')
+    throw new Refusal('forbidden', 'This person was deactivated. Ask an administrator.');
+  const now = unit.at;
   const sessionToken = newToken();
   const row: SessionRow = {
     id: newId('session'),
     tokenHash: tokenHash(sessionToken),
     person: who.id,
+    method,
     createdAt: now,
     expiresAt: later(now, SESSION_HOURS),
     endedAt: null,
@@ -216,7 +241,7 @@ export async function signIn(
     actor_chain: [{ type: 'person', id: who.id }],
     human: who.id,
     session: row.id,
-    detail: { method: 'link' },
+    detail: { method, passkey },
     private: {},
   });
   return { person: who, session: row, token: sessionToken };

@@ -260,6 +260,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
+  problems.push(...riskProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);
     if (definition.ttl_seconds_default > definition.ttl_seconds_max)
@@ -271,6 +272,21 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
   }
   problems.push(...upstreamProblems(bundle.upstreams, bundle.roles, bundle.files));
   return problems;
+}
+
+/** A risk that no rule has would ask for its stronger proof never. */
+function riskProblems({ routes, rules, files }: PolicyBundle): PolicyProblem[] {
+  return [...routes.values()].flatMap(({ name, rule }) => {
+    const known = new Set(
+      [...rules.values()].flatMap(({ route, risk }) => (route === name ? (risk ?? []) : [])),
+    );
+    return Object.keys(rule.strength_by_risk ?? {})
+      .filter((risk) => !known.has(risk))
+      .map((risk) => ({
+        ...placeOf({ 'routes.yaml': files['routes.yaml'] ?? '' }, `${name}:`),
+        message: `${name}.strength_by_risk: no rule that asks this route has @risk("${risk}"); there are: ${[...known].join(', ') || 'none'}`,
+      }));
+  });
 }
 
 /** A role is issued where its kind of access is: by a target of that kind, or by ourselves. */

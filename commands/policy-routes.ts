@@ -48,6 +48,11 @@ const routeSchema = z
     expiry_seconds: seconds(30 * DAY).default(DAY),
     valid_seconds: seconds(7 * DAY).default(900),
     strength: z.enum(STRENGTHS).default('session'),
+    /** More proof for what a rule with this @risk holds. */
+    strength_by_risk: z
+      .record(policyName, z.enum(STRENGTHS))
+      .refine((byRisk) => Object.keys(byRisk).length <= 10, 'at most 10 risks')
+      .optional(),
     channels: z
       .array(z.enum(CHANNELS))
       .min(1)
@@ -70,6 +75,15 @@ const routeSchema = z
       )
       .max(5)
       .default([]),
+    slack: z
+      .strictObject({
+        channels: z
+          .array(z.string().regex(/^[A-Z0-9]{2,30}$/, 'the id of a channel, such as C012AB3CD'))
+          .max(5)
+          .default([]),
+        approvers: z.boolean().default(false),
+      })
+      .optional(),
     ask: z
       .strictObject({
         clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
@@ -188,10 +202,14 @@ const asRule = (route: Route): RouteRule => ({
   expiry_seconds: route.expiry_seconds,
   valid_seconds: route.valid_seconds,
   strength: route.strength,
+  ...(Object.keys(route.strength_by_risk ?? {}).length > 0 && {
+    strength_by_risk: route.strength_by_risk ?? {},
+  }),
   channels: route.channels,
   independence: route.independence,
   remind_at: route.remind_at,
   ...(route.ask && { ask: route.ask }),
+  ...(route.slack && { slack: route.slack }),
 });
 
 /** The file, by the names of its routes. */

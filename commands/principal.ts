@@ -14,7 +14,12 @@ export interface PersonPrincipal {
   groups: string[];
   session: Id<'session'> | null;
   strength: Strength;
+  /** Set where they came through Slack: how we know that the Slack user is theirs. */
+  slackBinding?: SlackBinding;
 }
+
+/** How a Slack user is known to be a person's, strongest first: by themselves, by an administrator, by an address. */
+export type SlackBinding = 'linked' | 'set_by_admin' | 'email_match';
 
 export interface AgentPrincipal {
   kind: 'agent';
@@ -58,7 +63,7 @@ interface ServicePrincipal {
   id: string;
 }
 
-/** Somebody in Slack whom no administrator has bound to a person here. */
+/** Somebody in Slack who is bound to no person here. */
 interface SlackPrincipal {
   kind: 'slack';
   /** Their Slack user id. */

@@ -151,6 +151,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     controls,
     whyHeld: judged.evaluation.says,
     routes,
+    risk: judged.evaluation.risk,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
@@ -168,12 +169,12 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
-  emitOpened(unit, row, asked);
+  emitOpened(unit, row, asked, judged.evaluation.risk);
   unit.wake('request', row.id, row.agent);
   return row;
 }
 
-function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
+function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | null): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
     ...aboutRequest(row),
@@ -196,6 +197,7 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked): void {
       triggered_by: involved.triggeredBy,
       triggered_by_proof: asked.task?.proof ?? 'none',
       expires_at: row.expiresAt,
+      risk,
       simulated: asked.agent?.kind === 'demo',
     },
     private: { action_body: asJson(action), reason: asked.reason, case_kind: 'human' },
@@ -221,6 +223,7 @@ export const cardOf = (row: RequestRow): Card =>
     routes: row.routes,
     names: row.names,
     whyHeld: row.whyHeld,
+    risk: row.risk,
     expiresAt: row.expiresAt,
     ...(row.narrowed && { narrowed: { asked: row.action, by: row.narrowed.by } }),
     questions: row.questions,

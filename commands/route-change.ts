@@ -1,6 +1,6 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
-import { isStrongEnough, type RouteRule } from '../domain/approval.ts';
+import { isStrongEnough, strengthAt, type RouteRule } from '../domain/approval.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
@@ -13,6 +13,9 @@ interface Facet {
 
 const adds = (was: readonly string[], is: readonly string[]): boolean =>
   is.some((each) => !was.includes(each));
+
+const risksOf = (...rules: readonly RouteRule[]): string[] =>
+  rules.flatMap(({ strength_by_risk: byRisk = {} }) => Object.keys(byRisk));
 
 const independence = (who: 'owner' | 'triggerer'): Facet => ({
   name: `independence of the ${who}`,
@@ -58,6 +61,18 @@ const FACETS: readonly Facet[] = [
     name: 'strength',
     isLooser: (before, after) => !isStrongEnough(after.strength, before.strength),
     show: ({ strength }) => strength,
+  },
+  {
+    name: 'strength_by_risk',
+    isLooser: (before, after) =>
+      risksOf(before, after).some(
+        (risk) => !isStrongEnough(strengthAt(after, risk), strengthAt(before, risk)),
+      ),
+    show: ({ strength_by_risk: byRisk = {} }) =>
+      Object.entries(byRisk)
+        .toSorted(([a], [b]) => (a < b ? -1 : 1))
+        .map(([risk, strength]) => `${risk}: ${strength}`)
+        .join(', ') || 'none',
   },
   {
     name: 'valid_seconds',

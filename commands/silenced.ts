@@ -1,6 +1,12 @@
 // What a new policy would take away from the people who decide today. A gate is changed only with the consent of
 // those who stand at it: otherwise whoever may change the policy could decide everything.
-import type { FrozenRoute } from '../domain/approval.ts';
+import {
+  atItsStrongest,
+  isStrongEnough,
+  strengthAt,
+  type FrozenRoute,
+  type Strength,
+} from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
 import { accessOf, targetOf } from './access/kinds.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
@@ -34,27 +40,38 @@ export function silencedBy(current: PolicyBundle, next: PolicyBundle): Silenced 
   const after: Scoped = { bundle: next, rules: scopedRules(next) };
   const routes = [...current.routes.values()].filter(
     (route) =>
-      before.rules.some((rule) => isGateOf(route.name, rule) && !isKept(rule, after)) ||
+      before.rules.some((rule) => isGateOf(route.name, rule) && !isKept(rule, before, after)) ||
       isWeakened(route, next) ||
       guardsLess(route.name, before, after) ||
       isWalkedAround(route.name, before, after),
   );
   const touched = before.rules.filter((rule) => routes.some(({ name }) => isGateOf(name, rule)));
-  return { routes, controls: [...new Set(touched.flatMap(({ control }) => control ?? []))] };
+  // Whoever agrees to less proof gives as much as is asked for today.
+  return {
+    routes: routes.map(atItsStrongest),
+    controls: [...new Set(touched.flatMap(({ control }) => control ?? []))],
+  };
 }
 
 const isGateOf = (name: string, { route, mode }: ScopedRule): boolean =>
   route === name && mode === 'hold';
 
 /** A gate is kept when a rule of the same words still asks the same route, under whatever name. */
-const isKept = ({ route, control, words }: ScopedRule, { rules }: Scoped): boolean =>
-  rules.some(
+const isKept = (rule: ScopedRule, before: Scoped, after: Scoped): boolean =>
+  after.rules.some(
     (other) =>
-      route !== null &&
-      isGateOf(route, other) &&
-      other.control === control &&
-      other.words === words,
+      rule.route !== null &&
+      isGateOf(rule.route, other) &&
+      other.control === rule.control &&
+      other.words === rule.words &&
+      isStrongEnough(strengthOf(other, after), strengthOf(rule, before)),
   );
+
+/** What a gate asks of a vote: a rule that is called less risky may ask for less. */
+function strengthOf({ route, risk }: ScopedRule, { bundle }: Scoped): Strength {
+  const rule = bundle.routes.get(route ?? '')?.rule;
+  return rule ? strengthAt(rule, risk) : 'session';
+}
 
 function isWeakened({ name, rule }: FrozenRoute, next: PolicyBundle): boolean {
   const after = next.routes.get(name)?.rule;

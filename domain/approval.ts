@@ -27,12 +27,22 @@ export interface RouteRule extends SeatRule {
   expiry_seconds: number;
   valid_seconds: number;
   strength: Strength;
+  /** A stronger one for what a rule of this risk holds. */
+  strength_by_risk?: Record<string, Strength>;
   channels: Channel[];
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
+  /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
+  slack?: SlackPlaces;
+}
+
+/** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
+export interface SlackPlaces {
+  channels: string[];
+  approvers: boolean;
 }
 
 /** A route as a request froze it. */
@@ -90,6 +100,8 @@ export function ruleDigest(rule: RouteRule): Digest {
     expiry_seconds: rule.expiry_seconds,
     valid_seconds: rule.valid_seconds,
     strength: rule.strength,
+    // Left out where nothing is set, so that routes of before keep their digest.
+    ...(rule.strength_by_risk && { strength_by_risk: { ...rule.strength_by_risk } }),
     channels: rule.channels.toSorted(),
     independence: { owner: rule.independence.owner, triggerer: rule.independence.triggerer },
     escalation: rule.escalation.map((step) => ({
@@ -183,6 +195,40 @@ export const isTakenBy = (
   { rule }: FrozenRoute,
   vote: Pick<CastVote, 'channel' | 'strength'>,
 ): boolean => rule.channels.includes(vote.channel) && isStrongEnough(vote.strength, rule.strength);
+
+/** What a rule asks of a vote on something of this risk: never less than of any other. */
+export function strengthAt(
+  { strength, strength_by_risk: byRisk = {} }: Pick<RouteRule, 'strength' | 'strength_by_risk'>,
+  risk: string | null,
+): Strength {
+  const wanted = risk !== null && Object.hasOwn(byRisk, risk) ? byRisk[risk] : undefined;
+  return wanted !== undefined && isStrongEnough(wanted, strength) ? wanted : strength;
+}
+
+/** A route as it is for something of this risk. */
+export function atRisk(route: FrozenRoute, risk: string | null): FrozenRoute {
+  const strength = strengthAt(route.rule, risk);
+  return strength === route.rule.strength
+    ? route
+    : { ...route, ...freezeRoute(route.name, { ...route.rule, strength }) };
+}
+
+/** A route as it is for the riskiest that it is asked about. */
+export const atItsStrongest = (route: FrozenRoute): FrozenRoute =>
+  strongestOf(
+    [null, ...Object.keys(route.rule.strength_by_risk ?? {})].map((risk) => atRisk(route, risk)),
+  )[0] ?? route;
+
+/** Each route once: where several rules ask the same one, as the riskiest of them does. */
+export function strongestOf(routes: readonly FrozenRoute[]): FrozenRoute[] {
+  const found = new Map<string, FrozenRoute>();
+  for (const route of routes) {
+    const other = found.get(route.name);
+    if (!other || !isStrongEnough(other.rule.strength, route.rule.strength))
+      found.set(route.name, route);
+  }
+  return [...found.values()];
+}
 
 export interface Tally {
   outcome: 'pending' | 'approved' | 'denied';

@@ -43,6 +43,17 @@ export function fromBase64(text: string): Uint8Array | null {
   return base64(bytes) === text ? bytes : null;
 }
 
+/** RFC 4648 §5, without padding. */
+export const base64url = (bytes: Uint8Array): string =>
+  base64(bytes).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '');
+
+/** Reads base64url, or returns null unless the text is exactly what `base64url` would print. */
+export function fromBase64url(text: string): Uint8Array | null {
+  if (!/^[\w-]*$/.test(text)) return null;
+  const padding = '='.repeat((4 - (text.length % 4)) % 4);
+  return fromBase64(text.replaceAll('-', '+').replaceAll('_', '/') + padding);
+}
+
 /** Whether two byte strings are equal. Not constant time: never for secrets. */
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, at) => byte === b[at]);

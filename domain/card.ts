@@ -3,6 +3,7 @@ import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { digestOf, type Digest } from './digest.ts';
 import { canonicalJson, sameJson, type JsonObject, type JsonValue } from './json.ts';
+import { lookalikes } from './lookalikes.ts';
 import { limitsInWords, type Limits } from './narrowing.ts';
 import type { Addressee, Question } from './question.ts';
 
@@ -44,6 +45,8 @@ export interface CardSource {
   routes: readonly FrozenRoute[];
   names: CardNames;
   whyHeld: readonly string[];
+  /** How much is at stake, as the policy says; null where it does not say. */
+  risk: string | null;
   expiresAt: string;
   /** What was asked for and who took away from it, where the action above is what they left. */
   narrowed?: { asked: Action; by: readonly { name: string; limits: Limits }[] } | undefined;
@@ -66,6 +69,7 @@ export function cardFor(source: CardSource): Card {
     ...members('Context', action.context, true),
     ...narrowings(source),
     ...(source.questions ?? []).flatMap(askedAndAnswered),
+    told('Risk', source.risk),
     told('Held because', source.whyHeld.join('; ')),
   ].filter((line) => line !== null);
   return {
@@ -80,9 +84,23 @@ export function cardFor(source: CardSource): Card {
     digest: source.digest,
     routes: source.routes.map((route) => route.name),
     expires_at: source.expiresAt,
-    warnings: hiddenCharacters(lines.map(({ label, text }) => `${label}\n${text}`).join('\n')),
+    warnings: warningsAbout(lines),
   };
 }
+
+function warningsAbout(lines: readonly CardLine[]): string[] {
+  const textOf = (some: readonly CardLine[]): string =>
+    some.map(({ label, text }) => `${label}\n${text}`).join('\n');
+  // The policy's own words may be in any alphabet: only what came from outside can be meant to mislead.
+  const fromOutside = lines.filter(({ label }) => !OWN_LABELS.includes(label));
+  return [
+    ...hiddenCharacters(textOf(lines)),
+    ...lookalikes(textOf(fromOutside)).map((warning) => visible(warning)),
+  ];
+}
+
+/** Lines that the policy wrote. */
+const OWN_LABELS = ['Held because', 'Risk'];
 
 /** The digest a vote carries to say which card its voter was looking at. */
 export function shownDigest(card: Card): Digest {

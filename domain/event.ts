@@ -39,8 +39,16 @@ export const EVENTS = {
     public: ['roles', 'groups', 'state', 'slack_changed', 'changed_by'],
     private: ['name', 'email', 'slack_user_id'],
   },
+  'person.slack_linked': { public: ['binding'], private: ['slack_user_id'] },
+  'person.slack_unlinked': { public: ['by', 'because'], private: ['slack_user_id'] },
   'person.link_made': { public: ['made_by', 'expires_at'], private: [] },
-  'person.signed_in': { public: ['method'], private: [] },
+  'person.passkey_added': {
+    public: ['passkey', 'public_key', 'site', 'origin', 'synced', 'signed_in_by'],
+    private: ['name'],
+  },
+  'person.passkey_removed': { public: ['passkey', 'by'], private: ['name'] },
+  'person.passkey_regressed': { public: ['passkey', 'kept', 'said', 'used_for'], private: [] },
+  'person.signed_in': { public: ['method', 'passkey'], private: [] },
   'person.signed_out': { public: [], private: [] },
   'task.started': {
     public: [
@@ -87,6 +95,7 @@ export const EVENTS = {
       'triggered_by',
       'triggered_by_proof',
       'expires_at',
+      'risk',
       'simulated',
     ],
     private: ['action_body', 'reason', 'case_kind'],
@@ -131,8 +140,10 @@ export const EVENTS = {
       'narrows',
       'approves_ref',
       'within_shown',
+      'slack_binding',
+      'step_up',
     ],
-    private: ['reason', 'limits'],
+    private: ['reason', 'limits', 'step_up_salt'],
   },
   'question.asked': {
     public: ['question', 'person', 'to', 'clock', 'answer_by', 'expires_at'],

@@ -26,6 +26,7 @@ const PREFIXES = {
   stop: 'stp',
   run: 'run',
   foundIdentity: 'fnd',
+  passkey: 'pky',
   absence: 'abs',
 } as const;
 

@@ -34,6 +34,10 @@ export interface SlackSettings {
   botToken: string;
   /** Slack's own address if it is not said. */
   apiUrl?: string | undefined;
+  /** For Socket Mode: then Slack need not reach the server. */
+  appToken?: string | undefined;
+  /** Whether a Slack user whom nobody linked is the person with the same e-mail address. The weaker way. */
+  matchEmail?: boolean | undefined;
 }
 
 export const policyCalls = (transport: Transport) => ({
@@ -58,10 +62,17 @@ export const policyCalls = (transport: Transport) => ({
 
 export const slackCalls = (transport: Transport) => ({
   /** The secrets are sealed by the server and never given out again. */
-  connect: ({ channel, signingSecret, botToken, apiUrl }: SlackSettings, options?: CallOptions) =>
+  connect: (settings: SlackSettings, options?: CallOptions) =>
     transport.put<{ configured: true }>('/v1/integrations/slack', {
       ...options,
-      body: { channel, signing_secret: signingSecret, bot_token: botToken, api_url: apiUrl },
+      body: {
+        channel: settings.channel,
+        signing_secret: settings.signingSecret,
+        bot_token: settings.botToken,
+        api_url: settings.apiUrl,
+        app_token: settings.appToken,
+        match_email: settings.matchEmail,
+      },
     }),
 
   /** Forgets the connection and its secrets. */

@@ -16,10 +16,12 @@ import {
   type Checkpoint,
   type VerifierKey,
 } from '../domain/note.ts';
+import { checkSignedVotes, type LoggedLeaf } from '../domain/signed-votes.ts';
 import { appendLeaves, type Edge } from '../domain/tile.ts';
 import { controlsIn, object, text, type Leaf } from '../domain/verdict/facts.ts';
 import { judge, verdictJson } from '../domain/verdict/judge.ts';
 import { verifyEd25519 } from '../keys/ed25519.ts';
+import { verifyPasskey } from '../keys/passkey.ts';
 
 export const BUNDLE_FORMAT = 'countersign/bundle/v1';
 
@@ -45,6 +47,8 @@ export type BundleCheck =
       root: string;
       /** Whether the key came from outside; if not, the bundle vouches for itself. */
       keyGiven: boolean;
+      /** Votes that a passkey signed, each of which was verified again. */
+      signedVotes: number;
       verdicts: BundleVerdict[];
     }
   | { ok: false; problem: string };
@@ -85,6 +89,8 @@ function check(bundle: string, options: CheckOptions): BundleCheck {
   const verdictLines = lines.slice(1 + leafLines.length);
   const leaves = readLeaves(lines.slice(1, 1 + leafLines.length));
   checkRoot(leaves, checkpoint, 'the leaves do not add up to the signed root');
+  const votes = checkSignedVotes(leaves, verifyPasskey);
+  if (votes.problem !== null) throw new BundleError(votes.problem);
   if (options.earlier !== undefined)
     checkEarlier(leaves, opened(options.earlier, key, 'the earlier checkpoint'));
   const verdicts = verdictLines.map((line) =>
@@ -103,6 +109,7 @@ function check(bundle: string, options: CheckOptions): BundleCheck {
     size: checkpoint.size,
     root: base64(checkpoint.root),
     keyGiven: options.key !== undefined,
+    signedVotes: votes.signed,
     verdicts,
   };
 }
@@ -150,11 +157,7 @@ function opened(note: string, key: VerifierKey, what: string): Checkpoint {
   return checkpoint;
 }
 
-interface ReadLeaf extends Leaf {
-  text: string;
-}
-
-function readLeaves(lines: readonly JsonObject[]): ReadLeaf[] {
+function readLeaves(lines: readonly JsonObject[]): LoggedLeaf[] {
   return lines.map((line, index) => {
     const leaf = text(line['leaf']);
     if (leaf === null || !hasOnly(line, ['leaf']))
@@ -166,7 +169,7 @@ function readLeaves(lines: readonly JsonObject[]): ReadLeaf[] {
   });
 }
 
-function rootOf(leaves: readonly ReadLeaf[]): string {
+function rootOf(leaves: readonly LoggedLeaf[]): string {
   const edge: Edge = [];
   return base64(
     appendLeaves(
@@ -177,13 +180,13 @@ function rootOf(leaves: readonly ReadLeaf[]): string {
   );
 }
 
-function checkRoot(leaves: readonly ReadLeaf[], checkpoint: Checkpoint, problem: string): void {
+function checkRoot(leaves: readonly LoggedLeaf[], checkpoint: Checkpoint, problem: string): void {
   if (leaves.length !== checkpoint.size || rootOf(leaves) !== base64(checkpoint.root))
     throw new BundleError(problem);
 }
 
 /** The bundle carries every leaf, so an earlier tree is simply computed again. */
-function checkEarlier(leaves: readonly ReadLeaf[], earlier: Checkpoint): void {
+function checkEarlier(leaves: readonly LoggedLeaf[], earlier: Checkpoint): void {
   if (earlier.size > leaves.length)
     throw new BundleError(
       `the log was seen with ${earlier.size} entries and has ${leaves.length} here: it was rolled back`,
@@ -197,7 +200,7 @@ function checkEarlier(leaves: readonly ReadLeaf[], earlier: Checkpoint): void {
 
 function checkVerdict(
   served: JsonObject,
-  leaves: readonly ReadLeaf[],
+  leaves: readonly LoggedLeaf[],
   checkpoint: Checkpoint,
 ): BundleVerdict {
   const control = text(served['control']) ?? '';

@@ -1,7 +1,9 @@
 // The two forms that decide a request, or why there are none.
 import { visible } from '../domain/card.ts';
+import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
 import { Drafted, Narrow } from './narrow.tsx';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
+import { PasskeyScript, WhatYouSign } from './passkey.tsx';
 import { Ask } from './questions.tsx';
 import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
@@ -25,6 +27,13 @@ export const Ballots = ({
       <Panel title="Your decision" id="decide">
         <p class="strong">{standing.title}</p>
         <p>{visible(standing.says)}</p>
+        {standing.link ? (
+          <p>
+            <a class="button" href={standing.link.href}>
+              {standing.link.label}
+            </a>
+          </p>
+        ) : null}
       </Panel>
     );
   return (
@@ -44,16 +53,10 @@ export const Ballots = ({
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />
       </Confirm>
+      {isSigned(view) ? <PasskeyScript shell={shell} /> : null}
     </Panel>
   );
 };
-
-const Hidden = ({ view, decision }: { view: RequestView; decision: string }): Html => (
-  <>
-    <input type="hidden" name="shown" value={view.shown} />
-    <input type="hidden" name="decision" value={decision} />
-  </>
-);
 
 interface BallotProps {
   shell: Shell;
@@ -62,21 +65,22 @@ interface BallotProps {
 }
 
 const Approve = ({ shell, view, refused }: BallotProps): Html => (
-  <Form shell={shell} action={`/requests/${view.id}`}>
+  <Form shell={shell} action={`/requests/${view.id}`} sign={signAt(view)}>
     <Hidden view={view} decision="approve" />
     <Field id="approve-reason" label="Note (optional)">
       <textarea id="approve-reason" name="reason" rows={2} maxlength={2000}>
         {refused?.reason ?? ''}
       </textarea>
     </Field>
+    {isSigned(view) ? <WhatYouSign decision="approve" view={view} /> : null}
     <button class="button button-primary button-wide" type="submit">
-      Approve
+      {isSigned(view) ? 'Sign and approve' : 'Approve'}
     </button>
   </Form>
 );
 
 const Deny = ({ shell, view, refused }: BallotProps): Html => (
-  <Form shell={shell} action={`/requests/${view.id}`}>
+  <Form shell={shell} action={`/requests/${view.id}`} sign={signAt(view)}>
     <Hidden view={view} decision="deny" />
     <Field
       id="deny-reason"
@@ -105,8 +109,9 @@ const Deny = ({ shell, view, refused }: BallotProps): Html => (
         Stop: do not ask again
       </label>
     </fieldset>
+    {isSigned(view) ? <WhatYouSign decision="deny" view={view} /> : null}
     <button class="button button-danger button-wide" type="submit">
-      Deny
+      {isSigned(view) ? 'Sign and deny' : 'Deny'}
     </button>
   </Form>
 );

@@ -78,7 +78,9 @@ const Account = ({ shell }: { shell: Shell }): Html | null =>
   shell.reader && (
     <div class="account">
       <p class="account-name">
-        <Untrusted text={shell.reader.name} />
+        <a href="/me" aria-current={shell.path === '/me' ? 'page' : undefined}>
+          <Untrusted text={shell.reader.name} />
+        </a>
       </p>
       <p class="account-roles">{shell.reader.roles.join(', ') || 'no roles'}</p>
       <form method="post" action="/sign-out">

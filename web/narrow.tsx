@@ -1,5 +1,7 @@
 // Approving less than was asked for: what to leave out, then what that changes, then the approval.
+import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
 import { Field, Form, Untrusted, type Html } from './parts.tsx';
+import { WhatYouSign } from './passkey.tsx';
 import type { Draft, NarrowView, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
@@ -128,13 +130,13 @@ export const Drafted = ({ shell, view, draft }: Props & { draft: Draft }): Html 
         ))}
       </tbody>
     </table>
-    <Form shell={shell} action={`/requests/${view.id}`}>
-      <input type="hidden" name="shown" value={view.shown} />
-      <input type="hidden" name="decision" value="approve" />
+    <Form shell={shell} action={`/requests/${view.id}`} sign={signAt(view)}>
+      <Hidden view={view} decision="approve" />
       <input type="hidden" name="narrow" value={draft.narrow} />
       <input type="hidden" name="reason" value={draft.reason} />
+      {isSigned(view) ? <WhatYouSign decision="approve less" view={view} /> : null}
       <button class="button button-primary button-wide" type="submit">
-        Approve this much
+        {isSigned(view) ? 'Sign and approve this much' : 'Approve this much'}
       </button>
     </Form>
     <p class="note">

@@ -255,13 +255,21 @@ export const Form = ({
   action,
   children,
   kind,
+  sign,
 }: {
   shell: Shell;
   action: string;
   children?: Child;
   kind?: 'inline' | 'stack';
+  /** Where to ask what is to be signed before this is sent; null sends it as it is. */
+  sign?: string | null;
 }): Html => (
-  <form method="post" action={action} class={`form form-${kind ?? 'stack'}`}>
+  <form
+    method="post"
+    action={action}
+    class={`form form-${kind ?? 'stack'}`}
+    data-sign={sign ?? undefined}
+  >
     <input type="hidden" name="csrf_token" value={shell.csrf} />
     {children}
   </form>

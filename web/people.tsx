@@ -1,4 +1,5 @@
 // People: who there is, inviting somebody, and changing what they may do.
+import { PasskeyTable, type PasskeyLine } from './account.tsx';
 import { Choice, Submit, TextField } from './fields.tsx';
 import { Page } from './layout.tsx';
 import {
@@ -174,10 +175,12 @@ export const PersonPage = ({
   link,
   said,
   rights,
+  passkeys,
 }: {
   shell: Shell;
   row: PersonLine;
   link: NewLink | null;
+  passkeys: readonly PasskeyLine[];
   said: Said | null;
   rights: Rights;
 }): Html => (
@@ -210,6 +213,18 @@ export const PersonPage = ({
         <Submit label="Save" />
       </Form>
     </Panel>
+    {passkeys.length === 0 ? null : (
+      <Panel
+        title="Passkeys"
+        note="Remove one that is lost. Once the last one is gone, a new link lets its person add another."
+      >
+        <PasskeyTable
+          shell={shell}
+          rows={passkeys}
+          removeAt={(id) => `/people/${row.id}/passkeys/${id}/remove`}
+        />
+      </Panel>
+    )}
     <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
       <Form shell={shell} action={`/people/${row.id}/links`}>
         <Submit label="Make a link" tone="plain" />

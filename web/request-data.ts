@@ -1,4 +1,5 @@
 // What the page of a request is made from.
+import type { Strength } from '../domain/approval.ts';
 import type { Card } from '../domain/card.ts';
 import type { Addressee } from '../domain/question.ts';
 
@@ -15,7 +16,7 @@ export interface RouteView {
     state: 'open' | 'waiting' | 'complete';
     seats: { groups: string[]; quorum: number; approvals: number }[];
   }[];
-  strength: string;
+  strength: Strength;
   /** Who may not decide, in words. */
   barred: string[];
 }
@@ -24,7 +25,9 @@ interface VoteView {
   person: string;
   decision: 'approve' | 'deny';
   channel: string;
-  strength: string;
+  /** How a vote from Slack is known to be its person's. */
+  slackBinding: string | null;
+  strength: Strength;
   at: string;
   reason: string | null;
   /** Who was away and had them vote. */
@@ -33,9 +36,10 @@ interface VoteView {
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  | { kind: 'may'; inSteadOf?: string | null }
+  /** `signs` where the vote has to be signed with a passkey. */
+  | { kind: 'may'; inSteadOf?: string | null; signs?: boolean }
   | { kind: 'over' }
-  | { kind: 'may_not'; title: string; says: string };
+  | { kind: 'may_not'; title: string; says: string; link?: { href: string; label: string } };
 
 /** One member of what is decided on, and what would be left of it. */
 export interface Change {

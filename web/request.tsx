@@ -1,5 +1,6 @@
-// The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
 import type { Child } from 'hono/jsx';
+// The approver's page: exactly what would run, who asks, why it was held, how long is left, and the decision.
+import type { Strength } from '../domain/approval.ts';
 import { visible } from '../domain/card.ts';
 import { secondsBetween } from '../domain/instant.ts';
 import { Ballots } from './ballot.tsx';
@@ -257,6 +258,13 @@ const isForJoinToken = ({ card }: RequestView): boolean =>
   card.action['parameters'] !== null &&
   'join_token' in card.action['parameters'];
 
+/** How somebody proves to be there, in words. */
+const PROOF: Record<Strength, string> = {
+  session: 'any session',
+  fresh: 'a sign-in within five minutes',
+  passkey: 'signed with a passkey',
+};
+
 const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
   `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
 
@@ -312,7 +320,7 @@ const WhyHeld = ({ view }: { view: RequestView }): Html => (
             { label: 'Who may not', value: route.barred.join(', ') },
             {
               label: 'Sign-in',
-              value: route.strength === 'session' ? 'any session' : `${route.strength} sign-in`,
+              value: PROOF[route.strength],
             },
           ]}
         />
@@ -380,7 +388,8 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
               <Untrusted text={vote.person} />
             </strong>
             <span class="under">
-              <Time at={vote.at} now={now} />, by {vote.channel}, {vote.strength} sign-in
+              <Time at={vote.at} now={now} />, by {vote.channel}
+              {boundBy(vote.slackBinding)}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -398,3 +407,13 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
+
+const BINDINGS: Record<string, string> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};
+
+/** How far a vote from Slack is somebody's. */
+const boundBy = (binding: string | null): string =>
+  binding === null ? '' : (BINDINGS[binding] ?? '');

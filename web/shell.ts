@@ -11,6 +11,8 @@ interface Reader {
 export interface Assets {
   style: string;
   script: string;
+  /** Only for pages on which an authenticator is asked. */
+  passkey: string;
   icon: string;
 }
 

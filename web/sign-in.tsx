@@ -2,6 +2,7 @@
 import { visible } from '../domain/card.ts';
 import { Page } from './layout.tsx';
 import { Field, Notice, type Html } from './parts.tsx';
+import { PasskeyScript, PasskeySignIn } from './passkey.tsx';
 import type { Shell } from './shell.ts';
 
 /** Where somebody without a session lands. */
@@ -14,13 +15,22 @@ export const SignInPage = ({
   next: string;
   refusal: string | null;
 }): Html => (
-  <Page shell={shell} title="Sign in" lead="People sign in here with a link that works once.">
+  <Page
+    shell={shell}
+    title="Sign in"
+    lead="People sign in here with a passkey, or with a link that works once."
+  >
     <div class="narrow">
       {refusal === null ? null : (
         <Notice tone="bad" title="That did not work">
           <p>{visible(refusal)}</p>
         </Notice>
       )}
+      <section class="panel">
+        <h2>I have a passkey</h2>
+        <PasskeySignIn shell={shell} next={next} label="Use a passkey" />
+        <PasskeyScript shell={shell} />
+      </section>
       <section class="panel">
         <h2>I have a link</h2>
         <form method="post" action="/sign-in" class="form form-stack">

@@ -1,28 +1,49 @@
-// Slack's Web API: the two calls that put a card up and keep it true.
+// Slack's Web API. Slack says in the body what went wrong; here that becomes "try again", "wait so long" or "never".
 import { ApplicationFailure } from '@temporalio/common';
 import type { SlackSettings } from '../../commands/integrations.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import type { Egress } from '../egress.ts';
-import type { SlackFace } from './card.ts';
 
 const CALL_TIMEOUT_MS = 10_000;
+
+/** What a message says: the blocks, and the text that notifications and screen readers get. */
+export interface SlackFace {
+  text: string;
+  blocks: JsonObject[];
+}
 
 export interface SlackPost {
   channel: string;
   ts: string;
 }
 
-export async function postCard(
-  egress: Egress,
-  slack: SlackSettings,
-  face: SlackFace,
+/** One way into Slack: where it is, as whom, and how to get there. */
+export interface SlackLine {
+  egress: Egress;
+  slack: SlackSettings;
+}
+
+export interface PostOptions {
+  /** A channel, or a Slack user for a direct message. */
+  to: string;
+  face: SlackFace;
+  /** The message to whose thread it belongs. */
+  thread?: string;
+  /** Whether a message in a thread is shown in the channel as well. */
+  broadcast?: boolean;
+}
+
+/** Puts up a message. Nothing in it is read as markup that mentions somebody or links somewhere. */
+export async function postMessage(
+  line: SlackLine,
+  { to, face, thread, broadcast = false }: PostOptions,
 ): Promise<SlackPost> {
-  const { text, blocks } = face;
-  const answer = await call(egress, slack, 'chat.postMessage', {
-    channel: slack.channel,
-    text,
-    blocks,
+  const answer = await callSlack(line, 'chat.postMessage', {
+    channel: to,
+    ...asFace(face),
     unfurl_links: false,
+    unfurl_media: false,
+    ...(thread !== undefined && { thread_ts: thread, reply_broadcast: broadcast }),
   });
   const { channel, ts } = answer;
   if (typeof channel !== 'string' || typeof ts !== 'string')
@@ -30,38 +51,97 @@ export async function postCard(
   return { channel, ts };
 }
 
-export async function updateCard(
-  egress: Egress,
-  slack: SlackSettings,
+export async function updateMessage(
+  line: SlackLine,
   post: SlackPost,
   face: SlackFace,
 ): Promise<void> {
-  const { text, blocks } = face;
-  await call(egress, slack, 'chat.update', { ...post, text, blocks });
+  await callSlack(line, 'chat.update', { ...post, ...asFace(face) });
 }
 
-/** Errors that no repetition mends: the installation or the message is wrong. */
+/** Says something in a channel to one user alone. */
+export async function postEphemeral(
+  line: SlackLine,
+  channel: string,
+  user: string,
+  text: string,
+): Promise<void> {
+  const face = { text: escapeMarkup(text), blocks: [plainSection(text)] };
+  await callSlack(line, 'chat.postEphemeral', { channel, user, ...asFace(face) });
+}
+
+const asFace = ({ text, blocks }: SlackFace): JsonObject => ({
+  text,
+  blocks,
+  // The text is ours and escaped; this is for the day on which it is not.
+  parse: 'none',
+  link_names: false,
+});
+
+/** Slack's three control characters (Formatting text for app surfaces, "Escaping text"). */
+export const escapeMarkup = (text: string): string =>
+  text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
+
+export const plainText = (text: string): JsonObject => ({ type: 'plain_text', text, emoji: false });
+
+/** A section takes 3,000 characters; what is longer says how much of it is missing. */
+const SECTION_MAX = 3_000;
+
+export function plainSection(text: string): JsonObject {
+  const rest = `… (${text.length} characters; the rest is on the web)`;
+  const shown = text.length <= SECTION_MAX ? text : text.slice(0, SECTION_MAX - rest.length) + rest;
+  return { type: 'section', text: plainText(shown) };
+}
+
+/** Errors that no repetition mends: the installation, the recipient or the message is wrong. */
 const FINAL_ERRORS = [
   'invalid_blocks',
   'msg_too_long',
   'msg_blocks_too_long',
   'message_not_found',
   'cant_update_message',
+  'channel_not_found',
+  'is_archived',
+  'not_in_channel',
+  'user_not_found',
+  'cannot_dm_bot',
+  'missing_scope',
+  'expired_trigger_id',
+  'trigger_expired',
+  'trigger_exchanged',
+  'invalid_arguments',
 ];
 
-async function call(
-  egress: Egress,
-  slack: SlackSettings,
+/** Why a call failed, in Slack's word; null if it was not Slack that said no. */
+export const slackError = (error: unknown): string | null =>
+  error instanceof ApplicationFailure && error.type?.startsWith('slack') ? error.message : null;
+
+/** Whether calling again could help. */
+export const isFinal = (error: unknown): boolean =>
+  error instanceof ApplicationFailure && error.nonRetryable === true;
+
+/** How long Slack asked to be left alone; 0 if it did not. */
+export function pauseMs(error: unknown): number {
+  if (!(error instanceof ApplicationFailure) || error.type !== 'slack_rate_limited') return 0;
+  return Number(/\d+/.exec(String(error.nextRetryDelay))?.[0] ?? 1) * 1000;
+}
+
+/** Calls a method of the Web API; a failed call throws what a workflow understands. */
+export async function callSlack(
+  { egress, slack }: SlackLine,
   method: string,
   body: JsonObject,
+  token = slack.bot_token,
 ): Promise<Record<string, unknown>> {
-  const sent = await egress(`${slack.api_url.replace(/\/$/, '')}/${method}`, {
-    method: 'POST',
+  const isRead = method === 'users.info';
+  const address = `${slack.api_url.replace(/\/$/, '')}/${method}`;
+  const sent = await egress(isRead ? `${address}?${asQuery(body)}` : address, {
+    method: isRead ? 'GET' : 'POST',
     headers: {
-      authorization: `Bearer ${slack.bot_token}`,
+      authorization: `Bearer ${token}`,
       'content-type': 'application/json; charset=utf-8',
     },
-    body: JSON.stringify(body),
+    body: isRead ? '' : JSON.stringify(body),
     timeoutMs: CALL_TIMEOUT_MS,
     trusted: true,
   });
@@ -74,10 +154,18 @@ async function call(
   const answer = parseAnswer(sent.body);
   if (sent.status === 200 && answer['ok'] === true) return answer;
   const error = typeof answer['error'] === 'string' ? answer['error'] : `http_${sent.status}`;
-  if (FINAL_ERRORS.includes(error))
-    throw ApplicationFailure.nonRetryable(`Slack: ${error}`, 'slack');
-  throw ApplicationFailure.retryable(`Slack: ${error}`, 'slack');
+  if (FINAL_ERRORS.includes(error)) throw ApplicationFailure.nonRetryable(error, 'slack');
+  throw ApplicationFailure.retryable(error, 'slack');
 }
+
+/** Methods that read take their arguments in the address, and no JSON. */
+const asQuery = (body: JsonObject): string =>
+  new URLSearchParams(
+    Object.entries(body).map(([name, value]): [string, string] => [
+      name,
+      typeof value === 'string' ? value : JSON.stringify(value),
+    ]),
+  ).toString();
 
 function parseAnswer(body: string): Record<string, unknown> {
   try {
@@ -88,23 +176,26 @@ function parseAnswer(body: string): Record<string, unknown> {
   }
 }
 
-/** Tells one person why their click did nothing. Visible to them alone. */
-export async function replyEphemeral(
-  egress: Egress,
+/** Answers one user at the address that Slack gave for that; visible to them alone. */
+export async function replyAt(
+  { egress, slack }: SlackLine,
   responseUrl: string,
-  text: string,
-  trusted: boolean,
+  face: SlackFace,
+  replaceOriginal = false,
 ): Promise<void> {
-  await egress(responseUrl, {
+  const trusted = new URL(responseUrl).origin === new URL(slack.api_url).origin;
+  if (!trusted && new URL(responseUrl).hostname !== 'hooks.slack.com') return;
+  const sent = await egress(responseUrl, {
     method: 'POST',
     headers: { 'content-type': 'application/json; charset=utf-8' },
     body: JSON.stringify({
       response_type: 'ephemeral',
-      replace_original: false,
-      text,
-      blocks: [{ type: 'section', text: { type: 'plain_text', text, emoji: false } }],
+      replace_original: replaceOriginal,
+      ...asFace(face),
     }),
     timeoutMs: CALL_TIMEOUT_MS,
     trusted,
   });
+  if (sent.status >= 500 || sent.status === 429)
+    throw ApplicationFailure.retryable(`the response address answered ${sent.status}`, 'slack');
 }

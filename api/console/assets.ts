@@ -22,6 +22,7 @@ interface Asset {
 const TYPES = {
   'style.css': 'text/css; charset=utf-8',
   'console.js': 'text/javascript; charset=utf-8',
+  'passkey.js': 'text/javascript; charset=utf-8',
   'favicon.svg': 'image/svg+xml',
 };
 
@@ -40,6 +41,7 @@ const addressOf = (name: keyof typeof TYPES): string =>
 export const ASSETS: Assets = {
   style: addressOf('style.css'),
   script: addressOf('console.js'),
+  passkey: addressOf('passkey.js'),
   icon: addressOf('favicon.svg'),
 };
 

@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from 'hono/utils/http-status';
 import { fingerprintOf, type OnceKey } from '../../commands/once.ts';
 import { keyOf, type PersonPrincipal } from '../../commands/principal.ts';
 import { databaseTime, type Call } from '../../commands/unit.ts';
+import { waitingFor } from '../../commands/waiting.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { Html } from '../../web/parts.tsx';
@@ -13,7 +14,6 @@ import { readForm } from '../body.ts';
 import { STATUS } from '../problem.ts';
 import { honoPath, isOneOf, type ApiDeps, type App, type AppContext, type Who } from '../route.ts';
 import { ASSETS } from './assets.ts';
-import { countWaiting } from './waiting.ts';
 
 /** What pages need beyond the API: its own description. */
 export interface ConsoleDeps extends ApiDeps {
@@ -111,7 +111,7 @@ export async function shellFor(
     reader: person && { id: person.id, name: person.name, roles: person.roles },
     csrf: person ? csrfToken(getCookie(context, SESSION_COOKIE) ?? '') : '',
     path: context.req.path,
-    waiting: person ? await countWaiting(deps.db.query, person, now) : 0,
+    waiting: person ? (await waitingFor(deps.db.query, person, now)).length : 0,
     now,
     assets: ASSETS,
     version: deps.version,

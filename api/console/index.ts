@@ -1,4 +1,5 @@
 import { Refusal } from '../../domain/refusal.ts';
+import { accountPages } from './account.ts';
 import { agentPages } from './agents.ts';
 // Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
@@ -8,11 +9,13 @@ import { discoveryPages } from './discovery.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
+import { questionPages } from './questions.ts';
 import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
 import { secretPages } from './secrets.ts';
 import { signInPages } from './sign-in.ts';
+import { slackLinkPages } from './slack-link.ts';
 import { stoppingPages } from './stopping.ts';
 
 const assets: ConsoleRoute = {
@@ -29,7 +32,10 @@ const assets: ConsoleRoute = {
 export const CONSOLE: readonly ConsoleRoute[] = [
   assets,
   ...signInPages,
+  ...slackLinkPages,
+  ...accountPages,
   ...requestPages,
+  ...questionPages,
   ...agentPages,
   ...peoplePages,
   ...controlPages,

@@ -2,6 +2,7 @@
 import { asc, eq } from 'drizzle-orm';
 import { answerOnce } from '../../commands/once.ts';
 import { changeOwningPerson } from '../../commands/owners.ts';
+import { passkeysOf, removePasskey } from '../../commands/passkeys.ts';
 import { asPersonId, invitePerson, lockPerson, makeSignInLink } from '../../commands/people.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import { isAdmin } from '../../commands/principal.ts';
@@ -14,6 +15,7 @@ import { PeoplePage, PersonPage, type NewLink, type PersonLine } from '../../web
 import { STATUS } from '../problem.ts';
 import { created } from '../route.ts';
 import * as shape from '../schemas.ts';
+import { passkeyLine } from './account.ts';
 import {
   field,
   onceOf,
@@ -148,6 +150,7 @@ async function showPerson(
       shell: visit.shell,
       row: lineOf(row),
       link: outcome.link ?? null,
+      passkeys: (await passkeysOf(deps.db.query, row.id)).map(passkeyLine),
       said: outcome.refusal ? saidBy(outcome.refusal) : null,
       rights: {
         roles: PERSON_ROLES,
@@ -209,4 +212,18 @@ const newLink: ConsoleRoute = {
   },
 };
 
-export const peoplePages = [list, invite, show, change, newLink];
+const removePasskeyOf: ConsoleRoute = {
+  method: 'post',
+  path: '/people/{id}/passkeys/{passkey}/remove',
+  sameAs: 'delete /v1/people/{id}/passkeys/{passkey}',
+  who: 'admin',
+  handle: async (visit, deps) => {
+    const { id } = await knownPerson(visit, deps);
+    await transact(deps, visit.call, (unit) =>
+      removePasskey(unit, id, visit.params['passkey'] ?? ''),
+    );
+    return redirect(`/people/${id}`);
+  },
+};
+
+export const peoplePages = [list, invite, show, change, newLink, removePasskeyOf];

@@ -4,6 +4,7 @@ import { accessOf } from '../../commands/access/kinds.ts';
 import { standingsOf } from '../../commands/approvers.ts';
 import { addresseesOf, mayAnswer } from '../../commands/ask.ts';
 import { effectiveAction } from '../../commands/narrow.ts';
+import { passkeysOf } from '../../commands/passkeys.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
 import { mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
@@ -89,6 +90,7 @@ export async function requestView(
       person: name(each.person),
       decision: each.decision,
       channel: each.channel,
+      slackBinding: each.slackBinding,
       strength: each.strength,
       at: each.at,
       reason: each.reason,
@@ -225,12 +227,23 @@ async function standingOf(
       title: 'This is not decided here',
       says: 'Its route takes votes through other channels only.',
     };
-  if (!mine.some(({ rule }) => isStrongEnough(reader.strength, rule.strength)))
-    return {
-      kind: 'may_not',
-      title: 'This needs a stronger proof that you are here',
-      says: 'Sign out, sign in again with a new link, and decide within five minutes.',
-    };
+  const hasPasskey = (await passkeysOf(query, reader.id)).length > 0;
+  const wanted = mine.map(({ rule }) => rule.strength);
+  const signs = hasPasskey && wanted.includes('passkey');
+  if (!signs && !wanted.some((each) => isStrongEnough(reader.strength, each)))
+    return { kind: 'may_not', ...(wanted.includes('fresh') ? SIGN_IN_AGAIN : ADD_PASSKEY) };
   const name = await personNames(query, [voter.inSteadOf ?? null]);
-  return { kind: 'may', inSteadOf: voter.inSteadOf ? name(voter.inSteadOf) : null };
+  return { kind: 'may', inSteadOf: voter.inSteadOf ? name(voter.inSteadOf) : null, signs };
 }
+
+const ADD_PASSKEY = {
+  title: 'This needs a passkey',
+  says: 'It is decided by signing it with a passkey, and you have none yet.',
+  link: { href: '/me', label: 'Add a passkey' },
+};
+
+const SIGN_IN_AGAIN = {
+  title: 'This needs a stronger proof that you are here',
+  says: 'Sign in again, with a passkey or a new link, and decide within five minutes.',
+  link: { href: '/me', label: 'Sign in again' },
+};

@@ -1,22 +1,27 @@
 // The inbox, requests, and voting on the web. A vote goes through the one function that decides.
 import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
-import { answerQuestion, askQuestion, type AboutQuestion } from '../../commands/ask.ts';
 import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
+import { offerStatement } from '../../commands/offer-statement.ts';
+import type { UsedPasskey } from '../../commands/passkeys.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
 import { asRequestId } from '../../commands/requests.ts';
-import { transact, type Unit } from '../../commands/unit.ts';
+import { transact } from '../../commands/unit.ts';
+import { waitingFor, WAITING_MAX } from '../../commands/waiting.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';
+import { JsonError, parseJson, type JsonValue } from '../../domain/json.ts';
 import { ALIVE, statesOf } from '../../domain/lifecycle.ts';
+import { limitsAsJson } from '../../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../../domain/refusal.ts';
 import type { Draft, Refused } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type Inbox } from '../../web/requests.tsx';
 import { invalid } from '../body.ts';
 import { pageOf, readCursor } from '../cursor.ts';
+import { usedPasskey as usedPasskeyShape } from '../passkey-schemas.ts';
+import { presentStatement, usedPasskey } from '../passkeys.ts';
 import { STATUS } from '../problem.ts';
-import { answerBody, askBody } from '../request-schemas.ts';
 import { visibleRequest } from '../requests.ts';
 import {
   field,
@@ -27,10 +32,9 @@ import {
   type ConsoleRoute,
   type Visit,
 } from './console.ts';
-import { attempt, parseFields } from './forms.ts';
+import { parseFields } from './forms.ts';
 import { draftFrom, limitsFrom } from './narrow-form.ts';
 import { requestView, summariesOf } from './request-view.ts';
-import { waitingFor, WAITING_MAX } from './waiting.ts';
 
 const OWN_SHOWN = 10;
 
@@ -153,7 +157,8 @@ const show: ConsoleRoute = {
   },
 };
 
-async function showRequest(
+/** The page of a request, with what was refused on it or what would change. */
+export async function showRequest(
   visit: Visit,
   deps: ConsoleDeps,
   refused: Refused | null,
@@ -173,7 +178,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
   not_your_turn:
     'Its stages come one after the other. Once the one that is open is complete, you find it in your inbox.',
   stronger_auth_required:
-    'Sign out, ask for a new link, sign in with it and decide within five minutes.',
+    'Where a passkey is asked for, sign with it on this page, with scripts allowed; add one under your name if you have none. Otherwise sign in again, with a passkey or a new link, and decide within five minutes.',
+  passkey_refused: 'Nothing was decided. Read what you decide once more, and sign again.',
   already_decided: 'Somebody was faster. What came of it is below; your vote was not counted.',
   already_voted: 'Your first vote stands. It is listed below.',
   request_expired:
@@ -195,14 +201,15 @@ const vote: ConsoleRoute = {
     const row = await visibleRequest(deps, visit.person, visit.params['id']);
     if (field(visit, 'decision') === 'preview') return showDraft(visit, deps, row);
     const { id } = row;
-    const ballot = ballotFrom(visit, id);
+    const ballot = ballotFrom(visit, id, deps);
     const decided = await transact(deps, visit.call, (unit) => decide(unit, ballot));
     if (!(decided instanceof Refusal)) return redirect(`/requests/${id}`);
     return showRequest(visit, deps, refusedBy(decided, visit), STATUS[decided.code]);
   },
 };
 
-const refusedBy = ({ code, message }: Refusal, visit: Visit): Refused => ({
+/** A refusal as the page says it. */
+export const refusedBy = ({ code, message }: Refusal, visit: Visit): Refused => ({
   code,
   says: message,
   advice: ADVICE[code] ?? 'Load the page again and look at it once more.',
@@ -217,9 +224,43 @@ async function showDraft(visit: Visit, deps: ConsoleDeps, row: RequestRow): Prom
   return showRequest(visit, deps, null, 200, draft);
 }
 
+/** What the page's script had a passkey sign; empty where no script ran. */
+function passkeyFrom(visit: Visit, deps: ConsoleDeps): UsedPasskey | null {
+  const sent = field(visit, 'passkey');
+  if (sent === '') return null;
+  return usedPasskey(deps, parseFields(usedPasskeyShape, jsonIn(sent)));
+}
+
+function jsonIn(text: string): JsonValue {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    if (error instanceof JsonError) throw invalid('The field of the passkey is not JSON.');
+    throw error;
+  }
+}
+
+/** The script of the page asks what its form would have signed: read by the same rules as the form itself. */
+const statement: ConsoleRoute = {
+  method: 'post',
+  path: '/requests/{id}/statement',
+  sameAs: 'post /v1/requests/{id}/statement',
+  who: 'member',
+  handle: async (visit, deps) => {
+    const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
+    const { decision, disposition, reason, shown, narrow } = ballotFrom(visit, id, deps);
+    const limits = narrow && limitsAsJson(narrow);
+    const spoken = { decision, disposition, reason, limits };
+    const offered = await transact(deps, visit.call, (unit) =>
+      offerStatement(unit, reader(visit), { request: id, shown, ...spoken }),
+    );
+    return visit.context.json(presentStatement(deps, offered, spoken), 201);
+  },
+};
+
 const REASON_MAX = 2000;
 
-function ballotFrom(visit: Visit, id: string): Ballot {
+function ballotFrom(visit: Visit, id: string, deps: ConsoleDeps): Ballot {
   const decision = field(visit, 'decision');
   if (decision !== 'approve' && decision !== 'deny')
     throw invalid('Press one of the two buttons of the page.');
@@ -234,46 +275,8 @@ function ballotFrom(visit: Visit, id: string): Ballot {
     disposition: field(visit, 'disposition') === 'revise' ? 'revise' : 'stop',
     channel: 'web',
     narrow: limitsFrom(visit),
+    passkey: passkeyFrom(visit, deps),
   };
 }
 
-const ask: ConsoleRoute = {
-  method: 'post',
-  path: '/requests/{id}/questions',
-  sameAs: 'post /v1/requests/{id}/questions',
-  who: 'person',
-  handle: (visit, deps) => {
-    const request = visit.params['id'] ?? '';
-    const { to, text } = parseFields(askBody, {
-      to: field(visit, 'to'),
-      text: field(visit, 'text'),
-    });
-    return toldOn(visit, deps, (unit) => askQuestion(unit, { request, to, text }));
-  },
-};
-
-const answer: ConsoleRoute = {
-  method: 'post',
-  path: '/requests/{id}/questions/{question}/answer',
-  sameAs: 'post /v1/requests/{id}/questions/{question}/answer',
-  who: 'person',
-  handle: (visit, deps) => {
-    const { id: request = '', question = '' } = visit.params;
-    const { text } = parseFields(answerBody, { text: field(visit, 'text') });
-    return toldOn(visit, deps, (unit) => answerQuestion(unit, { request, question, text }));
-  },
-};
-
-/** Back to the request, or to it with why nothing changed. */
-async function toldOn(
-  visit: Visit,
-  deps: ConsoleDeps,
-  work: (unit: Unit) => Promise<AboutQuestion | Refusal>,
-): Promise<Response> {
-  const { id } = await visibleRequest(deps, visit.person, visit.params['id']);
-  const told = await attempt(() => transact(deps, visit.call, work));
-  if (!(told instanceof Refusal)) return redirect(`/requests/${id}`);
-  return showRequest(visit, deps, refusedBy(told, visit), STATUS[told.code]);
-}
-
-export const requestPages = [inbox, list, show, vote, ask, answer];
+export const requestPages = [inbox, list, show, vote, statement];

@@ -12,6 +12,7 @@ import { facts, type Terminal } from './terminal.ts';
 interface SlackFlags extends OutputFlags {
   channel: string;
   apiUrl?: string;
+  matchEmail?: boolean;
 }
 
 export function setupCommands(program: Command, terminal: Terminal): void {
@@ -19,6 +20,10 @@ export function setupCommands(program: Command, terminal: Terminal): void {
   resultCommand(slack, 'connect', 'connect a channel; the secrets come from the environment')
     .requiredOption('--channel <id>', 'the channel cards go to')
     .option('--api-url <url>', 'instead of Slack’s own address')
+    .option(
+      '--match-email',
+      'take a Slack user for the person with the same address; the weaker way',
+    )
     .action((flags: SlackFlags) => connectSlack(terminal, flags));
   resultCommand(program, 'version', 'this version, and the server’s').action((flags: OutputFlags) =>
     version(terminal, flags),
@@ -27,11 +32,14 @@ export function setupCommands(program: Command, terminal: Terminal): void {
 
 /** Never as arguments: every process on the machine can read those. */
 async function connectSlack(terminal: Terminal, flags: SlackFlags): Promise<void> {
-  const { channel, apiUrl } = flags;
+  const { channel, apiUrl, matchEmail } = flags;
   const signingSecret = requireSecret(terminal, 'COUNTERSIGN_SLACK_SIGNING_SECRET');
   const botToken = requireSecret(terminal, 'COUNTERSIGN_SLACK_BOT_TOKEN');
+  const appToken = readSecret(terminal.env, 'COUNTERSIGN_SLACK_APP_TOKEN') ?? undefined;
   const client = await asAutomation(terminal);
-  const connected = await client.slack.connect({ channel, apiUrl, signingSecret, botToken });
+  const connected = await client.slack.connect({
+    ...{ channel, apiUrl, signingSecret, botToken, appToken, matchEmail },
+  });
   printResult(terminal, flags, connected, () => 'Slack is connected.');
 }
 

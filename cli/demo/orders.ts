@@ -68,6 +68,10 @@ async function refundApprovedInSlack({
     );
     await pause(2_500);
     await slack.click(message, 'approve', danaInSlack);
+    // The click is worked off after Slack was answered; then its card has no buttons any more.
+    await slack.messageWith(
+      ({ ts, blocks }) => ts === message.ts && !blocks.some(({ type }) => type === 'actions'),
+    );
     say(`  ${dana.name} reads the card in Slack and approves`);
     const late = await dana.decide(request, { decision: 'deny' });
     say(`  ${dana.name} changes her mind too late: ${late.status} ${late.code ?? ''}`);

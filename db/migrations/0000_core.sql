@@ -362,21 +362,6 @@ CREATE TABLE "sensor_session" (
 	CONSTRAINT "sensor_session_target_session_pk" PRIMARY KEY("target","session")
 );
 --> statement-breakpoint
-CREATE TABLE "slack_interaction" (
-	"digest" text PRIMARY KEY NOT NULL,
-	"at" timestamp(3) with time zone NOT NULL
-);
---> statement-breakpoint
-CREATE TABLE "slack_message" (
-	"request" text collate "C" NOT NULL,
-	"channel" text NOT NULL,
-	"ts" text NOT NULL,
-	"shown" text NOT NULL,
-	"decidable" boolean NOT NULL,
-	"face" text NOT NULL,
-	CONSTRAINT "slack_message_request_channel_pk" PRIMARY KEY("request","channel")
-);
---> statement-breakpoint
 CREATE TABLE "wake" (
 	"workflow" text PRIMARY KEY NOT NULL,
 	"kind" text NOT NULL,
@@ -390,6 +375,33 @@ CREATE TABLE "worker" (
 	"seen_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "passkey" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"person" text collate "C" NOT NULL,
+	"credential_id" text NOT NULL,
+	"public_key" "bytea" NOT NULL,
+	"counter" bigint NOT NULL,
+	"backup_eligible" boolean NOT NULL,
+	"transports" text[] NOT NULL,
+	"name" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"last_used_at" timestamp(3) with time zone,
+	"removed_at" timestamp(3) with time zone,
+	CONSTRAINT "passkey_credential_id_unique" UNIQUE("credential_id")
+);
+--> statement-breakpoint
+CREATE TABLE "passkey_challenge" (
+	"challenge" text PRIMARY KEY NOT NULL,
+	"purpose" text NOT NULL,
+	"person" text collate "C",
+	"session" text collate "C",
+	"request" text collate "C",
+	"grounds" jsonb,
+	"salt" "bytea",
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "person" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
@@ -397,6 +409,7 @@ CREATE TABLE "person" (
 	"roles" text[] NOT NULL,
 	"groups" text[] NOT NULL,
 	"slack_user_id" text,
+	"slack_binding" text,
 	"state" text NOT NULL,
 	"invited_by" jsonb NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL
@@ -406,6 +419,7 @@ CREATE TABLE "session" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"token_hash" text NOT NULL,
 	"person" text collate "C" NOT NULL,
+	"method" text NOT NULL,
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"ended_at" timestamp(3) with time zone,
@@ -467,6 +481,7 @@ CREATE TABLE "request" (
 	"controls" text[] NOT NULL,
 	"why_held" text[] NOT NULL,
 	"routes" jsonb NOT NULL,
+	"risk" text,
 	"names" jsonb NOT NULL,
 	"seal_to" jsonb,
 	"callback_url" text,
@@ -504,7 +519,8 @@ CREATE TABLE "vote" (
 	"at" timestamp(3) with time zone NOT NULL,
 	"in_stead_of" text collate "C",
 	"absence" text collate "C",
-	"stages" jsonb
+	"stages" jsonb,
+	"slack_binding" text
 );
 --> statement-breakpoint
 CREATE TABLE "run" (
@@ -564,6 +580,52 @@ CREATE TABLE "review_line" (
 	"decided_by" text collate "C",
 	"decided_at" timestamp(3) with time zone,
 	"reason" text
+);
+--> statement-breakpoint
+CREATE TABLE "slack_dialog" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"slack_user" text NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"shown" text NOT NULL,
+	"channel" text NOT NULL,
+	"ts" text NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "slack_inbox" (
+	"digest" text PRIMARY KEY NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	"attempts" integer NOT NULL,
+	"next_try_at" timestamp(3) with time zone NOT NULL,
+	"worked_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "slack_link" (
+	"token_hash" text PRIMARY KEY NOT NULL,
+	"slack_user" text NOT NULL,
+	"slack_name" text NOT NULL,
+	"slack_team" text NOT NULL,
+	"email" text,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"used_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
+CREATE TABLE "slack_message" (
+	"request" text collate "C" NOT NULL,
+	"recipient" text NOT NULL,
+	"purpose" text NOT NULL,
+	"channel" text NOT NULL,
+	"ts" text NOT NULL,
+	"shown" text NOT NULL,
+	"decidable" boolean NOT NULL,
+	"face" text NOT NULL,
+	"says" text NOT NULL,
+	"threaded" integer NOT NULL,
+	"is_final" boolean NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "slack_message_request_recipient_purpose_pk" PRIMARY KEY("request","recipient","purpose")
 );
 --> statement-breakpoint
 CREATE TABLE "secret_custody" (
@@ -692,6 +754,7 @@ ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_f
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "passkey" ADD CONSTRAINT "passkey_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -735,7 +798,8 @@ CREATE INDEX "event_agent" ON "event" USING btree ("agent","id");--> statement-b
 CREATE INDEX "event_type" ON "event" USING btree ("type","id");--> statement-breakpoint
 CREATE INDEX "event_control" ON "event" USING btree ("control","id");--> statement-breakpoint
 CREATE INDEX "idempotency_age" ON "idempotency" USING btree ("created_at");--> statement-breakpoint
-CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
+CREATE INDEX "passkey_person" ON "passkey" USING btree ("person");--> statement-breakpoint
+CREATE INDEX "passkey_challenge_expiry" ON "passkey_challenge" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_email" ON "person" USING btree (lower("email")) WHERE "person"."email" is not null;--> statement-breakpoint
 CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint
@@ -748,6 +812,9 @@ CREATE INDEX "run_task" ON "run" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "run_state" ON "run" USING btree ("state","run_by");--> statement-breakpoint
 CREATE UNIQUE INDEX "run_request_once" ON "run" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "review_line_review" ON "review_line" USING btree ("review");--> statement-breakpoint
+CREATE INDEX "slack_inbox_due" ON "slack_inbox" USING btree ("worked_at","next_try_at");--> statement-breakpoint
+CREATE INDEX "slack_message_ts" ON "slack_message" USING btree ("ts");--> statement-breakpoint
+CREATE INDEX "slack_message_open" ON "slack_message" USING btree ("is_final","at");--> statement-breakpoint
 CREATE INDEX "secret_custody_secret" ON "secret_custody" USING btree ("secret","credential");--> statement-breakpoint
 CREATE INDEX "signal_delivery_due" ON "signal_delivery" USING btree ("next_try_at") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint
 CREATE INDEX "signal_delivery_order" ON "signal_delivery" USING btree ("receiver","subject","id") WHERE "signal_delivery"."state" = 'pending';--> statement-breakpoint

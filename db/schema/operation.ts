@@ -1,5 +1,5 @@
 // What keeps the service honest with its callers and its own parts: idempotency, wake-ups, integrations, sensors.
-import { bigint, boolean, index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
+import { bigint, index, integer, pgTable, primaryKey, text } from 'drizzle-orm/pg-core';
 import { bytes, digest, id, instant } from './columns.ts';
 
 /** One row per key a caller used: the call it stood for, and its answer once there is one. */
@@ -44,31 +44,6 @@ export const integration = pgTable('integration', {
   name: text().primaryKey(),
   sealed: bytes().notNull(),
   updatedAt: instant('updated_at').notNull(),
-});
-
-/** The Slack message that shows a request, and which card it shows. */
-export const slackMessage = pgTable(
-  'slack_message',
-  {
-    request: id('request')().notNull(),
-    channel: text().notNull(),
-    ts: text().notNull(),
-    shown: digest().notNull(),
-    /** Whether it shows the whole action and offers to decide; where it does not, no click counts. */
-    decidable: boolean().notNull(),
-    /** What the message says now; compared with what it should say before each update. */
-    face: digest().notNull(),
-  },
-  (table) => [
-    primaryKey({ columns: [table.request, table.channel] }),
-    index('slack_message_ts').on(table.ts),
-  ],
-);
-
-/** Interactions already handled: Slack repeats what it thinks was not heard. */
-export const slackInteraction = pgTable('slack_interaction', {
-  digest: digest().primaryKey(),
-  at: instant().notNull(),
 });
 
 /** How far a target's own log has been read, and what was last said about the target. */

@@ -8,6 +8,9 @@ import { id, instant } from './columns.ts';
 export const PERSON_ROLES = ['admin', 'approver', 'auditor', 'owner'] as const;
 export type PersonRole = (typeof PERSON_ROLES)[number];
 
+/** Said by an administrator, or shown by the person themselves: signed in here, and asking from Slack. */
+export const SLACK_BINDINGS = ['set_by_admin', 'linked'] as const;
+
 export const person = pgTable(
   'person',
   {
@@ -17,6 +20,8 @@ export const person = pgTable(
     roles: text({ enum: PERSON_ROLES }).array().notNull(),
     groups: text().array().notNull(),
     slackUserId: text('slack_user_id'),
+    /** How we know that this Slack user is theirs; null where they have none. */
+    slackBinding: text('slack_binding', { enum: SLACK_BINDINGS }),
     state: text({ enum: ['active', 'deactivated'] }).notNull(),
     invitedBy: jsonb('invited_by').$type<Party>().notNull(),
     createdAt: instant('created_at').notNull(),
@@ -49,6 +54,8 @@ export const session = pgTable(
     person: id('person')()
       .notNull()
       .references(() => person.id),
+    /** How its person came in. */
+    method: text({ enum: ['link', 'passkey'] }).notNull(),
     createdAt: instant('created_at').notNull(),
     expiresAt: instant('expires_at').notNull(),
     endedAt: instant('ended_at'),

@@ -40,6 +40,8 @@ export const request = pgTable(
     controls: text().array().notNull(),
     whyHeld: text('why_held').array().notNull(),
     routes: jsonb().$type<FrozenRoute[]>().notNull(),
+    /** How much the rules that held it say is at stake; null where they do not say. */
+    risk: text(),
     names: jsonb().$type<CardNames>().notNull(),
     sealTo: jsonb('seal_to').$type<JsonObject>(),
     callbackUrl: text('callback_url'),
@@ -96,6 +98,8 @@ export const vote = pgTable(
     absence: id('absence')(),
     /** The stage it was cast in, by route; null where no route has more than one. */
     stages: jsonb().$type<Record<string, number>>(),
+    /** How a vote from Slack is known to be its person's. */
+    slackBinding: text('slack_binding', { enum: ['linked', 'set_by_admin', 'email_match'] }),
   },
   (table) => [uniqueIndex('vote_once').on(table.request, table.person)],
 );

@@ -63,6 +63,8 @@ export interface Facts {
   /** The cases of other controls, by request. */
   others: ReadonlyMap<string, Case>;
   activations: Fact[];
+  /** Where in the log each passkey was added. */
+  passkeys: Map<string, number>;
   roster: Roster;
 }
 
@@ -126,6 +128,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     known: new Map(),
     others: new Map(),
     activations: [],
+    passkeys: new Map(),
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
   const cases = new Map<string, Case>();
@@ -202,6 +205,9 @@ function addToCase(found: Case | undefined, fact: Fact): void {
 
 function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: string): void {
   switch (fact.name) {
+    case 'person.passkey_added':
+      facts.passkeys.set(text(fact.detail['passkey']) ?? '', fact.index);
+      break;
     case 'policy.activated':
       facts.activations.push(fact);
       break;

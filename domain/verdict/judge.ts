@@ -177,7 +177,8 @@ function needed(
     population('refusal_held') === 0 && 'Refusal: at least one refusal that held.',
     facts.cases.length < RULE.cases_min &&
       `Cases: ${RULE.cases_min - facts.cases.length} more, or all ${facts.cases.length} performed again by an outsider.`,
-    'Votes: deciding votes by a passkey, or borne out by the identity provider or Slack’s own audit log.',
+    evidence.some(({ id, state }) => id === 'votes_corroborated' && state !== 'effective') &&
+      `Votes: all that decided on what is critical and ${RULE.votes_by_key_min * 100} % of the others signed with a passkey (strength: passkey), or borne out by the identity provider or Slack’s own audit log.`,
     'What it stands on: policy activation, roster, gate build, log and database administration, and clock, each assessed.',
   ];
   return lines.filter((line) => line !== false);

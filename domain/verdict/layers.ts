@@ -4,6 +4,7 @@ import { secondsBetween } from '../instant.ts';
 import { upperBound } from './binomial.ts';
 import { text, type Case, type Fact, type Facts } from './facts.ts';
 import { RULE } from './rule.ts';
+import { votesCorroborated } from './signed.ts';
 import type { VerdictTest } from './types.ts';
 
 const plural = (n: number, word: string): string => `${n} ${word}${n === 1 ? '' : 's'}`;
@@ -133,15 +134,7 @@ export function evidenceTests(facts: Facts, period: { from: string; to: string }
             : `the sensor of ${target} was silent`,
       })),
     },
-    {
-      id: 'votes_corroborated',
-      state: 'insufficient_data',
-      population: 0,
-      exceptions: 0,
-      threshold: 'deciding votes by a key their human holds, or borne out by the identity provider',
-      says: 'no vote was made with a passkey or borne out by another party',
-      cases: [],
-    },
+    votesCorroborated(facts),
   ];
 }
 

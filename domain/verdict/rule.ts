@@ -15,8 +15,14 @@ export const RULE = {
   approvers_min: 3,
   planted_effects_min: 59,
   sensor_silence_seconds: 900,
+  /** Of the votes that decided, how many are by a key their human holds; of what is critical, all. */
+  votes_by_key_min: 0.9,
+  critical_risks: ['high', 'critical'],
   /** How long ending a credential may take before what still runs under it counts as unapproved. */
   revocation_seconds: 10,
 } as const;
 
-export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', RULE);
+export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', {
+  ...RULE,
+  critical_risks: [...RULE.critical_risks],
+});

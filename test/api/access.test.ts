@@ -148,6 +148,8 @@ describe('an auditor', () => {
         'post /oauth2/introspect',
         'post /oauth2/revoke',
         'post /slack/interactions',
+        'post /slack/commands',
+        'post /slack/events',
         'post /v1/leak-scanners/{id}/reports',
         // A question that is too long for an address.
         'post /v1/policies/simulate',

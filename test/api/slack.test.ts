@@ -76,29 +76,35 @@ describe('a card in Slack', () => {
     await eventually(async () => ['approved', 'consumed'].includes(await stateOf(id)));
     await eventually(() => Promise.resolve(!hasButtons(message)), 'a card without buttons');
     expect(message.text).toContain('Approved by Ada');
+    const cast = await admin(service).call('GET', `/v1/events?request=${id}&type=vote.cast`);
+    const [vote] = list(cast.body['data']).map((event) => object(object(event['data'])['detail']));
+    expect(vote).toMatchObject({ channel: 'slack', slack_binding: 'set_by_admin' });
   });
 
   it('takes no vote from a Slack user whom nobody bound, from an owner, or twice', async () => {
     const { id, message } = await held('refund order 2');
     expect(await slack.click(message, 'approve', 'U0STRANGER')).toBe(200);
     expect(await slack.click(message, 'approve', 'U0OLGA')).toBe(200);
+    await eventually(async () => (await refusals(id)).length === 2, 'two refusals');
     expect(await stateOf(id)).toBe('pending');
-    expect(await refusals(id)).toEqual(['human_required', 'self_approval']);
+    expect((await refusals(id)).toSorted()).toEqual(['human_required', 'self_approval']);
     await eventually(() => Promise.resolve(slack.replies.length >= 2), 'two ephemeral replies');
     const told = JSON.stringify(slack.replies);
-    expect(told).toContain('U0STRANGER: an administrator has to set it as the slack_user_id');
+    expect(told).toContain('U0STRANGER: use /countersign link');
     const events = await admin(service).call('GET', `/v1/events?request=${id}&type=vote.refused`);
-    const [stranger] = list(events.body['data']).map((event) => object(event['data']));
+    const stranger = list(events.body['data'])
+      .map((event) => object(event['data']))
+      .find((data) => object(data['detail'])['code'] === 'human_required');
     expect(stranger?.['human']).toBeNull();
     expect(stranger?.['actor_chain']).toEqual([{ type: 'slack', id: 'U0STRANGER' }]);
     expect(stranger?.['detail']).toMatchObject({ principal: 'slack', person: null });
-    expect(await slack.click(message, 'deny', 'U0ADA')).toBe(200);
-    expect(await stateOf(id)).toBe('denied');
+    expect(await slack.deny(message, 'U0ADA')).toEqual({});
+    await eventually(async () => (await stateOf(id)) === 'denied');
   });
 
   it('does nothing twice when Slack repeats a click', async () => {
     const { id, message } = await held('refund order 3');
-    const body = slack.clickBody(message, 'deny', 'U0ADA');
+    const body = slack.clickBody(message, 'approve', 'U0ADA');
     const send = async (): Promise<number> => {
       const response = await fetch(`${service.url}/slack/interactions`, {
         method: 'POST',
@@ -108,7 +114,8 @@ describe('a card in Slack', () => {
       return response.status;
     };
     expect(await Promise.all([send(), send(), send()])).toEqual([200, 200, 200]);
-    expect(await stateOf(id)).toBe('denied');
+    await eventually(async () => (await stateOf(id)) !== 'pending');
+    expect(await send()).toBe(200);
     expect(await refusals(id)).toEqual([]);
   });
 
@@ -124,6 +131,7 @@ describe('a card in Slack', () => {
       body,
     });
     expect(response.status).toBe(200);
+    await eventually(async () => (await refusals(first.id)).length > 0, 'a refusal');
     expect(await stateOf(first.id)).toBe('pending');
     expect(await refusals(first.id)).toEqual(['shown_mismatch']);
   });
@@ -139,7 +147,14 @@ describe('a card in Slack', () => {
   it('shows hidden characters and never takes the requester’s text for markup', async () => {
     const { message } = await held('pay <!channel> *now* \u202Etxt.exe');
     const shown = JSON.stringify(message.blocks);
-    expect(shown).not.toContain('"mrkdwn"');
+    const marked = message.blocks
+      .flatMap((block) => list(block['elements'] ?? []))
+      .filter((element) => element['type'] === 'mrkdwn');
+    // The only markup is a time, and holds nothing that anybody wrote.
+    expect(marked.map((element) => text(element['text']))).toEqual([
+      expect.stringMatching(/^Expires <!date\^\d+\^[^<>&|]+\|at [0-9T:.Z-]+>$/),
+    ]);
+    expect(message.text).not.toContain('<!channel>');
     expect(shown).toContain('⟨U+202E⟩');
     const actions = message.blocks.find((block) => block['type'] === 'actions');
     expect(list(actions?.['elements']).map((element) => text(element['action_id']))).toEqual([

@@ -67,7 +67,7 @@ describe('policy test', () => {
   it.each([
     ['says: takes a data owner', 0],
     ['says: takes nobody', 1],
-    ['risk: high', 0],
+    ['risk: medium', 0],
     ['risk: low', 1],
     ['controls: [orders-write]', 0],
     ['controls: [payouts-write]', 1],

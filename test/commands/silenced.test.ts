@@ -97,7 +97,11 @@ describe('taking a gate away needs its approvers, whatever else goes with it', (
   });
 
   it('by giving the control that it is counted as another name', () => {
-    const renamed = replacing('main.cedar', '@risk("high")', '@control("other")\n@risk("high")');
+    const renamed = replacing(
+      'main.cedar',
+      '@risk("medium")',
+      '@control("other")\n@risk("medium")',
+    );
     expect(asked(renamed)).toEqual([ROUTE]);
   });
 

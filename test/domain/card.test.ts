@@ -41,6 +41,7 @@ function card(over: Partial<Action> = {}, names: Partial<CardSource['names']> = 
       ...names,
     },
     whyHeld: ['policy3'],
+    risk: null,
     expiresAt: '2026-11-21T10:00:00.000Z',
   });
 }

@@ -1,34 +1,66 @@
-// A Slack to stand in for the real one, in tests and in the demo: it checks what Slack checks (tokens, Block Kit's
-// limits, rate limits) and signs what Slack signs, so that what works here is not refused there.
+// A Slack to stand in for the real one, in tests and in the demo: it checks what Slack checks (tokens and their scopes,
+// Block Kit's limits, triggers, rate limits) and signs what Slack signs, so that what works here is not refused there.
 import { createHmac, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
+import { asBlocks, asObject, textOf } from './slack-blocks.ts';
+import {
+  callMethod,
+  isPaced,
+  newState,
+  type SlackMessage,
+  type SlackState,
+} from './slack-methods.ts';
+import {
+  asForm,
+  clickPayload,
+  commandFields,
+  eventPayload,
+  homeClickPayload,
+  submissionPayload,
+} from './slack-payloads.ts';
+import { openSocketSide, type SocketSide } from './slack-socket.ts';
 
-export interface SlackMessage {
-  channel: string;
-  ts: string;
-  text: string;
-  blocks: JsonObject[];
-  /** How often it was updated. */
-  edits: number;
-}
+export type { SlackMessage } from './slack-methods.ts';
 
 export interface FakeSlack {
   /** Where the Web API is: what `api_url` is set to. */
   apiUrl: string;
   signingSecret: string;
   botToken: string;
+  /** For Socket Mode. */
+  appToken: string;
   channel: string;
   messages: SlackMessage[];
-  /** Ephemeral replies by the response URL they came through. */
+  /** Ephemeral replies, by response URL or in a channel. */
   replies: string[];
+  /** Forms that were opened, newest last. */
+  views: JsonObject[];
+  /** Home tabs by user. */
+  homes: Map<string, JsonObject>;
   /** The body of every call, as it came, taken or not. */
   received: string[];
   /** Calls that were refused, with Slack's error. */
   refused: { method: string; error: string }[];
+  /** Scopes that the bot token has. */
+  scopes: Set<string>;
+  /** Connections of Socket Mode, and what they acknowledged. */
+  socket: SocketSide;
+  /** Makes a user known; a user who is not is one of our workspace without an address. */
+  addUser(id: string, user: JsonObject): void;
   /** Clicks a button of a message as a user, and answers the service's status. */
   click(message: SlackMessage, actionId: string, user: string): Promise<number>;
+  /** Clicks Deny, waits for the form, and sends it off. */
+  deny(message: SlackMessage, user: string, reason?: string, then?: string): Promise<JsonObject>;
+  /** Sends a form off; answers what the service answered. */
+  submit(view: JsonObject, user: string, reason: string, then?: string): Promise<JsonObject>;
+  /** Clicks a button of a user's home tab. */
+  clickHome(actionId: string, user: string): Promise<number>;
+  /** Uses /countersign. */
+  command(text: string, user: string): Promise<number>;
+  /** Tells of an event. */
+  tell(event: JsonObject, id?: string): Promise<number>;
   /** The signed request a click would send, for tests that send it otherwise. */
   signed(body: string, timestamp?: number): Record<string, string>;
   clickBody(message: SlackMessage, actionId: string, user: string): string;
@@ -46,77 +78,96 @@ export interface FakeSlackOptions {
 
 /** Slack gives an app three seconds to answer an interaction. */
 const ACK_MS = 3_000;
-/** Messages a channel takes at once before the limit of one a second bites. */
-const BURST = 8;
 
 export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSlack> {
-  const state = {
-    messages: [] as SlackMessage[],
-    replies: [] as string[],
-    received: [] as string[],
-    refused: [] as { method: string; error: string }[],
-    uses: new Map<string, number>(),
-    slow: { calls: 0, seconds: 0 },
-    counter: 0,
-    bucket: { tokens: BURST, at: Date.now() },
-  };
-  const botToken = `xoxb-${randomBytes(12).toString('hex')}`;
+  const state = newState();
   const signingSecret = randomBytes(16).toString('hex');
-  const channel = 'C0APPROVALS';
   const server = createServer((request, response) => {
-    void handle(request, response, state, botToken, channel);
+    void handle(request, response, state);
   });
   const origin = await listen(server);
+  const socket = openSocketSide(server);
+  state.socketUrl = () => socket.newUrl(origin.replace('http:', 'ws:'));
+  const urlOf = (path: string): string => new URL(path, options.interactionsUrl).href;
   const signed = (
     body: string,
     timestamp = Math.floor(Date.now() / 1000),
   ): Record<string, string> => ({
-    'content-type': 'application/x-www-form-urlencoded',
+    'content-type': body.startsWith('{') ? 'application/json' : 'application/x-www-form-urlencoded',
     'x-slack-request-timestamp': String(timestamp),
     'x-slack-signature': `v0=${createHmac('sha256', signingSecret).update(`v0:${timestamp}:${body}`).digest('hex')}`,
   });
-  const clickBody = (message: SlackMessage, actionId: string, user: string): string => {
+  const send = (path: string, body: string): Promise<Response> =>
+    fetch(urlOf(path), {
+      method: 'POST',
+      headers: signed(body),
+      body,
+      signal: AbortSignal.timeout(ACK_MS),
+    });
+  const replyUrl = (about: SlackMessage | null = null): string => {
     state.counter += 1;
-    return interactionBody(message, actionId, user, `${origin}/reply/${state.counter}`);
+    const path = `/reply/${state.counter}`;
+    if (about) state.repliesTo.set(path, about);
+    return origin + path;
+  };
+  const asBody = (payload: JsonObject): string => asForm({ payload: JSON.stringify(payload) });
+  const clickBody = (message: SlackMessage, actionId: string, user: string): string =>
+    asBody(
+      clickPayload(message, {
+        ...{ actionId, user, responseUrl: replyUrl(message), triggerId: newTrigger(state) },
+      }),
+    );
+  const click: FakeSlack['click'] = async (message, actionId, user) =>
+    (await send('/slack/interactions', clickBody(message, actionId, user))).status;
+  const submit: FakeSlack['submit'] = async (view, user, reason, then = 'stop') => {
+    const payload = submissionPayload(view, user, {
+      reason: { reason: { type: 'plain_text_input', value: reason === '' ? null : reason } },
+      disposition: { disposition: { type: 'radio_buttons', selected_option: { value: then } } },
+    });
+    const answer = await send('/slack/interactions', asBody(payload));
+    return asObject(parsed(await answer.text()));
   };
   return {
     apiUrl: `${origin}/api`,
     signingSecret,
-    botToken,
-    channel,
-    messages: state.messages,
-    replies: state.replies,
-    received: state.received,
-    refused: state.refused,
-    signed,
-    clickBody,
-    click: async (message, actionId, user) => {
-      const body = clickBody(message, actionId, user);
-      const response = await fetch(options.interactionsUrl, {
-        method: 'POST',
-        headers: signed(body),
-        body,
-        signal: AbortSignal.timeout(ACK_MS),
-      });
-      return response.status;
+    ...{ botToken: state.botToken, appToken: state.appToken, channel: state.channel },
+    ...{ messages: state.messages, replies: state.replies, views: state.views },
+    ...{ homes: state.homes, received: state.received, refused: state.refused },
+    ...{ scopes: state.scopes, socket, signed, clickBody, click, submit },
+    addUser: (id, user) => void state.users.set(id, { id, ...user }),
+    deny: async (message, user, reason = '', then = 'stop') => {
+      const before = state.views.length;
+      await click(message, 'deny', user);
+      const view = await waitFor(() => state.views[before], 'form');
+      return submit(view, user, reason, then);
     },
-    messageWith: (fits, ms = 15_000) => waitForMessage(state.messages, fits, ms),
+    clickHome: async (actionId, user) =>
+      (
+        await send(
+          '/slack/interactions',
+          asBody(homeClickPayload(actionId, user, newTrigger(state))),
+        )
+      ).status,
+    command: async (text, user) =>
+      (await send('/slack/commands', asForm(commandFields(text, user, replyUrl())))).status,
+    tell: async (event, id = `Ev${randomBytes(6).toString('hex')}`) =>
+      (await send('/slack/events', JSON.stringify(eventPayload(event, id)))).status,
+    messageWith: (fits, ms = 15_000) =>
+      waitFor(() => state.messages.find(fits), 'such message', ms),
     slowDown: (calls, seconds) => Object.assign(state.slow, { calls, seconds }),
-    close: () => new Promise((resolve) => server.close(() => resolve())),
+    close: async () => {
+      socket.close();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+    },
   };
 }
 
-type State = {
-  messages: SlackMessage[];
-  replies: string[];
-  received: string[];
-  refused: { method: string; error: string }[];
-  uses: Map<string, number>;
-  slow: { calls: number; seconds: number };
-  counter: number;
-  /** Messages that may still be posted at once; Slack allows about one a second and short bursts. */
-  bucket: { tokens: number; at: number };
-};
+/** Good for one form, within three seconds. */
+function newTrigger(state: SlackState): string {
+  const id = randomBytes(8).toString('hex');
+  state.triggers.set(id, Date.now());
+  return id;
+}
 
 async function listen(server: Server): Promise<string> {
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -124,16 +175,12 @@ async function listen(server: Server): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
-async function waitForMessage(
-  messages: readonly SlackMessage[],
-  fits: (message: SlackMessage) => boolean,
-  ms: number,
-): Promise<SlackMessage> {
+async function waitFor<T>(look: () => T | undefined, what: string, ms = 15_000): Promise<T> {
   const deadline = Date.now() + ms;
   for (;;) {
-    const found = messages.find(fits);
-    if (found) return found;
-    if (Date.now() > deadline) throw new Error(`Slack was sent no such message in ${ms} ms`);
+    const found = look();
+    if (found !== undefined) return found;
+    if (Date.now() > deadline) throw new Error(`Slack was sent no ${what} in ${ms} ms`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -141,93 +188,49 @@ async function waitForMessage(
 async function handle(
   request: IncomingMessage,
   response: ServerResponse,
-  state: State,
-  token: string,
-  channel: string,
+  state: SlackState,
 ): Promise<void> {
-  const path = request.url ?? '';
+  const url = new URL(request.url ?? '', 'http://slack.invalid');
   const body = await read(request);
   state.received.push(body);
-  if (path.startsWith('/reply/')) return takeReply(path, body, response, state);
-  const method = path.replace('/api/', '');
+  if (url.pathname.startsWith('/reply/')) return takeReply(url.pathname, body, response, state);
+  const method = url.pathname.replace('/api/', '');
   if (state.slow.calls > 0) {
     state.slow.calls -= 1;
     response.writeHead(429, { 'retry-after': String(state.slow.seconds) }).end();
     return;
   }
-  if (method === 'chat.postMessage' && !takeToken(state)) {
+  const call =
+    request.method === 'GET' ? Object.fromEntries(url.searchParams) : asObject(parsed(body));
+  if (!isPaced(method, call, state)) {
     response.writeHead(429, { 'retry-after': '1' }).end();
     return;
   }
-  const answer = callApi(method, request, body, state, token, channel);
+  const isJson = request.headers['content-type']?.startsWith('application/json') === true;
+  const answer = isJson
+    ? callMethod(method, request.headers.authorization ?? '', call, state)
+    : { ok: false, error: 'invalid_form_data' };
   if (answer['ok'] !== true) state.refused.push({ method, error: textOf(answer['error']) });
   response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(answer));
 }
 
-function takeToken({ bucket }: State): boolean {
-  const now = Date.now();
-  bucket.tokens = Math.min(BURST, bucket.tokens + (now - bucket.at) / 1000);
-  bucket.at = now;
-  if (bucket.tokens < 1) return false;
-  bucket.tokens -= 1;
-  return true;
-}
-
-function callApi(
-  method: string,
-  request: IncomingMessage,
-  body: string,
-  state: State,
-  token: string,
-  channel: string,
-): JsonObject {
-  if (request.headers.authorization !== `Bearer ${token}`) return failed('invalid_auth');
-  if (!request.headers['content-type']?.startsWith('application/json'))
-    return failed('invalid_form_data');
-  const call = parsed(body);
-  if (call['channel'] !== channel) return failed('channel_not_found');
-  const wrong =
-    blocksError(call['blocks']) ?? (typeof call['text'] === 'string' ? null : 'no_text');
-  if (wrong !== null) return failed(wrong);
-  if (method === 'chat.postMessage') return post(call, state, channel);
-  if (method === 'chat.update') return update(call, state, channel);
-  return failed('unknown_method');
-}
-
-const failed = (error: string): JsonObject => ({ ok: false, error });
-
-function post(call: JsonObject, state: State, channel: string): JsonObject {
-  state.counter += 1;
-  const ts = `${Math.floor(Date.now() / 1000)}.${String(state.counter).padStart(6, '0')}`;
-  state.messages.push({
-    channel,
-    ts,
-    text: textOf(call['text']),
-    blocks: asBlocks(call['blocks']),
-    edits: 0,
-  });
-  return { ok: true, channel, ts };
-}
-
-function update(call: JsonObject, state: State, channel: string): JsonObject {
-  const message = state.messages.find((each) => each.ts === call['ts'] && each.channel === channel);
-  if (!message) return failed('message_not_found');
-  message.text = textOf(call['text']);
-  message.blocks = asBlocks(call['blocks']);
-  message.edits += 1;
-  return { ok: true, channel, ts: message.ts };
-}
-
 /** Five answers in half an hour, as the real response URLs allow. */
-function takeReply(path: string, body: string, response: ServerResponse, state: State): void {
+function takeReply(path: string, body: string, response: ServerResponse, state: SlackState): void {
   const uses = (state.uses.get(path) ?? 0) + 1;
   state.uses.set(path, uses);
   if (uses > 5) {
     response.writeHead(404).end('used_url');
     return;
   }
-  const { text } = parsed(body);
-  state.replies.push(typeof text === 'string' ? text : '');
+  const reply = asObject(parsed(body));
+  const about = state.repliesTo.get(path);
+  if (reply['replace_original'] === true && about) {
+    about.text = textOf(reply['text']);
+    about.blocks = asBlocks(reply['blocks']);
+    response.writeHead(200).end('ok');
+    return;
+  }
+  state.replies.push(textOf(reply['text']));
   response.writeHead(200).end('ok');
 }
 
@@ -237,135 +240,10 @@ async function read(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
-function parsed(body: string): JsonObject {
+function parsed(body: string): JsonValue {
   try {
-    return asObject(JSON.parse(body) as JsonValue);
+    return JSON.parse(body) as JsonValue;
   } catch {
     return {};
   }
-}
-
-const asObject = (value: JsonValue | undefined): JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value) ? value : {};
-
-const textOf = (value: JsonValue | undefined): string => (typeof value === 'string' ? value : '');
-
-const asBlocks = (value: JsonValue | undefined): JsonObject[] =>
-  Array.isArray(value) ? value.map(asObject) : [];
-
-/** Block Kit's limits (reference, blocks and elements); the error is what Slack says. */
-function blocksError(value: JsonValue | undefined): string | null {
-  if (!Array.isArray(value)) return 'invalid_blocks_format';
-  const blocks = asBlocks(value);
-  if (blocks.length === 0 || blocks.length > 50) return 'invalid_blocks';
-  // Slack refuses messages whose blocks come to about thirteen thousand characters.
-  if (JSON.stringify(blocks).length > 13_200 * 2 || textLength(blocks) > 13_200)
-    return 'msg_blocks_too_long';
-  return blocks.every(isBlock) ? null : 'invalid_blocks';
-}
-
-const textLength = (value: JsonValue): number => {
-  if (Array.isArray(value)) return value.reduce<number>((sum, each) => sum + textLength(each), 0);
-  if (typeof value !== 'object' || value === null) return 0;
-  return Object.entries(value).reduce(
-    (sum, [name, each]) =>
-      sum + (name === 'text' && typeof each === 'string' ? each.length : textLength(each)),
-    0,
-  );
-};
-
-function isBlock(block: JsonObject): boolean {
-  const id = block['block_id'];
-  if (typeof id === 'string' && id.length > 255) return false;
-  switch (block['type']) {
-    case 'header':
-      return isText(block['text'], 150, ['plain_text']);
-    case 'section':
-      return isSection(block);
-    case 'context':
-      return (
-        within(block['elements'], 10) &&
-        asBlocks(block['elements']).every((each) => isText(each, 2000))
-      );
-    case 'actions':
-      return within(block['elements'], 25) && asBlocks(block['elements']).every(isButton);
-    case 'divider':
-      return true;
-    default:
-      return false;
-  }
-}
-
-const isSection = ({ text, fields }: JsonObject): boolean => {
-  if (text === undefined && fields === undefined) return false;
-  if (text !== undefined && !isText(text, 3000)) return false;
-  return (
-    fields === undefined ||
-    (within(fields, 10) && asBlocks(fields).every((each) => isText(each, 2000)))
-  );
-};
-
-const within = (value: JsonValue | undefined, most: number): boolean =>
-  Array.isArray(value) && value.length > 0 && value.length <= most;
-
-function isText(
-  value: JsonValue | undefined,
-  most: number,
-  types = ['plain_text', 'mrkdwn'],
-): boolean {
-  const { type, text } = asObject(value);
-  return (
-    typeof text === 'string' &&
-    text.length > 0 &&
-    text.length <= most &&
-    types.includes(textOf(type))
-  );
-}
-
-function isButton(element: JsonObject): boolean {
-  const { type, text, value, url, action_id: action, style } = element;
-  return (
-    type === 'button' &&
-    isText(text, 75, ['plain_text']) &&
-    typeof action === 'string' &&
-    action.length <= 255 &&
-    (value === undefined || (typeof value === 'string' && value.length <= 2000)) &&
-    (url === undefined || (typeof url === 'string' && url.length <= 3000)) &&
-    (style === undefined || style === 'primary' || style === 'danger')
-  );
-}
-
-/** What Slack posts when somebody clicks: a form with one JSON field. */
-function interactionBody(
-  message: SlackMessage,
-  actionId: string,
-  user: string,
-  responseUrl: string,
-): string {
-  const elements = message.blocks
-    .filter((block) => block['type'] === 'actions')
-    .flatMap((block) => asBlocks(block['elements']));
-  const button = elements.find((element) => element['action_id'] === actionId);
-  if (!button) throw new Error(`the message has no button ${actionId}`);
-  const payload = {
-    type: 'block_actions',
-    team: { id: 'T0TEAM' },
-    api_app_id: 'A0APP',
-    user: { id: user },
-    container: { type: 'message', message_ts: message.ts, channel_id: message.channel },
-    channel: { id: message.channel },
-    message: { ts: message.ts, text: message.text, blocks: message.blocks },
-    trigger_id: randomBytes(8).toString('hex'),
-    response_url: responseUrl,
-    actions: [
-      {
-        action_id: actionId,
-        block_id: 'actions',
-        type: 'button',
-        value: button['value'] ?? '',
-        action_ts: String(Date.now() / 1000),
-      },
-    ],
-  };
-  return new URLSearchParams({ payload: JSON.stringify(payload) }).toString();
 }

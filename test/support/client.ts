@@ -107,10 +107,15 @@ export async function person(
   });
   const token = text(invited.body['sign_in_url']).split('/').at(-1) ?? '';
   const session = await anyone(service).call('POST', '/v1/sessions', { token });
+  return personIn(service, text(invited.body['id']), session);
+}
+
+/** Somebody as the answer to their signing in lets them call. */
+export function personIn(service: TestTarget, id: string, session: Reply): TestPerson {
   const cookie = (session.headers.get('set-cookie') ?? '').split(';')[0] ?? '';
   const csrf = text(session.body['csrf_token']);
   return {
-    id: text(invited.body['id']),
+    id,
     cookie,
     csrf,
     call: (method, path, body, headers = {}) =>

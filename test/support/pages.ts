@@ -18,6 +18,7 @@ import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
+import { accountPage, passkeyLine } from './account-pages.ts';
 import { discoveryPages } from './discovery-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
@@ -41,7 +42,12 @@ export const shell: Shell = {
   path: '/requests',
   waiting: 3,
   now: AT,
-  assets: { style: '/assets/style.css', script: '/assets/console.js', icon: '/assets/favicon.svg' },
+  assets: {
+    style: '/assets/style.css',
+    script: '/assets/console.js',
+    passkey: '/assets/passkey.js',
+    icon: '/assets/favicon.svg',
+  },
   version: '1.0.0',
 };
 const stranger: Shell = { ...shell, reader: null, csrf: '' };
@@ -81,7 +87,7 @@ const card = cardFor({
     triggeredBy: HOSTILE,
     actingFor: null,
   },
-  whyHeld: ['policy write-orders'],
+  ...{ whyHeld: ['policy write-orders'], risk: null },
   expiresAt: LATER,
 });
 
@@ -116,7 +122,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       strength: 'fresh',
       at: AT,
       reason: HOSTILE,
-      inSteadOf: HOSTILE,
+      ...{ inSteadOf: HOSTILE, slackBinding: 'email_match' },
     },
   ],
   startsAt: null,
@@ -247,6 +253,8 @@ export const PAGES: Record<string, () => Html> = {
     }),
   'a request to decide': () =>
     RequestPage({ shell, view: requestIn({ kind: 'may', inSteadOf: HOSTILE }), refused: null }),
+  'a request to sign': () =>
+    RequestPage({ shell, view: requestIn({ kind: 'may', signs: true }), refused: null }),
   'a request after a refused vote': () =>
     RequestPage({
       shell,
@@ -325,7 +333,9 @@ export const PAGES: Record<string, () => Html> = {
     }),
   people: () =>
     PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
-  'a person': () => PersonPage({ shell, row: personLine, link, said, rights }),
+  'a person': () =>
+    PersonPage({ shell, row: personLine, link, said, rights, passkeys: [passkeyLine] }),
+  account: () => accountPage(shell, said),
   controls: () =>
     ControlsPage({
       shell,
