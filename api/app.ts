@@ -9,6 +9,7 @@ import { accessRoutes } from './access/routes.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { askRoutes } from './ask-credential.ts';
+import { attentionRoutes } from './attention.ts';
 import { authenticate } from './auth.ts';
 import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
@@ -98,6 +99,7 @@ export const ROUTES: readonly Route[] = [
   ...reviewRoutes,
   ...discoveryRoutes,
   ...populationRoutes,
+  ...attentionRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,

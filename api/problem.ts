@@ -79,8 +79,10 @@ export const STATUS: Record<RefusalCode, ContentfulStatusCode> = {
   csr_invalid: 422,
   callback_refused: 422,
   policy_invalid: 422,
+  purpose_unknown: 422,
   too_soon: 429,
   target_unavailable: 503,
+  sensor_silent: 503,
   owner_not_ready: 503,
   log_unavailable: 503,
   unavailable: 503,
@@ -102,6 +104,7 @@ export const RETRY_AFTER_SECONDS: Partial<Record<RefusalCode, number>> = {
   target_unavailable: 5,
   owner_not_ready: 1,
   log_unavailable: 5,
+  sensor_silent: 5,
   unavailable: 2,
   idempotency_in_progress: 2,
 };

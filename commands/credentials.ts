@@ -20,16 +20,10 @@ import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from
 import { activeBundle } from './policies.ts';
 import { evaluateAction } from './questions.ts';
 import { findLiveDuplicate, recordEvaluation, type Judged } from './requests.ts';
-import {
-  asTaskId,
-  isWorkerAlive,
-  lockActiveAgent,
-  lockActiveChain,
-  partiesOf,
-  revokeWhere,
-} from './tasks.ts';
+import { asTaskId, lockActiveAgent, lockActiveChain, partiesOf, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 import { warningsOf, withWarnings } from './warnings.ts';
+import { isWorkerAlive } from './workers.ts';
 
 export interface CredentialAsk {
   task: string;
@@ -137,6 +131,7 @@ async function planCredential(
     holder: 'agent',
     options: wanted.options,
     control: null,
+    evaluation: judged.id,
     request: null,
     permit: null,
     expiresAt: earliest(addSeconds(unit.at, wanted.ttlSeconds), owner.deadlineAt),

@@ -87,6 +87,7 @@ async function fulfilAtOnce(
     if (row.state !== 'approved') return { outcome: 'done' };
     const redeemed = await redeemPermit(unit, deps, row);
     if (redeemed instanceof Refusal) {
+      if (redeemed.code === 'sensor_silent') return { outcome: 'later', code: redeemed.code };
       await failRequest(unit, row, redeemed.code);
       if (row.action.action === 'agent:admit') await rejectAgent(unit, row, redeemed.code);
       return { outcome: 'failed', code: redeemed.code };
@@ -171,6 +172,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   if (redeemed instanceof Refusal) {
     // An approval that lapsed is closed by the clock; anything else can never be carried out.
     if (redeemed.code === 'approval_lapsed') return { outcome: 'failed', code: redeemed.code };
+    if (redeemed.code === 'sensor_silent') return { outcome: 'later', code: redeemed.code };
     await failRequest(unit, row, redeemed.code);
     return { outcome: 'failed', code: redeemed.code };
   }

@@ -64,6 +64,9 @@ const routeSchema = z
       })
       .prefault({}),
     remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
+    attention_budget: z
+      .strictObject({ per_approver_per_day: z.number().int().min(1).max(1_000) })
+      .optional(),
     escalation: z
       .array(
         z.strictObject({
@@ -208,6 +211,7 @@ const asRule = (route: Route): RouteRule => ({
   channels: route.channels,
   independence: route.independence,
   remind_at: route.remind_at,
+  ...(route.attention_budget && { attention_budget: route.attention_budget }),
   ...(route.ask && { ask: route.ask }),
   ...(route.slack && { slack: route.slack }),
 });

@@ -9,6 +9,7 @@ import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate
 import { addAgent, addEntity, addPerson, type Reader } from './party-entities.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { resourceEntity } from './recorded-questions.ts';
+import { sensorsFor } from './sensors.ts';
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
@@ -21,9 +22,12 @@ export async function evaluateAction(
 ): Promise<Evaluation> {
   if (action.action === ACCESS_ACTION) return evaluateAccess(tx, bundle, action, evaluateAction);
   const askers = action.actor_chain.length > 0 ? action.actor_chain : [action.subject];
+  const sensors = await sensorsFor(tx, bundle);
   const answers: Evaluation[] = [];
-  for (const asker of askers)
-    answers.push(evaluate(bundle, await questionFor(tx, bundle, action, asker)));
+  for (const asker of askers) {
+    const question = await questionFor(tx, bundle, action, asker);
+    answers.push(evaluate(bundle, { ...question, ...sensors }));
+  }
   return togetherAs(answers);
 }
 

@@ -73,6 +73,7 @@ export function recordEvaluation(unit: Unit, action: Action, evaluation: Evaluat
       controls: evaluation.controls,
       routes: evaluation.routes.map((route) => route.name),
       observed: evaluation.observed.map(({ rule, mode, would }) => ({ rule, mode, would })),
+      waived: evaluation.waived.map(({ control, rule }) => ({ control, rule })),
     },
     // As the engine was asked, so that another policy can be asked the same once everything has changed.
     private: { action_digest: judged.digest, questions: recordedQuestions(evaluation.asked) },
@@ -181,6 +182,7 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | nu
     actor_chain: action.actor_chain,
     policy_version: row.policyVersion,
     detail: {
+      evaluation: row.evaluation,
       action: action.action,
       resource: { type: action.resource.type, id: action.resource.id },
       controls: row.controls,
@@ -347,7 +349,7 @@ export async function expireRequest(unit: Unit, id: string): Promise<RequestRow>
 }
 
 /** Whether the time of a request that is still open has passed. */
-function isDue(row: RequestRow, now: string): boolean {
+export function isDue(row: RequestRow, now: string): boolean {
   if (row.state === 'pending') return !(now < row.expiresAt);
   return row.state === 'approved' && row.approvedUntil !== null && !(now < row.approvedUntil);
 }
@@ -429,6 +431,6 @@ function whatBecame({ state, failure }: RequestRow, who: string): string {
     case 'cancelled':
       return 'This request was already withdrawn: nobody decided it.';
     case 'superseded':
-      return 'This request is already superseded: the policy changed since it was opened.';
+      return `This request is already superseded: the ${failure === 'purpose_changed' ? 'purpose of its task' : 'policy'} changed since it was opened.`;
   }
 }

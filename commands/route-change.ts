@@ -142,6 +142,9 @@ const showAsk = ({
   ask: { clock, answer_within_seconds: within } = ASK_DEFAULT,
 }: RouteRule): string => `the clock ${clock}, ${within} s to answer`;
 
+const showBudget = ({ attention_budget: budget }: RouteRule): string =>
+  budget ? `${budget.per_approver_per_day} a day` : 'none';
+
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
   const judged = FACETS.flatMap((facet): RouteChange[] => {
@@ -153,6 +156,7 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
   });
   const times = [
     changed('expiry_seconds', String(before.expiry_seconds), String(after.expiry_seconds)),
+    changed('attention_budget', showBudget(before), showBudget(after)),
     changed('ask', showAsk(before), showAsk(after)),
   ];
   return [...judged, ...times.filter((change) => change !== null)];

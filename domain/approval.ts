@@ -33,6 +33,8 @@ export interface RouteRule extends SeatRule {
   independence: { owner: 'barred' | 'allowed'; triggerer: 'barred' | 'allowed' };
   /** Fractions of the time to expiry at which approvers are reminded. */
   remind_at: number[];
+  /** How much one person should have to decide here; measured, and nothing is refused or approved by it. */
+  attention_budget?: { per_approver_per_day: number };
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
   /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */

@@ -61,6 +61,10 @@ export const EVENTS = {
     ],
     private: ['purpose', 'trigger_event'],
   },
+  'task.purpose_changed': {
+    public: ['by', 'kept', 'revoked', 'requests_closed'],
+    private: ['purpose', 'replaces', 'reason'],
+  },
   'task.delegated': { public: ['token_id', 'to', 'roles', 'expires_at'], private: [] },
   'task.ending': { public: ['outcome', 'credentials'], private: ['reason'] },
   'task.completed': { public: ['credentials'], private: [] },
@@ -77,7 +81,16 @@ export const EVENTS = {
   },
   'token.revoked': { public: ['token_id', 'by', 'expires_at'], private: [] },
   'evaluation.decided': {
-    public: ['evaluation', 'action', 'resource', 'reasons', 'controls', 'routes', 'observed'],
+    public: [
+      'evaluation',
+      'action',
+      'resource',
+      'reasons',
+      'controls',
+      'routes',
+      'observed',
+      'waived',
+    ],
     private: ['action_digest', 'questions'],
   },
   'access.searched': {
@@ -86,6 +99,7 @@ export const EVENTS = {
   },
   'request.opened': {
     public: [
+      'evaluation',
       'action',
       'resource',
       'controls',
@@ -152,6 +166,7 @@ export const EVENTS = {
   'question.answered': { public: ['question', 'by', 'expires_at'], private: ['text'] },
   'question.lapsed': { public: ['question', 'because', 'expires_at'], private: [] },
   'vote.refused': { public: ['code', 'person', 'principal', 'channel', 'decision'], private: [] },
+  'attention.exceeded': { public: ['person', 'route', 'votes', 'budget'], private: [] },
   'permit.issued': { public: ['permit', 'expires_at', 'uses', 'effective_ref'], private: [] },
   'permit.redeemed': {
     public: ['permit', 'digest_matches', 'rules_unchanged', 'effective_ref'],
@@ -163,6 +178,7 @@ export const EVENTS = {
   'credential.intended': {
     public: [
       'credential',
+      'evaluation',
       'role',
       'issuer',
       'target',
@@ -259,7 +275,7 @@ export const EVENTS = {
     ],
     private: ['login_name', 'statement_digest', 'objects'],
   },
-  'policy.activated': { public: ['replaces', 'by'], private: [] },
+  'policy.activated': { public: ['replaces', 'by', 'waives'], private: [] },
   'review.opened': { public: ['lines', 'scope_digest', 'due_at', 'opened_by'], private: ['title'] },
   'review.decided': {
     public: ['line', 'line_of', 'decision', 'person', 'credential'],

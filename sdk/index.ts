@@ -68,5 +68,6 @@ export type * from './policy-types.ts';
 export type * from './request-types.ts';
 export type { SimulatedChange, SimulatedSide, Simulation } from '../domain/simulation.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
+export type { AttentionReport } from '../domain/attention.ts';
 export type { PopulationMember } from '../domain/population.ts';
 export type { Adoption, FoundIdentity, TargetDiscovery, TargetLook } from './discovery.ts';

@@ -102,6 +102,8 @@ export interface RequestView {
   asks: Addressee[];
   /** What the reader was asked. */
   toAnswer: { id: string; by: string; text: string }[];
+  /** Routes on which the reader decided more within a day than these plan for. */
+  attention?: { route: string; votes: number; budget: number }[];
   narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;

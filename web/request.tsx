@@ -46,6 +46,16 @@ export const RequestPage = ({
       </Notice>
     ) : null}
     <Status view={view} now={shell.now} />
+    {view.state === 'pending'
+      ? (view.attention ?? []).map(({ route, votes, budget }) => (
+          <Notice tone="warn" title={`You decided ${votes} requests on ${route} within a day`}>
+            <p>
+              Its owners plan for {budget} a person. Nothing stops you: take a break, or leave this
+              one to somebody else.
+            </p>
+          </Notice>
+        ))
+      : null}
     {view.state === 'pending' ? (
       <div class="notice notice-info" data-watch={view.id} hidden role="status">
         <p class="notice-title">This was just decided, or ran out</p>

@@ -3,6 +3,8 @@ import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
 import { standingsOf } from '../../commands/approvers.ts';
 import { addresseesOf, mayAnswer } from '../../commands/ask.ts';
+import { dayBefore } from '../../commands/attention-budget.ts';
+import { overBudgetNow } from '../../commands/attention.ts';
 import { effectiveAction } from '../../commands/narrow.ts';
 import { passkeysOf } from '../../commands/passkeys.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
@@ -112,6 +114,7 @@ export async function requestView(
     toAnswer: row.questions
       .filter((each) => each.state === 'open' && mayAnswer(reader, row, each))
       .map(({ id, by, text }) => ({ id, by: by.name, text })),
+    attention: await overBudgetNow(query, row, reader.id, dayBefore(now)),
     narrowable: narrowViewOf(row),
     audits: mayAudit(reader),
   };

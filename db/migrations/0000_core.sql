@@ -349,6 +349,7 @@ CREATE TABLE "sensor_cursor" (
 	"offset" bigint NOT NULL,
 	"read_at" timestamp(3) with time zone NOT NULL,
 	"reported_at" timestamp(3) with time zone NOT NULL,
+	"alive_at" timestamp(3) with time zone NOT NULL,
 	"paths" text NOT NULL
 );
 --> statement-breakpoint

@@ -18,6 +18,7 @@ export interface Fact {
   subject: string;
   request: string | null;
   actionRef: string | null;
+  policyVersion: string | null;
   detail: JsonObject;
 }
 
@@ -63,15 +64,26 @@ export interface Facts {
   /** The cases of other controls, by request. */
   others: ReadonlyMap<string, Case>;
   activations: Fact[];
+  /** What policy let past the control, by evaluation. */
+  waived: Map<string, WaivedPass>;
   /** Where in the log each passkey was added. */
   passkeys: Map<string, number>;
   roster: Roster;
+}
+
+/** An evaluation that found the control waived, and by which rules. */
+export interface WaivedPass {
+  fact: Fact;
+  rules: string[];
 }
 
 /** A credential as the log knows it. */
 export interface Lease {
   /** The request it carries out. */
   request: string | null;
+  /** What policy said, where that was all it took. */
+  evaluation: string | null;
+  issued: boolean;
   /** From here on it should do nothing: its expiry, or the decision to revoke it. */
   until: string | null;
   /** When its target was seen to know it no more. */
@@ -128,6 +140,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     known: new Map(),
     others: new Map(),
     activations: [],
+    waived: new Map(),
     passkeys: new Map(),
     roster: { groupsAt: () => null, letInBy: () => [] },
   };
@@ -180,6 +193,7 @@ function factOf({ index, event }: Leaf): Fact | null {
     subject: text(event['subject']) ?? '',
     request: text(data['request']),
     actionRef: text(data['action_ref']),
+    policyVersion: text(data['policy_version']),
     detail: object(data['detail']),
   };
 }
@@ -224,11 +238,21 @@ function addElsewhere(facts: Facts, roster: RosterEntries, fact: Fact, control: 
     case 'credential.abandoned':
       addToLease(facts.leases, fact);
       break;
+    case 'evaluation.decided':
+      addWaived(facts.waived, fact, control);
+      break;
     case 'runtime.observed':
       addObservation(facts, fact, control);
       break;
     default:
   }
+}
+
+function addWaived(waived: Map<string, WaivedPass>, fact: Fact, control: string): void {
+  const rules = objects(fact.detail['waived'])
+    .filter((each) => each['control'] === control)
+    .flatMap((each) => text(each['rule']) ?? []);
+  if (rules.length > 0) waived.set(text(fact.detail['evaluation']) ?? '', { fact, rules });
 }
 
 function addToRoster(roster: RosterEntries, fact: Fact): void {
@@ -250,8 +274,16 @@ function doorOf({ name, detail }: Fact): JsonValue | undefined {
 
 function addToLease(leases: Map<string, Lease>, fact: Fact): void {
   const id = text(fact.detail['credential']) ?? '';
-  const lease = leases.get(id) ?? { request: fact.request, until: null, ended: null };
+  const lease: Lease = leases.get(id) ?? {
+    request: fact.request,
+    evaluation: null,
+    issued: false,
+    until: null,
+    ended: null,
+  };
   leases.set(id, lease);
+  lease.evaluation ??= text(fact.detail['evaluation']);
+  lease.issued ||= fact.name === 'credential.issued';
   switch (fact.name) {
     case 'credential.intended':
     case 'credential.issued':

@@ -20,6 +20,8 @@ export const RULE = {
   critical_risks: ['high', 'critical'],
   /** How long ending a credential may take before what still runs under it counts as unapproved. */
   revocation_seconds: 10,
+  /** The share of actions that may pass a control by waiver before what people decide at it says little. */
+  waived_share_max: 0.5,
 } as const;
 
 export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', {

@@ -1,5 +1,6 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { attentionReport } from '../../api/attention.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
@@ -29,6 +30,7 @@ import type {
   Page,
   Person,
   Placement,
+  AttentionReport,
   PopulationMember,
   Receiver,
   RecordedEvent,
@@ -70,6 +72,7 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof source>>().toEqualTypeOf<TriggerSource>();
     expectTypeOf<z.infer<typeof foundIdentity>>().toEqualTypeOf<FoundIdentity>();
     expectTypeOf<z.infer<typeof member>>().toEqualTypeOf<PopulationMember>();
+    expectTypeOf<z.infer<typeof attentionReport>>().toEqualTypeOf<AttentionReport>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
     expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();
