@@ -56,14 +56,7 @@ export const RequestPage = ({
           </Notice>
         ))
       : null}
-    {view.state === 'pending' ? (
-      <div class="notice notice-info" data-watch={view.id} hidden role="status">
-        <p class="notice-title">This was just decided, or ran out</p>
-        <p>
-          <a href={`/requests/${view.id}`}>Show what came of it</a>
-        </p>
-      </div>
-    ) : null}
+    {view.state === 'pending' ? <JustDecided id={view.id} /> : null}
     {view.card.warnings.length > 0 ? (
       <Notice tone="bad" title="This text holds characters that cannot be seen">
         <p>
@@ -93,6 +86,16 @@ export const RequestPage = ({
       </div>
     </div>
   </Page>
+);
+
+/** Shown by the page's script once it is over. */
+const JustDecided = ({ id }: { id: string }): Html => (
+  <div class="notice notice-info" data-watch={id} hidden role="status">
+    <p class="notice-title">This was just decided, or ran out</p>
+    <p>
+      <a href={`/requests/${id}`}>Show what came of it</a>
+    </p>
+  </div>
 );
 
 const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
