@@ -242,8 +242,8 @@ function checkedStart(ask: CredentialAsk, owner: TaskRow, now: string): string |
   throw new Refusal(
     'start_refused',
     start > now
-      ? `not_before has to be before ${last}: the task ends, or it is more than ${START_DAYS_MAX} days away.`
-      : 'not_before is over: leave it out to begin once people agree.',
+      ? `The start has to be before ${last}: the task ends then, or it is ${START_DAYS_MAX} days away.`
+      : 'The start is over: leave out not_before to begin once people agree.',
     { not_before: start },
   );
 }

@@ -33,6 +33,8 @@ export {
   verifyWebhook,
   type ReceivedWebhook,
   type SignalMessage,
+  type AskedEvent,
+  type DecidedEvent,
   type WebhookEvent,
 } from './webhook.ts';
 export type { LeakReport, ReceiverOrder } from './signals.ts';
@@ -53,7 +55,7 @@ export type {
   RenewalOrder,
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
-export type { WaitOptions } from './requests.ts';
+export type { Answered, OnQuestion, WaitOptions } from './requests.ts';
 export type {
   CallAnswer,
   CallOrder,

@@ -18,6 +18,7 @@ import {
   words,
   type Html,
 } from './parts.tsx';
+import { Answers } from './questions.tsx';
 import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
@@ -55,14 +56,7 @@ export const RequestPage = ({
           </Notice>
         ))
       : null}
-    {view.state === 'pending' ? (
-      <div class="notice notice-info" data-watch={view.id} hidden role="status">
-        <p class="notice-title">This was just decided, or ran out</p>
-        <p>
-          <a href={`/requests/${view.id}`}>Show what came of it</a>
-        </p>
-      </div>
-    ) : null}
+    {view.state === 'pending' ? <JustDecided id={view.id} /> : null}
     {view.card.warnings.length > 0 ? (
       <Notice tone="bad" title="This text holds characters that cannot be seen">
         <p>
@@ -82,6 +76,7 @@ export const RequestPage = ({
         <WhyHeld view={view} />
       </div>
       <div class="split-side">
+        {view.toAnswer.length === 0 ? null : <Answers shell={shell} view={view} />}
         <Ballots shell={shell} view={view} refused={refused} draft={draft} />
         <Votes view={view} now={shell.now} />
       </div>
@@ -91,6 +86,16 @@ export const RequestPage = ({
       </div>
     </div>
   </Page>
+);
+
+/** Shown by the page's script once it is over. */
+const JustDecided = ({ id }: { id: string }): Html => (
+  <div class="notice notice-info" data-watch={id} hidden role="status">
+    <p class="notice-title">This was just decided, or ran out</p>
+    <p>
+      <a href={`/requests/${id}`}>Show what came of it</a>
+    </p>
+  </div>
 );
 
 const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
@@ -130,7 +135,13 @@ function outcome(view: RequestView): Child {
   const by = view.decidedBy === null ? null : <Untrusted text={view.decidedBy} />;
   switch (view.state) {
     case 'approved':
-      return <>Approved by {by}; not yet collected</>;
+      return view.startsAt === null ? (
+        <>Approved by {by}; not yet collected</>
+      ) : (
+        <>
+          Approved by {by}, from {view.startsAt} on
+        </>
+      );
     case 'consumed':
       return <>Approved by {by}, and used</>;
     case 'denied':
@@ -141,6 +152,8 @@ function outcome(view: RequestView): Child {
       return `Approved, but could not be carried out: ${words(view.failure ?? 'unknown')}`;
     case 'cancelled':
       return 'Withdrawn before anybody decided';
+    case 'superseded':
+      return 'Closed undecided: the policy changed since it was opened';
     default:
       return words(view.state);
   }
@@ -149,6 +162,7 @@ function outcome(view: RequestView): Child {
 /** What a label of the card means to somebody who decides. */
 const LABELS: Record<string, string> = {
   'Parameter ttl_seconds': 'For how long',
+  'Parameter not_before': 'Not before',
   'Parameter url': 'Address',
   'Parameter method': 'Method',
   'Parameter body': 'Body',
@@ -171,6 +185,10 @@ function labelOf(label: string, view: RequestView): string {
   return LABELS[label] ?? label;
 }
 
+/** Who says what is only said. */
+const claimOf = (label: string): string =>
+  label.startsWith('Answer ') ? 'said in answer' : 'said by the requester';
+
 function cardText(label: string, text: string): Child {
   if (label.endsWith('_seconds') && /^\d+$/.test(text))
     return `${spanText(Number(text))} (${text} seconds)`;
@@ -186,7 +204,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
           value: (
             <>
               {cardText(label, text)}
-              {claimed ? <span class="claimed">said by the requester</span> : null}
+              {claimed ? <span class="claimed">{claimOf(label)}</span> : null}
             </>
           ),
         })),

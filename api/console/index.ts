@@ -9,6 +9,7 @@ import { discoveryPages } from './discovery.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
+import { questionPages } from './questions.ts';
 import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
@@ -34,6 +35,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...slackLinkPages,
   ...accountPages,
   ...requestPages,
+  ...questionPages,
   ...agentPages,
   ...peoplePages,
   ...controlPages,

@@ -251,6 +251,15 @@ describe('a route', () => {
     // Whom it takes to agree is the same judgement.
     expect(diff.silenced.routes).toEqual(direction === 'narrower' ? [] : ['orders-write']);
   });
+
+  it('that lets questions stop the clock is told, and silences nothing: nobody decides more easily', () => {
+    const ask = 'strength: session\n  ask: { clock: stops, answer_within_seconds: 600 }';
+    const diff = between(sample, replacing('routes.yaml', 'strength: session', ask)(sample));
+    expect(lines(diff)).toEqual([
+      'changed | route | orders-write | ask: the clock runs, 3600 s to answer → the clock stops, 600 s to answer',
+    ]);
+    expect(diff.silenced.routes).toEqual([]);
+  });
 });
 
 describe('a role', () => {

@@ -112,6 +112,9 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       ...{ inSteadOf: HOSTILE, slackBinding: 'email_match' },
     },
   ],
+  startsAt: null,
+  asks: ['agent', 'owner'],
+  toAnswer: [{ id: 'qst_1', by: HOSTILE, text: HOSTILE }],
   narrowable: {
     ttlSeconds: 600,
     validSeconds: 900,
@@ -230,6 +233,17 @@ export const PAGES: Record<string, () => Html> = {
       shell,
       view: requestIn({ kind: 'may_not', title: 'No', says: HOSTILE }),
       refused: { code: 'self_approval', says: HOSTILE, advice: HOSTILE, reason: HOSTILE },
+    }),
+  'a request of which less is approved': () =>
+    RequestPage({
+      shell,
+      view: requestIn({ kind: 'may' }),
+      refused: null,
+      draft: {
+        narrow: '{"ttl_seconds":60}',
+        changes: [{ label: HOSTILE, before: HOSTILE, after: HOSTILE }],
+        reason: '<b>',
+      },
     }),
   'a denied request': () =>
     RequestPage({ shell, view: requestIn({ kind: 'over' }, decided), refused: null }),
