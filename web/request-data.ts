@@ -108,3 +108,10 @@ export interface RequestView {
   /** Whether the reader may look at the log. */
   audits: boolean;
 }
+
+/** How far a vote from Slack is somebody's, by how its Slack user came to be them. */
+export const SLACK_BINDINGS: Readonly<Record<string, string>> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};

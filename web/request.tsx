@@ -19,7 +19,13 @@ import {
   type Html,
 } from './parts.tsx';
 import { Answers } from './questions.tsx';
-import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
+import {
+  SLACK_BINDINGS,
+  type Draft,
+  type Refused,
+  type RequestView,
+  type RouteView,
+} from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The whole page. */
@@ -404,7 +410,7 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
             </strong>
             <span class="under">
               <Time at={vote.at} now={now} />, by {vote.channel}
-              {boundBy(vote.slackBinding)}, {PROOF[vote.strength]}
+              {SLACK_BINDINGS[vote.slackBinding ?? ''] ?? ''}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -422,13 +428,3 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
-
-const BINDINGS: Record<string, string> = {
-  linked: ' (linked by themselves)',
-  set_by_admin: ' (set by an administrator)',
-  email_match: ' (known by e-mail address only)',
-};
-
-/** How far a vote from Slack is somebody's. */
-const boundBy = (binding: string | null): string =>
-  binding === null ? '' : (BINDINGS[binding] ?? '');

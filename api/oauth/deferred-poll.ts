@@ -150,6 +150,8 @@ function whyNotCollected(refusal: Refusal): OAuthError | Refusal {
       return expired();
     case 'owner_not_ready':
     case 'target_unavailable':
+    case 'not_started':
+    case 'sensor_silent':
       return pending('issuing');
     case 'not_approved':
     case 'policy_changed':

@@ -59,6 +59,9 @@ const OAUTH_CODES: Partial<Record<RefusalCode, OAuthCode>> = {
   owner_not_ready: 'temporarily_unavailable',
   target_unavailable: 'temporarily_unavailable',
   log_unavailable: 'temporarily_unavailable',
+  sensor_silent: 'temporarily_unavailable',
+  not_started: 'invalid_request',
+  purpose_unknown: 'invalid_request',
 };
 
 /** A refusal of the pipeline in the words of OAuth; one that has none there stays what it is. */

@@ -12,7 +12,7 @@ import { earliest } from '../../domain/instant.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { Deps } from '../deps.ts';
-import { isStillApproved, redeemPermit, refuseUse } from '../permits.ts';
+import { redeemPermit, refuseUse, standingUnder } from '../permits.ts';
 import type { PolicyBundle } from '../policy-bundle.ts';
 import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from '../requests.ts';
 import type { Unit } from '../unit.ts';
@@ -140,7 +140,7 @@ export async function isUseStillGood(
   return (
     until !== null &&
     (await unit.readClock()) < until &&
-    (await isStillApproved(unit, deps, bundle, row))
+    (await standingUnder(unit, deps, bundle, row)) === 'good'
   );
 }
 

@@ -69,6 +69,8 @@ export async function requestAccess(
           reason: wish.justification,
           sealTo: null,
           callbackUrl: callback?.url ?? null,
+          // Whoever asked carries it out: by asking again with the approval, or by redeeming its permit.
+          audience: by.id,
         },
         judged,
       )));

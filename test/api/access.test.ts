@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROUTES } from '../../api/app.ts';
 import { CONSOLE } from '../../api/console/index.ts';
 import type { Route, Who } from '../../api/route.ts';
-import { EVENTS } from '../../domain/event.ts';
+import { EVENTS } from '../../domain/event-types.ts';
 import { startCast, type Cast } from '../support/cast.ts';
 import {
   admin,

@@ -128,7 +128,7 @@ describe('strength by risk', () => {
   });
 
   it('is not got around by calling a rule less risky', () => {
-    const strict = withRoute(`${BY_RISK}`);
+    const strict = withRoute(BY_RISK);
     const calmer = {
       ...strict,
       'main.cedar': (strict['main.cedar'] ?? '').replace('@risk("high")\n', '@risk("low")\n'),
