@@ -9,8 +9,9 @@ import { fulfilRequest } from '../commands/fulfil.ts';
 import { effectiveAction } from '../commands/narrow.ts';
 import { aboutRequest, expireRequest, findRequest, lockRequest } from '../commands/requests.ts';
 import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
+import { tallyOf } from '../commands/tally.ts';
 import { closeTask, expireTask, ownTask } from '../commands/tasks.ts';
-import { transact, type Call } from '../commands/unit.ts';
+import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
@@ -20,7 +21,7 @@ import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
 import { warnOfGrants } from './grant-notices.ts';
 import { callBack, tellAsked, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
-import { announce, refresh, remind } from './slack/cards.ts';
+import { announce, announceStage, refresh, remind } from './slack/cards.ts';
 
 /** Builds the activities over what the worker was started with. */
 export function createActivities(deps: NoticeDeps): Activities {
@@ -53,6 +54,7 @@ type RequestActivity =
   | 'lookAtRequest'
   | 'announceRequest'
   | 'remindApprovers'
+  | 'announceStage'
   | 'escalateRequest'
   | 'tellAsked'
   | 'lapseQuestions'
@@ -66,7 +68,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
   return {
     lookAtRequest: async (id) => {
       const row = await findRequest(deps.db.query, id);
-      return row && viewOf(row);
+      return row && { ...viewOf(row), ...(await stageOf(deps, row)) };
     },
     announceRequest: (id) => announce(deps, asWorkflow(id), id),
     remindApprovers: async (id, step) => {
@@ -83,6 +85,7 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
         });
       });
     },
+    announceStage: (id) => announceStage(deps, asWorkflow(id), id),
     escalateRequest: async (id, step) => {
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
@@ -127,6 +130,14 @@ function viewOf(row: RequestRow): RequestView {
       .filter(({ state, told }) => state === 'open' && !told)
       .map((question) => question.id),
   };
+}
+
+/** How many stages are behind a request; nothing where no route has more than one. */
+async function stageOf(deps: NoticeDeps, row: RequestRow): Promise<Pick<RequestView, 'stage'>> {
+  if (row.state !== 'pending' || row.routes.every(({ rule }) => rule.stages === undefined))
+    return {};
+  const { open } = await tallyOf(deps.db.query, row, await databaseTime(deps.db.query));
+  return { stage: Object.values(open).reduce((sum, at) => sum + at, 0) };
 }
 
 /** When approvers are reminded and the circle widens, as the routes of the request say. */

@@ -2,11 +2,13 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { eq } from 'drizzle-orm';
 import { noteTold } from '../commands/ask.ts';
+import { callbackOf } from '../commands/authzen/denials.ts';
 import type { Deps } from '../commands/deps.ts';
 import { findRequest } from '../commands/requests.ts';
 import { transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { ACCESS_ACTION, taskStatus } from '../domain/access-tuple.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { WebhookSigner } from '../keys/webhook.ts';
 import { EgressError, type Egress } from './egress.ts';
@@ -24,6 +26,7 @@ const CALLBACK_TIMEOUT_MS = 15_000;
 export async function callBack(deps: NoticeDeps, id: string): Promise<void> {
   const row = await findRequest(deps.db.query, id);
   if (!row || row.callbackUrl === null || row.state === 'pending') return;
+  if (row.action.action === ACCESS_ACTION) return callEnforcementPoint(deps, row);
   await callRequester(deps, row, {
     id: `msg_${row.id}`,
     type: 'request.decided',
@@ -43,6 +46,17 @@ async function callRequester(
   deps: NoticeDeps,
   row: RequestRow,
   { id, ...message }: Callback,
+): Promise<void> {
+  // An enforcement point of others is told in the words of its profile, which has none for this.
+  if (row.action.action === ACCESS_ACTION) return;
+  await post(deps, row, id, { ...message });
+}
+
+async function post(
+  deps: NoticeDeps,
+  row: RequestRow,
+  id: string,
+  message: JsonObject,
 ): Promise<void> {
   if (row.callbackUrl === null) return;
   const body = JSON.stringify(message);
@@ -66,6 +80,20 @@ async function callRequester(
       throw ApplicationFailure.nonRetryable(error.message, error.code);
     throw error;
   }
+}
+
+/** A notice and no more: what it is worth, the status endpoint says. */
+// @spec ARAP-1.0-draft-1#callback-completion
+async function callEnforcementPoint(deps: NoticeDeps, row: RequestRow): Promise<void> {
+  const status = taskStatus(row);
+  const wanted = await callbackOf({ query: deps.db.query, vault: deps.vault }, row.id);
+  // Not about an end that nobody wants to hear of.
+  if (wanted?.events && !wanted.events.includes(status)) return;
+  const endpoint = `${deps.publicUrl}/access/v1/requests/${row.id}`;
+  await post(deps, row, `msg_${row.id}`, {
+    ...(wanted && wanted.state !== null && { state: wanted.state }),
+    task: { id: row.id, status, status_endpoint: endpoint },
+  });
 }
 
 /** Tells whoever was asked something about a request: the agent by its callback, people where the cards are. */

@@ -5,10 +5,12 @@ import { z } from 'zod';
 import { faultFields, type Log } from '../commands/log-line.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
+import { absenceRoutes } from './absences.ts';
 import { accessRoutes } from './access/routes.ts';
 import { administrationRoutes } from './administration.ts';
 import { agentRoutes } from './agents.ts';
 import { askRoutes } from './ask-credential.ts';
+import { attentionRoutes } from './attention.ts';
 import { authenticate } from './auth.ts';
 import { breakGlassRoutes } from './break-glass.ts';
 import type { CertificateReader } from './client-certificate.ts';
@@ -29,6 +31,7 @@ import { openApiDocument } from './openapi.ts';
 import { operationRoutes } from './operations.ts';
 import { passkeyRoutes } from './passkeys.ts';
 import { peopleRoutes } from './people.ts';
+import { permitRoutes } from './permits.ts';
 import { placementRoutes } from './placements.ts';
 import { policyRoutes } from './policies.ts';
 import { populationRoutes } from './population.ts';
@@ -87,6 +90,7 @@ export const ROUTES: readonly Route[] = [
   ...triggerSourceRoutes,
   ...credentialRoutes,
   ...revocationRoutes,
+  ...permitRoutes,
   ...runRoutes,
   ...requestRoutes,
   ...grantRoutes,
@@ -102,12 +106,14 @@ export const ROUTES: readonly Route[] = [
   ...reviewRoutes,
   ...discoveryRoutes,
   ...populationRoutes,
+  ...attentionRoutes,
   ...controlRoutes,
   ...eventRoutes,
   ...logRoutes,
   ...receiverRoutes,
   ...leakRoutes,
   ...leakScannerRoutes,
+  ...absenceRoutes,
   ...administrationRoutes,
   ...policyRoutes,
   ...staticSecretRoutes,

@@ -80,6 +80,7 @@ const renew = defineRoute({
     'agent_not_active',
     'stopped',
     'target_unavailable',
+    'sensor_silent',
     'owner_not_ready',
     'log_unavailable',
   ],

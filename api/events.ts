@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { readEvents } from '../commands/events.ts';
 import { mayAudit } from '../commands/principal.ts';
-import { EVENTS } from '../domain/event.ts';
+import { EVENTS } from '../domain/event-types.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { pageOf, readCursor } from './cursor.ts';
 import { defineRoute, ok } from './route.ts';

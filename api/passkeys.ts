@@ -32,7 +32,7 @@ import { created, defineRoute, noContent, ok, type ApiDeps } from './route.ts';
 import { session as sessionShape } from './schemas.ts';
 
 /** Where our passkeys are good: said by the configuration, never by whoever calls. */
-export function siteOf({ publicUrl }: Pick<ApiDeps, 'publicUrl'>): RelyingParty {
+function siteOf({ publicUrl }: Pick<ApiDeps, 'publicUrl'>): RelyingParty {
   const { hostname, origin } = new URL(publicUrl);
   if (isIP(hostname.replaceAll(/[[\]]/g, '')) > 0)
     throw new Refusal(

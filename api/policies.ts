@@ -39,6 +39,7 @@ const side = z.object({
   reasons: z.array(z.string()),
   routes: z.array(z.string()),
   controls: z.array(z.string()),
+  waived: z.array(z.string()),
 });
 
 /** @public Compared with the SDK’s own type. */

@@ -188,6 +188,7 @@ const vote = defineRoute({
   ],
   events: [
     'vote.cast',
+    'attention.exceeded',
     'vote.refused',
     'request.stage_opened',
     'request.approved',
@@ -244,6 +245,7 @@ const collect = defineRoute({
     'secret_in_use',
     'secret_tainted',
     'target_unavailable',
+    'sensor_silent',
   ],
   events: [
     'credential.collected',

@@ -191,6 +191,8 @@ export const taskBody = z.strictObject({
   trigger_proof: z.string().max(2000).optional(),
 });
 
+export const purposeBody = z.strictObject({ purpose: text, reason: text });
+
 export const task = z
   .object({
     id: z.string(),

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { changePurpose } from '../commands/change-purpose.ts';
 import { waitUntil } from '../commands/changes.ts';
 import { findCredential, revokeCredential } from '../commands/credentials.ts';
 import { delegateTask } from '../commands/delegate.ts';
@@ -46,6 +47,7 @@ const start = defineRoute({
     'agent_not_active',
     'agent_orphaned',
     'stopped',
+    'purpose_unknown',
     'person_unknown',
     'trigger_unproven',
     'task_not_running',
@@ -59,6 +61,40 @@ const start = defineRoute({
       const row = await startTask(unit, deps, id, { ...body, delegation, onBehalf });
       return created(await presentTask(unit.sql, row));
     }),
+});
+
+const purpose = defineRoute({
+  method: 'post',
+  path: '/v1/tasks/{id}/purpose',
+  tag: 'Tasks',
+  summary: 'Give a running task another purpose: what it may not have for that is revoked',
+  description:
+    'A changed goal is a new evaluation. Requests that wait or were approved are closed, and policy is asked again about every credential alive under the task: what it does not plainly permit for the new purpose is revoked, and may be asked for again.',
+  allow: ['agent', 'admin'],
+  body: shape.purposeBody,
+  answers: { 200: { description: 'The task', schema: shape.task } },
+  refusals: [
+    'not_found',
+    'task_not_running',
+    'agent_not_active',
+    'stopped',
+    'purpose_unknown',
+    'wrong_state',
+  ],
+  events: [
+    'task.purpose_changed',
+    'evaluation.decided',
+    'request.superseded',
+    'request.failed',
+    'request.expired',
+    'credential.revoke_intended',
+  ],
+  handle: async ({ principal, call, once, params, body }, deps) => {
+    const seen = await visibleTask(deps, principal, params['id']);
+    return answerOnce(deps, call, once, async (unit) =>
+      ok(await presentTask(unit.sql, await changePurpose(unit, deps, seen, body))),
+    );
+  },
 });
 
 /** A task of another agent is, for an agent, no task at all. */
@@ -348,6 +384,7 @@ export const taskRoutes = [
   start,
   list,
   show,
+  purpose,
   delegate,
   complete,
   fail,

@@ -20,6 +20,7 @@ export const EXIT = {
   requestCancelled: 7,
   requestFailed: 8,
   requestPending: 9,
+  requestSuperseded: 10,
 } as const;
 
 export const EXIT_OF_VERDICT: Record<Judgement, number> = {
@@ -34,7 +35,7 @@ export const EXIT_OF_REQUEST: Record<RequestState, number> = {
   denied: EXIT.requestDenied,
   expired: EXIT.requestExpired,
   cancelled: EXIT.requestCancelled,
-  superseded: EXIT.requestCancelled,
+  superseded: EXIT.requestSuperseded,
   failed: EXIT.requestFailed,
   pending: EXIT.requestPending,
 };

@@ -2,8 +2,8 @@
 import type { Client } from '@temporalio/client';
 import { pendingAgeSeconds, PENDING_MAX_SECONDS } from '../commands/log-health.ts';
 import { newestCheckpoint } from '../commands/log.ts';
-import { isWorkerAlive, WORKER_SILENCE_MAX_SECONDS } from '../commands/tasks.ts';
 import { databaseTime } from '../commands/unit.ts';
+import { isWorkerAlive, WORKER_SILENCE_MAX_SECONDS } from '../commands/workers.ts';
 import type { Database } from '../db/client.ts';
 import { schemaState } from '../db/migrate.ts';
 import { MIGRATIONS } from './package.ts';

@@ -11,6 +11,7 @@ import { openCourier } from '../activities/courier.ts';
 import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
 import { openObserver } from '../activities/observer/observe.ts';
+import { lookWhoIsOnCall } from '../activities/on-call.ts';
 import { relayOnce } from '../activities/relay.ts';
 import { openTrustRounds } from '../activities/trust-rounds.ts';
 import { OWN_TARGETS } from '../commands/access/kinds.ts';
@@ -19,11 +20,13 @@ import { sweepRuns } from '../commands/fulfil-run.ts';
 import { forgetOld } from '../commands/housekeeping.ts';
 import { faultFields } from '../commands/log-line.ts';
 import { readActiveBundle } from '../commands/policies.ts';
+import { findMissingReceipts } from '../commands/receipts.ts';
 import { LogError, sequenceOnce, type SequencerDeps } from '../commands/sequence.ts';
 import { turnKeys } from '../commands/signing-keys.ts';
 import { remindOfRotation } from '../commands/static-secrets.ts';
-import { recordHeartbeat, targetWorkflow } from '../commands/tasks.ts';
+import { targetWorkflow } from '../commands/tasks.ts';
 import { CHANNELS, transact, type Call } from '../commands/unit.ts';
+import { recordHeartbeat } from '../commands/workers.ts';
 import { connect } from '../db/client.ts';
 import { TASK_QUEUE } from '../workflows/contract.ts';
 import { openService, requireDatabase, type Service } from './compose.ts';
@@ -40,6 +43,8 @@ const CONNECTIONS_MAX = 8;
 const BUNDLE = path.join(PACKAGE_ROOT, 'dist/workflow-bundle.js');
 
 const HEARTBEAT_MS = 5_000;
+/** How late it may be found that a receipt is missing. */
+const RECEIPTS_MS = 5_000;
 /** How late a key that signs may be turned. */
 const KEYS_MS = 20_000;
 /** A checkpoint at most this often: events that come close together share one. */
@@ -178,6 +183,12 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       everyMs: 5_000,
       round: () => sweepRuns(deps, asLoop('runs')),
     }),
+    startLoop({
+      name: 'receipts',
+      log,
+      everyMs: RECEIPTS_MS,
+      round: () => findMissingReceipts(deps, asLoop('receipts')),
+    }),
     startObserver(service),
     startCourier(service),
     startLoop({
@@ -188,6 +199,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
         (await turnKeys(deps, asLoop('keys'), service.keyDriver, service.config.signingKeys)) > 0,
     }),
     startTrustRounds(service),
+    startOnCallRounds(service),
     startSlack(service),
     startLoop({
       name: 'housekeeping',
@@ -231,6 +243,18 @@ async function startCourier({ db, deps, egress, keys, log }: Service): Promise<L
 
 /** How often the targets' own logs are read. */
 const OBSERVE_MS = 1_000;
+
+/** A shift that changes is known this soon. */
+const ON_CALL_MS = 60_000;
+
+function startOnCallRounds({ db, deps, egress, log }: Service): Promise<Loop> {
+  const round = async (): Promise<boolean> => {
+    await lookWhoIsOnCall(deps, egress, asLoop('on-call'));
+    return false;
+  };
+  const listen = { db, channel: CHANNELS.onCall };
+  return startLoop({ name: 'on-call', log, everyMs: ON_CALL_MS, listen, round });
+}
 
 /** How late a bundle that is due may be looked at. */
 const TRUST_MS = 15_000;

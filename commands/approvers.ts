@@ -23,7 +23,7 @@ export interface Standing extends Voter {
 const ON_CALL_GOOD_SECONDS = 300;
 
 /** People by the duty that makes them approvers. */
-export type Called = ReadonlyMap<string, readonly Id<'person'>[]>;
+export type Called = ReadonlyMap<string, Id<'person'>[]>;
 
 /** Who is on call now, by the group that a source makes; nobody where it did not answer lately (I6). */
 export async function readOnCall(

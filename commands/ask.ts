@@ -101,7 +101,7 @@ async function whyOver(unit: Unit, row: RequestRow, now: string): Promise<Refusa
 }
 
 /** Who can be asked about this request: an agent that can read it, and the people it names. */
-function addresseesOf({ requester, agent, involved }: RequestRow): Addressee[] {
+export function addresseesOf({ requester, agent, involved }: RequestRow): Addressee[] {
   const there = {
     agent: requester.type === 'agent' && requester.id === agent,
     owner: involved.owners.length > 0,
@@ -176,7 +176,7 @@ const replaced = (questions: readonly Question[], by: Question): Question[] =>
   questions.map((each) => (each.id === by.id ? by : each));
 
 /** Whether a question is for this caller to answer. */
-function mayAnswer(principal: Principal, row: RequestRow, { to }: Question): boolean {
+export function mayAnswer(principal: Principal, row: RequestRow, { to }: Question): boolean {
   switch (to) {
     case 'agent':
       return principal.kind === 'agent' && principal.id === row.agent;

@@ -66,7 +66,7 @@ export function ofCall(
 export async function intendToken(
   unit: Unit,
   bundle: PolicyBundle,
-  about: UnderTask & { until: string },
+  about: UnderTask & { until: string; evaluation?: Id<'evaluation'> },
 ): Promise<CredentialRow | null> {
   const { owner, prepared, control, request, permit, sealThumbprint } = about;
   const { authentication, timeout_seconds: seconds } = prepared.upstream;
@@ -84,6 +84,7 @@ export async function intendToken(
     holder: 'service',
     options: {},
     control,
+    evaluation: about.evaluation ?? null,
     request,
     permit,
     // It may go out a few times, and then a few seconds later each time.

@@ -29,14 +29,24 @@ export async function namesOf(tx: Transaction, asked: Named, requester: Party): 
     owner: name(asked.agent?.owner),
     team: asked.agent?.team ?? null,
     requester:
-      requester.type === 'agent' && asked.agent
-        ? asked.agent.name
+      requester.type === 'agent'
+        ? await nameOfAgent(tx, asked, requester.id)
         : (name(requester.id) ?? requester.id),
     triggeredBy: asked.task?.triggeredBy
       ? `${name(asked.task.triggeredBy) ?? asked.task.triggeredBy} (${asked.task.proof})`
       : null,
     actingFor: await namesBehind(tx, asked.action),
   };
+}
+
+/** Whoever asks need not be whom it is about: an enforcement point asks about others. */
+async function nameOfAgent(tx: Transaction, asked: Named, id: string): Promise<string> {
+  if (asked.agent?.id === id) return asked.agent.name;
+  const [row] = await tx
+    .select({ name: agent.name })
+    .from(agent)
+    .where(eq(agent.id, id as Id<'agent'>));
+  return row?.name ?? id;
 }
 
 /** Everybody in the chain behind whoever asks, with who owns them. */

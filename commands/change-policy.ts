@@ -10,7 +10,7 @@ import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { wakeDiscovery } from './discovery.ts';
 import { voidGrantsUnder } from './grant-ends.ts';
-import { isStillApproved } from './permits.ts';
+import { standingUnder } from './permits.ts';
 import { activatePolicy, activeBundle, loadBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { aboutRequest, moveRequest } from './requests.ts';
@@ -31,7 +31,7 @@ export async function changePolicy(
   const next = await loadBundle(unit.sql, deps.policies, version);
   const refusal = await whyTargetsMayNotMove(unit, before, next);
   if (refusal) return refusal;
-  await activatePolicy(unit, version, approved);
+  await activatePolicy(unit, next, approved);
   if (before.version === version) return null;
   const bundle = await activeBundle(unit, deps.policies);
   wakeDiscovery(unit, bundle);
@@ -45,7 +45,7 @@ export async function changePolicy(
     .for('update');
   const now = await unit.readClock();
   for (const row of pending)
-    if (now < row.expiresAt && !(await isStillApproved(unit, deps, bundle, row)))
+    if (now < row.expiresAt && (await standingUnder(unit, deps, bundle, row)) === 'changed')
       await supersede(unit, row, version);
   await voidGrantsUnder(unit, deps, bundle);
   return null;

@@ -23,8 +23,12 @@ export async function makeClaimCode(vault: Vault, once: OnceKey | null): Promise
   const code = once
     ? vault.mark(`${once.principal}/${once.route}/${once.key}/${once.fingerprint}`, 'claim-code')
     : randomBytes(32).toString('base64url');
-  return { code, sealTo: await readPublicKey(publicKeyOfCode(code), 'seal_key_invalid') };
+  return { code, sealTo: await sealKeyOf(code) };
 }
+
+/** The key that a code stands for. */
+export const sealKeyOf = (code: string): Promise<PublicKey> =>
+  readPublicKey(publicKeyOfCode(code), 'seal_key_invalid');
 
 /** Opens a credential for its code. Whoever comes second is told, and should take it for somebody else's doing. */
 export async function claimCredential(
@@ -32,7 +36,7 @@ export async function claimCredential(
   id: Id<'credential'>,
   code: string,
 ): Promise<JsonValue> {
-  const { thumbprint } = await readPublicKey(publicKeyOfCode(code), 'seal_key_invalid');
+  const { thumbprint } = await sealKeyOf(code);
   const lease = await lockLease(unit, id);
   if (lease.sealThumbprint !== thumbprint)
     throw new Refusal(

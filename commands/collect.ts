@@ -15,7 +15,7 @@ import { makeCredential, whyNotMade, type Made } from './issue.ts';
 import { reissueLease } from './leases.ts';
 import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
-import { refuseUse, voidUnlessApproved } from './permits.ts';
+import { refuseUse, UNSEEN, voidUnlessApproved } from './permits.ts';
 import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
 import { aboutCredential, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
@@ -76,15 +76,17 @@ async function settled<P extends Plan>(unit: Unit, once: OnceKey | null, plan: P
 const refused = (refusal: Refusal) => ({ kind: 'refused' as const, refusal });
 
 /** Approved, and not made: either it is about to be, or the target did not let us when last tried. */
-const notYet = (row: RequestRow): Plan & { kind: 'refused' } =>
-  refused(
-    row.failure !== null
-      ? targetDown(row, row.failure)
-      : new Refusal(
-          'owner_not_ready',
-          'This was approved and is being issued: collect it again in a second.',
-        ),
-  );
+const notYet = (row: RequestRow): Plan & { kind: 'refused' } => refused(whyNotYet(row));
+
+function whyNotYet(row: RequestRow): Refusal {
+  if (row.failure === 'sensor_silent') return new Refusal('sensor_silent', UNSEEN);
+  return row.failure !== null
+    ? targetDown(row, row.failure)
+    : new Refusal(
+        'owner_not_ready',
+        'This was approved and is being issued: collect it again in a second.',
+      );
+}
 
 const targetDown = (row: RequestRow, code: string): Refusal =>
   new Refusal(
@@ -198,7 +200,7 @@ async function whyNotCollectable(
   if (row.state === 'superseded')
     return new Refusal(
       'not_approved',
-      'This request is superseded, since the policy changed while it was open: ask again.',
+      `This request is superseded, since the ${row.failure === 'purpose_changed' ? 'purpose of its task' : 'policy'} changed while it was open: ask again.`,
       { state: row.state },
     );
   if (row.state !== 'approved')
@@ -243,7 +245,8 @@ async function whyNotApprovedToday(
   lease: CredentialRow,
 ): Promise<Refusal | null> {
   const refusal = await voidUnlessApproved(unit, deps, row);
-  if (!refusal) return null;
+  // What nobody sees now may be collected once somebody does.
+  if (!refusal || refusal.code === 'sensor_silent') return refusal;
   await revokeWhere(unit, eq(credential.id, lease.id), 'approval_ended', null);
   await failRequest(unit, row, refusal.code);
   return refusal;
@@ -257,6 +260,10 @@ function failure(row: RequestRow): Refusal {
     );
   if (row.failure === 'policy_changed' || row.failure === 'digest_mismatch')
     return new Refusal(row.failure, 'The policy changed since this was approved: ask again.');
+  if (row.failure === 'purpose_changed')
+    return new Refusal('not_approved', 'The purpose of its task changed: ask again for that.', {
+      state: row.state,
+    });
   return new Refusal('not_approved', 'This was approved and could not be issued: ask again.', {
     state: row.state,
   });

@@ -23,10 +23,9 @@ export async function approve(
   const { action, valid_seconds: valid, uses } = termsOf(row);
   const approvedUntil = addSeconds(goodFrom(row, unit.at), valid);
   const votes = await votesOn(unit.sql, row.id);
-  const counted = votes.filter(
-    ({ person: by, decision }) => decision === 'approve' && approvers.includes(by),
-  );
-  if (!isWithinVotes(row, counted)) throw new Error(`${row.id} is more than was approved`);
+  // Every approval, not only those that count: what anybody took away stays away.
+  const given = votes.filter(({ decision }) => decision === 'approve');
+  if (!isWithinVotes(row, given)) throw new Error(`${row.id} is more than was approved`);
   const moved = await moveRequest(unit, row, 'approved', {
     decidedAt: unit.at,
     decidedBy: deciding.person,
@@ -57,6 +56,7 @@ export async function approve(
     state: 'live',
     createdAt: unit.at,
     expiresAt: approvedUntil,
+    uses,
   });
   unit.emit('permit.issued', {
     ...aboutRequest(row),

@@ -12,7 +12,6 @@ import { Refusal } from '../domain/refusal.ts';
 import type { PublicKey } from '../keys/public-key.ts';
 import { accessOf, targetOf, type RoleDefinition } from './access/kinds.ts';
 import type { Deps } from './deps.ts';
-import type { Evaluation } from './evaluate.ts';
 import { useGrant, type Used } from './grant-use.ts';
 import { holdFor } from './hold.ts';
 import { issueLease } from './issue.ts';
@@ -23,16 +22,10 @@ import { activeBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { findLiveDuplicate, recordEvaluation, type Judged } from './requests.ts';
-import {
-  asTaskId,
-  isWorkerAlive,
-  lockActiveAgent,
-  lockActiveChain,
-  partiesOf,
-  revokeWhere,
-} from './tasks.ts';
+import { asTaskId, lockActiveAgent, lockActiveChain, partiesOf, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 import { warningsOf, withWarnings } from './warnings.ts';
+import { isWorkerAlive } from './workers.ts';
 
 export interface CredentialAsk {
   task: string;
@@ -111,7 +104,7 @@ async function planCredential(
   const asking: Asking = { agent, owner, ask, wanted, bundle };
   if (evaluation.decision === 'hold') {
     const used = await useGrant(unit, deps, bundle, { agent, owner, action, evaluation });
-    if (used) return planIssue(unit, once, asking, evaluation, used);
+    if (used) return planIssue(unit, once, asking, { id: used.evaluation, evaluation }, used);
     const live = await findLiveDuplicate(unit, owner.id, actionDigest(action));
     const extents = accessOf(definition).extents?.(definition, wanted.options) ?? {};
     const held = await holdFor(unit, { agent, owner, ask, action, evaluation, extents }, live);
@@ -128,7 +121,7 @@ async function planCredential(
       'start_refused',
       `Nobody has to agree to the role ${ask.role}: ask for it, without not_before, when you need it.`,
     );
-  return planIssue(unit, once, asking, evaluation, null);
+  return planIssue(unit, once, asking, judged, null);
 }
 
 /** Something asked for, once everything about it is known. */
@@ -145,7 +138,7 @@ async function planIssue(
   unit: Unit,
   once: OnceKey | null,
   { agent, owner, ask, wanted, bundle }: Asking,
-  evaluation: Evaluation,
+  { id: evaluated, evaluation }: Pick<Judged, 'id' | 'evaluation'>,
   used: Used | null,
 ): Promise<Plan> {
   const { definition, ttlSeconds, options, confirmation } = wanted;
@@ -161,6 +154,7 @@ async function planIssue(
     holder: 'agent',
     options,
     control: used ? (evaluation.controls[0] ?? null) : null,
+    evaluation: evaluated,
     request: null,
     permit: used?.permit ?? null,
     grant: used?.grant.id ?? null,
@@ -292,8 +286,8 @@ function checkedStart(ask: CredentialAsk, owner: TaskRow, now: string): string |
   throw new Refusal(
     'start_refused',
     start > now
-      ? `not_before has to be before ${last}: the task ends, or it is more than ${START_DAYS_MAX} days away.`
-      : 'not_before is over: leave it out to begin once people agree.',
+      ? `The start has to be before ${last}: the task ends then, or it is ${START_DAYS_MAX} days away.`
+      : 'The start is over: leave out not_before to begin once people agree.',
     { not_before: start },
   );
 }

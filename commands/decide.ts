@@ -22,6 +22,7 @@ import { isWithin, limitsAsJson, type Limits } from '../domain/narrowing.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Lock, type Standing } from './approvers.ts';
+import { noteBudget } from './attention-budget.ts';
 import { approve, deny } from './conclude.ts';
 import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
 import type { UsedPasskey } from './passkeys.ts';
@@ -299,6 +300,7 @@ async function castVote(
   };
   await unit.sql.insert(vote).values(cast);
   await emitCast(unit, hearing, row, voter, cast, ballot.signed);
+  await noteBudget(unit, row, cast.person);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   const tally = await tallyOf(unit.sql, row, at, 'share');

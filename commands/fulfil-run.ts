@@ -67,6 +67,7 @@ async function planAttempt(
 async function redeem(unit: Unit, deps: Deps, row: RequestRow): Promise<PermitRow | Fulfilment> {
   const redeemed = await redeemPermit(unit, deps, row);
   if (!(redeemed instanceof Refusal)) return redeemed;
+  if (redeemed.code === 'sensor_silent') return { outcome: 'later', code: redeemed.code };
   // An approval that lapsed is closed by the clock; anything else can never be carried out.
   if (redeemed.code !== 'approval_lapsed') await failRequest(unit, row, redeemed.code);
   return { outcome: 'failed', code: redeemed.code };

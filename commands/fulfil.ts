@@ -2,6 +2,7 @@
 import { and, eq } from 'drizzle-orm';
 import type { CredentialRow, PermitRow, RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
+import { ACCESS_ACTION } from '../domain/access-tuple.ts';
 import { BREAK_GLASS } from '../domain/break-glass.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
@@ -47,6 +48,8 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
   if (row?.state !== 'approved') return { outcome: 'done' };
   // An approval is no way around the log: it is carried out once events are numbered again (I6).
   if (!(await isLogTaking(deps.db.query))) return { outcome: 'later', code: 'log_unavailable' };
+  // Whoever asked carries it out, and redeems the permit before.
+  if (row.audience !== null) return { outcome: 'done' };
   const { action } = row.action;
   // Nor is it one around the kill switch, but for what lifts it, and for a policy that says who may.
   if (action !== 'kill:lift' && action !== 'policy:activate' && (await liveStop(deps.db.query)))
@@ -79,6 +82,9 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
       return fulfilAtOnce(deps, call, id, (unit, locked) =>
         liftStop(unit, locked.action.resource.id, locked),
       );
+    case ACCESS_ACTION:
+      // Done by whoever asked, who comes for the answer; until then it is theirs to use.
+      return { outcome: 'done' };
     default:
       return fail(deps, call, id, 'unknown_action');
   }
@@ -96,6 +102,7 @@ async function fulfilAtOnce(
     if (row.state !== 'approved') return { outcome: 'done' };
     const redeemed = await redeemPermit(unit, deps, row);
     if (redeemed instanceof Refusal) {
+      if (redeemed.code === 'sensor_silent') return { outcome: 'later', code: redeemed.code };
       await failRequest(unit, row, redeemed.code);
       if (row.action.action === 'agent:admit') await rejectAgent(unit, row, redeemed.code);
       return { outcome: 'failed', code: redeemed.code };
@@ -117,7 +124,7 @@ async function fulfilAtOnce(
         outcome: 'done',
         effect: row.action.resource.id,
       },
-      private: {},
+      private: { result_digest: null },
     });
     return { outcome: 'done' };
   });
@@ -185,6 +192,7 @@ async function planLease(unit: Unit, deps: Deps, seen: RequestRow): Promise<Leas
   if (redeemed instanceof Refusal) {
     // An approval that lapsed is closed by the clock; anything else can never be carried out.
     if (redeemed.code === 'approval_lapsed') return { outcome: 'failed', code: redeemed.code };
+    if (redeemed.code === 'sensor_silent') return { outcome: 'later', code: redeemed.code };
     await failRequest(unit, row, redeemed.code);
     return { outcome: 'failed', code: redeemed.code };
   }

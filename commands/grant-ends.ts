@@ -10,7 +10,7 @@ import { canMove, type GrantState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { asGrantId } from './grants.ts';
-import { isStillApproved } from './permits.ts';
+import { standingUnder } from './permits.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { partyOf } from './principal.ts';
 import { aboutRequest, findRequest, votesOn } from './requests.ts';
@@ -51,7 +51,8 @@ export async function voidGrantsUnder(
 ): Promise<void> {
   for (const row of await lockOpen(unit, undefined)) {
     const request = await findRequest(unit.sql, row.request);
-    if (request && (await isStillApproved(unit, deps, bundle, request))) continue;
+    // While nobody sees its target it is not used, and it is good again once somebody does.
+    if (request && (await standingUnder(unit, deps, bundle, request)) !== 'changed') continue;
     await endGrant(unit, row, 'voided', 'policy_changed', null);
   }
 }

@@ -9,7 +9,7 @@ import type { Id } from '../domain/id.ts';
 import type { Deps } from './deps.ts';
 import type { Evaluation } from './evaluate.ts';
 import { whoIsInvolved } from './involved.ts';
-import { isStillApproved } from './permits.ts';
+import { standingUnder } from './permits.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { aboutRequest, findRequest, recordEvaluation, votesOn } from './requests.ts';
 import { newId, type Unit } from './unit.ts';
@@ -26,6 +26,8 @@ interface Use {
 export interface Used {
   grant: GrantRow;
   permit: Id<'permit'>;
+  /** That this very action was judged by policy. */
+  evaluation: Id<'evaluation'>;
 }
 
 /**
@@ -84,7 +86,7 @@ async function isStillGood(
   if (agent.owner !== grant.owner) return false;
   if (!evaluation.routes.every((route) => request.routes.some((each) => isSameRoute(each, route))))
     return false;
-  if (!(await isStillApproved(unit, deps, bundle, request))) return false;
+  if ((await standingUnder(unit, deps, bundle, request)) !== 'good') return false;
   const now = await whoIsInvolved(unit, { action, agent, task: owner });
   const involved = {
     ...now,
@@ -157,12 +159,15 @@ async function takeUse(
       digest_matches: true,
       rules_unchanged: true,
       effective_ref: about.action_ref,
+      redemption: null,
+      uses_left: 0,
+      receipt_due_at: null,
       grant: grant.id,
     },
     private: {},
   });
   unit.changed(grant.id);
-  return { grant: { ...grant, used: number, state }, permit };
+  return { grant: { ...grant, used: number, state }, permit, evaluation: judged.id };
 }
 
 function taskOf({ context }: Action): Id<'task'> | null {

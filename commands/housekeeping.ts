@@ -9,7 +9,9 @@ import {
   usedAssertion,
 } from '../db/schema/index.ts';
 import { addSeconds } from '../domain/instant.ts';
+import { forgetDenials } from './authzen/denials.ts';
 import { forgetCertificates } from './certificates.ts';
+import { forgetDeferrals } from './deferrals.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetForeignBundles } from './foreign-bundles.ts';
 import { forgetOldKeys } from './once.ts';
@@ -22,7 +24,9 @@ const hoursBefore = (at: string, hours: number): string => addSeconds(at, -hours
 
 export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
+  await forgetDeferrals(unit);
   await forgetOldDeliveries(unit);
+  await forgetDenials(unit);
   await forgetCertificates(unit);
   await forgetForeignBundles(unit);
   await forgetOldResults(unit);

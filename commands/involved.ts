@@ -1,13 +1,15 @@
 // Whom a request is for, so that none of them decides on it, and whether anybody is left who may.
 import { and, arrayOverlaps, eq, gt, inArray, isNull, or, sql } from 'drizzle-orm';
-import type { AgentRow } from '../db/rows.ts';
+import type { AgentRow, PersonRow } from '../db/rows.ts';
 import { agent, agentKey, joinToken, person, request } from '../db/schema/index.ts';
+import { ACCESS_ACTION, tupleOf } from '../domain/access-tuple.ts';
 import type { Action } from '../domain/action.ts';
 import { groupsOn, type FrozenRoute, type Involved } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
+import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { groupsEver, isGroupOfPeople, isReachable, seatsInWords } from '../domain/seats.ts';
-import { asVoter, readOnCall } from './approvers.ts';
+import { asVoter, readOnCall, type Called } from './approvers.ts';
 import type { Unit } from './unit.ts';
 
 export async function whoIsInvolved(
@@ -19,16 +21,45 @@ export async function whoIsInvolved(
   },
 ): Promise<Involved> {
   const { principal } = unit.call;
-  const owners = new Set<string>();
+  const [askedAbout = null, ...alike] = await peopleAskedAbout(unit, asked.action);
+  const owners = new Set<string>(alike);
   for (const each of await agentsInvolved(unit, asked))
     for (const person of await standingBehind(unit, each)) owners.add(person);
   return {
-    requester: principal.kind === 'person' ? principal.id : null,
+    requester: principal.kind === 'person' ? principal.id : askedAbout,
     owners: [...new Set([...owners, ...ownerToBe(asked.action)])],
     // Whoever set off a task set off all that was delegated from it, so this is one person for the whole chain.
     triggeredBy: asked.task?.triggeredBy ?? null,
   };
 }
+
+/** The humans who would get what an enforcement point asks for: by an id of ours, or by an address that we know. */
+async function peopleAskedAbout(
+  unit: Unit,
+  { action, parameters }: Pick<Action, 'action' | 'parameters'>,
+): Promise<Id<'person'>[]> {
+  if (action !== ACCESS_ACTION) return [];
+  const { id, properties } = tupleOf({ parameters }).subject;
+  const { email } = properties;
+  const addresses = [id, ...(typeof email === 'string' ? [email] : [])];
+  const rows = await unit.sql
+    .select({ id: person.id })
+    .from(person)
+    .where(
+      or(
+        eq(person.id, asPersonId(id)),
+        inArray(
+          sql`lower(${person.email})`,
+          addresses.map((address) => address.toLowerCase()),
+        ),
+      ),
+    )
+    .orderBy(person.id);
+  return rows.map((row) => row.id);
+}
+
+/** Ids that reach a query are only ever compared: another text finds nothing. */
+const asPersonId = (id: string): Id<'person'> => id as Id<'person'>;
 
 /** Whoever is to answer for an agent from now on gains by that, and does not decide on it. */
 function ownerToBe({ action, parameters }: Pick<Action, 'action' | 'parameters'>): string[] {
@@ -105,7 +136,7 @@ export async function refuseWithoutApprovers(
   unit: Unit,
   route: FrozenRoute,
   involved: Involved,
-): Promise<void> {
+): Promise<JsonObject> {
   const { name, rule } = route;
   const called = await readOnCall(unit.sql, [route], unit.at);
   const owner = route.resource_owner ?? '';
@@ -117,7 +148,7 @@ export async function refuseWithoutApprovers(
       and(
         eq(person.state, 'active'),
         or(
-          arrayOverlaps(person.groups, groups),
+          groups.length > 0 ? arrayOverlaps(person.groups, groups) : undefined,
           inArray(person.id, [...called.values()].flat()),
           sql`lower(${person.email}) = lower(${owner})`,
         ),
@@ -127,7 +158,7 @@ export async function refuseWithoutApprovers(
     .map((who) => asVoter(who, [route], called))
     .map((voter) => ({ id: voter.id, groups: groupsOn(voter, rule, involved) }))
     .filter((sitter) => sitter.groups.length > 0);
-  if (isReachable(rule, eligible, rule.expiry_seconds)) return;
+  if (isReachable(rule, eligible, rule.expiry_seconds)) return dutiesAt(route, called, people);
   const silent = [...called].filter(([, each]) => each.length === 0).map(([group]) => group);
   throw new Refusal(
     'no_approver',
@@ -135,4 +166,19 @@ export async function refuseWithoutApprovers(
       silent.length > 0 ? ` Nobody is known to be ${silent.join(' or ')} now.` : ''
     }`,
   );
+}
+
+/** Who had which duty when a request was opened, by their ids: what its event says of it. */
+function dutiesAt(
+  { resource_owner: owner }: FrozenRoute,
+  called: Called,
+  people: readonly PersonRow[],
+): JsonObject {
+  const who = people.find(({ email }) => email?.toLowerCase() === owner?.toLowerCase())?.id ?? null;
+  return {
+    ...(called.size > 0 && { on_call: Object.fromEntries(called) }),
+    ...(typeof owner === 'string' && {
+      resource_owner: owner.includes('@') ? { person: who } : { group: owner },
+    }),
+  };
 }

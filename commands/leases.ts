@@ -37,6 +37,8 @@ export interface LeaseInput {
   holder: CredentialRow['holder'];
   options: JsonObject;
   control: string | null;
+  /** What policy said, where that was all it took; a request says it itself. */
+  evaluation?: Id<'evaluation'> | null;
   request: Id<'request'> | null;
   permit: Id<'permit'> | null;
   /** The standing grant that it is given under, if that is what allows it. */
@@ -105,7 +107,7 @@ export async function intendLease(unit: Unit, input: LeaseInput): Promise<Creden
       task: row.task,
       expiresAt: row.expiresAt,
     });
-  emitIntended(unit, row);
+  emitIntended(unit, row, input.evaluation ?? null);
   if (row.expiresAt < addSeconds(unit.at, REAPER_LOOK_SECONDS))
     unit.wake('target', targetWorkflow(row.target));
   return row;
@@ -119,12 +121,17 @@ function actingFor(unit: Unit, { chain }: CredentialRow): { actor_chain?: Party[
   return { actor_chain: [...now, ...partiesOf(chain)] };
 }
 
-function emitIntended(unit: Unit, row: CredentialRow): void {
+function emitIntended(
+  unit: Unit,
+  row: CredentialRow,
+  evaluation: Id<'evaluation'> | null = null,
+): void {
   unit.emit('credential.intended', {
     ...aboutCredential(row),
     ...actingFor(unit, row),
     detail: {
       credential: row.id,
+      evaluation,
       role: row.role,
       issuer: row.issuer,
       target: row.target,
@@ -234,7 +241,7 @@ export async function activateLease(
     unit.emit('receipt.recorded', {
       ...aboutCredential(row),
       detail: { permit: row.permit, digest_matches: true, outcome: 'issued', effect: row.id },
-      private: {},
+      private: { result_digest: null },
     });
   unit.changed(row.request ?? row.id);
   return row;

@@ -14,6 +14,7 @@ import {
   type Narrowing,
   type Terms,
 } from '../domain/narrowing.ts';
+import { usesOf } from '../domain/permit-rule.ts';
 import type { Unit } from './unit.ts';
 
 /** The action that would run now, or did: what was asked for, less what approvers took away. */
@@ -33,7 +34,8 @@ export function termsOf(row: RequestRow): Terms {
     action: effectiveAction(row),
     valid_seconds:
       limits?.valid_seconds ?? Math.min(...row.routes.map(({ rule }) => rule.valid_seconds)),
-    uses: limits?.uses ?? 1,
+    // What we carry out ourselves is carried out once.
+    uses: limits?.uses ?? (row.audience === null ? 1 : usesOf(row.routes)),
   };
 }
 

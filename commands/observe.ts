@@ -104,12 +104,23 @@ export async function recordObservation(
     ...observation.cursor,
     readAt: unit.at,
     reportedAt: isDue ? unit.at : reportedAt,
+    aliveAt: aliveAt(unit, observation.health, from),
     paths,
   };
   await unit.sql
     .insert(sensorCursor)
     .values(row)
     .onConflictDoUpdate({ target: sensorCursor.target, set: row });
+}
+
+/** What keeps the log from telling everything counts at once; a planted statement may take a moment to be read back. */
+function aliveAt(
+  unit: Unit,
+  { isAlive, problems }: Health,
+  from: CursorRow | null,
+): CursorRow['aliveAt'] {
+  if (problems.length > 0) return NEVER;
+  return isAlive ? unit.at : (from?.aliveAt ?? NEVER);
 }
 
 /** Says on record that a sensor cannot see, and why; whoever has not heard of it for a while knows as much. */

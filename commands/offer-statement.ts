@@ -57,7 +57,7 @@ export async function offerStatement(
   // For whom they vote is signed as it will be counted, whether they said so or not.
   const { voter } = await hear(unit, row, who, asked, null);
   const spoken = { ...asked, inSteadOf: voter?.inSteadOf ?? null };
-  const grounds = groundsOf(row, who.id, { ...kept, salt, expires });
+  const grounds = groundsOf(row, who.id, { ...kept, shown: asked.shown, salt, expires });
   const statement = approvalStatement(grounds, spoken);
   const challenge = challengeFor(statement);
   const about = { purpose: 'vote' as const, request: row.id, grounds: kept, salt };

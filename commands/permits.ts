@@ -1,12 +1,12 @@
 // A permit is a right to run one digest once. Redeeming it asks today's policy again.
 import { eq } from 'drizzle-orm';
 import type { RequestRow, PermitRow } from '../db/rows.ts';
-import { permit } from '../db/schema/index.ts';
+import { permit, request } from '../db/schema/index.ts';
 import { isSameRoute } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
 import { canMove, type PermitState } from '../domain/lifecycle.ts';
 import { startOf } from '../domain/narrowing.ts';
-import { Refusal } from '../domain/refusal.ts';
+import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import type { Deps } from './deps.ts';
 import { effectiveAction, effectiveDigest, effectiveRef } from './narrow.ts';
 import { activeBundle, loadBundle } from './policies.ts';
@@ -16,7 +16,8 @@ import { aboutRequest } from './requests.ts';
 import { isRoleKept } from './role-kept.ts';
 import type { Unit } from './unit.ts';
 
-async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
+/** The permit of a request, locked until the transaction ends. */
+export async function lockPermit(unit: Unit, request: Id<'request'>): Promise<PermitRow> {
   const [row] = await unit.sql
     .select()
     .from(permit)
@@ -48,13 +49,15 @@ export async function redeemPermit(
     return refusePermit(unit, row, held, 'not_started', `This is approved from ${start} on.`);
   if (effectiveDigest(row) !== held.digest)
     return voidPermit(unit, row, held, 'digest_mismatch', 'The action is not the one approved.');
-  if (!(await isApprovedToday(unit, deps, row)))
-    return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
+  const today = await standingToday(unit, deps, row);
+  if (today === 'changed') return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
+  // Nothing is wrong with the approval: it is good again as soon as somebody independent sees.
+  if (today === 'unseen') return refuseUnseen(unit, row, held);
   // A redeemed permit whose lease was abandoned may be used again: one login at a time is what it allows.
   if (held.state === 'redeemed') return held;
   await unit.sql
     .update(permit)
-    .set({ state: 'redeemed', redeemedAt: now })
+    .set({ state: 'redeemed', redeemedAt: now, used: held.used + 1 })
     .where(eq(permit.id, held.id));
   unit.emit('permit.redeemed', {
     ...aboutRequest(row),
@@ -64,6 +67,9 @@ export async function redeemPermit(
       rules_unchanged: true,
       effective_ref: effectiveRef(row),
       grant: null,
+      redemption: null,
+      uses_left: 0,
+      receipt_due_at: null,
     },
     private: {},
   });
@@ -76,34 +82,52 @@ export async function voidUnlessApproved(
   deps: Deps,
   row: RequestRow,
 ): Promise<Refusal | null> {
-  if (await isApprovedToday(unit, deps, row)) return null;
+  const today = await standingToday(unit, deps, row);
+  if (today === 'good') return null;
+  if (today === 'unseen') return refuseUse(unit, row, 'sensor_silent', UNSEEN);
   const held = await lockPermit(unit, row.id);
   return voidPermit(unit, row, held, 'policy_changed', POLICY_CHANGED);
 }
 
 const POLICY_CHANGED = 'The policy changed since this was approved: ask again.';
 
-const isApprovedToday = async (unit: Unit, deps: Deps, row: RequestRow): Promise<boolean> =>
-  isStillApproved(unit, deps, await activeBundle(unit, deps.policies, 'share'), row);
+/** Said on record once, however often it is tried again while nobody sees. */
+async function refuseUnseen(unit: Unit, row: RequestRow, held: PermitRow): Promise<Refusal> {
+  if (row.failure === 'sensor_silent') return new Refusal('sensor_silent', UNSEEN);
+  await unit.sql.update(request).set({ failure: 'sensor_silent' }).where(eq(request.id, row.id));
+  return refusePermit(unit, row, held, 'sensor_silent', UNSEEN);
+}
+
+/** What whoever tries meanwhile is told. */
+export const UNSEEN =
+  'Nobody independent sees its target now, which today’s policy wants: try again once its observer is alive.';
+
+const standingToday = async (unit: Unit, deps: Deps, row: RequestRow): Promise<Standing> =>
+  standingUnder(unit, deps, await activeBundle(unit, deps.policies, 'share'), row);
+
+/** What an approval is worth: good, no longer, or good again once somebody independent sees what comes of it. */
+type Standing = 'good' | 'changed' | 'unseen';
 
 /**
- * Whether a policy lets the approval of a request through: no denial, no route or rule it does not pass, and the role
+ * Whether a policy lets the approval of a request through: no denial but for want of eyes, no route or rule it does not pass, and the role
  * is the one that people were shown. The one rule for requests that policy changes underneath.
  */
-export async function isStillApproved(
+export async function standingUnder(
   unit: Unit,
   deps: Pick<Deps, 'policies'>,
   bundle: PolicyBundle,
   row: RequestRow,
-): Promise<boolean> {
-  if (replacesAnother(row, bundle.version)) return false;
+): Promise<Standing> {
+  if (replacesAnother(row, bundle.version)) return 'changed';
   if (row.policyVersion !== bundle.version) {
     const asked = await loadBundle(unit.sql, deps.policies, row.policyVersion);
-    if (!isRoleKept(effectiveAction(row), asked, bundle)) return false;
+    if (!isRoleKept(effectiveAction(row), asked, bundle)) return 'changed';
   }
   const today = await evaluateAction(unit.sql, bundle, effectiveAction(row));
-  if (today.decision === 'deny') return false;
-  return today.routes.every((route) => row.routes.some((passed) => isSameRoute(passed, route)));
+  if (today.decision === 'deny') return today.unseen.length > 0 ? 'unseen' : 'changed';
+  return today.routes.every((route) => row.routes.some((passed) => isSameRoute(passed, route)))
+    ? 'good'
+    : 'changed';
 }
 
 /** A change of policy was approved against the policy of its day: what it would silence was judged by that one. */
@@ -126,22 +150,19 @@ async function voidPermit(
   return new Refusal(code, message);
 }
 
-function refusePermit(
+/** Records that a permit was asked to be used for what it is not good for; `because` is what the log says of it. */
+export function refusePermit(
   unit: Unit,
   row: RequestRow,
   held: PermitRow,
-  code:
-    | 'approval_lapsed'
-    | 'policy_changed'
-    | 'already_collected'
-    | 'digest_mismatch'
-    | 'not_started',
+  code: RefusalCode,
   message: string,
+  because: string = code,
 ): Refusal {
   unit.emit('permit.refused', {
     ...aboutRequest(row),
     decision: 'refused',
-    detail: { permit: held.id, code },
+    detail: { permit: held.id, code: because },
     private: {},
   });
   return new Refusal(code, message);
@@ -157,7 +178,7 @@ async function movePermit(unit: Unit, held: PermitRow, to: PermitState): Promise
 export async function refuseUse(
   unit: Unit,
   row: RequestRow,
-  code: 'already_collected' | 'digest_mismatch' | 'approval_lapsed',
+  code: 'already_collected' | 'digest_mismatch' | 'approval_lapsed' | 'sensor_silent',
   message: string,
 ): Promise<Refusal> {
   return refusePermit(unit, row, await lockPermit(unit, row.id), code, message);

@@ -4,9 +4,10 @@ import type { Query } from '../db/client.ts';
 import { activePolicy, policy } from '../db/schema/index.ts';
 import type { Digest } from '../domain/digest.ts';
 import type { EventFacts } from '../domain/event.ts';
-import { parsePolicyBundle, policyVersion, type PolicyBundle } from './policy-bundle.ts';
+import { parsePolicyBundle, type PolicyBundle } from './policy-bundle.ts';
 import { partyOf } from './principal.ts';
 import type { Unit } from './unit.ts';
+import { waiversOf } from './waivers.ts';
 
 /** Parsed bundles by version. A version never changes, so an entry is never stale. */
 export type PolicyCache = Map<Digest, PolicyBundle>;
@@ -77,9 +78,10 @@ export async function storePolicy(unit: Unit, bundle: PolicyBundle): Promise<voi
 /** Makes a stored policy the active one. Decisions in progress finish first. */
 export async function activatePolicy(
   unit: Unit,
-  version: Digest,
+  bundle: PolicyBundle,
   approved: Partial<EventFacts> = {},
 ): Promise<void> {
+  const { version } = bundle;
   const by = partyOf(unit.call.principal);
   const [before] = await unit.sql.select().from(activePolicy).for('update');
   if (before?.version === version) return;
@@ -92,7 +94,11 @@ export async function activatePolicy(
     ...approved,
     subject: version,
     policy_version: version,
-    detail: { replaces: before?.version ?? null, by: { type: by.type, id: by.id } },
+    detail: {
+      replaces: before?.version ?? null,
+      by: { type: by.type, id: by.id },
+      waives: waiversOf(bundle).map((waiver) => ({ ...waiver })),
+    },
     private: {},
   });
 }
@@ -106,5 +112,5 @@ export async function activateFirstPolicy(
   if (active) return;
   const bundle = parsePolicyBundle(files);
   await storePolicy(unit, bundle);
-  await activatePolicy(unit, policyVersion(files));
+  await activatePolicy(unit, bundle);
 }

@@ -5,6 +5,7 @@ import { ANY_OTHER, askersFor, questionBy, type Asker } from './policy-askers.ts
 import type { PolicyBundle } from './policy-bundle.ts';
 import type { PolicyChange } from './policy-diff.ts';
 import { mattersOf, nameOfMatter, scopedRules, type Matter } from './policy-scope.ts';
+import { requiredSensors } from './sensors.ts';
 
 /** What is said of the access that a change of policy widens or narrows. */
 export interface AccessDiff {
@@ -20,7 +21,12 @@ export function diffAccess(current: PolicyBundle, next: PolicyBundle): AccessDif
   const diff: AccessDiff = { changes: [], asked: 0, cut: [] };
   const rules = [...scopedRules(current), ...scopedRules(next)];
   for (const matter of mattersOfBoth(current, next)) {
-    const { askers, isCut } = askersFor(matter, rules, callsOf(matter, current, next));
+    const { askers, isCut } = askersFor(
+      matter,
+      rules,
+      callsOf(matter, current, next),
+      purposesOf(current, next),
+    );
     diff.asked += askers.length;
     if (isCut) diff.cut.push(nameOfMatter(matter));
     diff.changes.push(...changesFor(matter, askers, current, next));
@@ -36,6 +42,18 @@ export function mattersOfBoth(current: PolicyBundle, next: PolicyBundle): Matter
     { action: 'token:exchange', resource: 'Agent' },
   ];
   return [...new Map(matters.map((matter) => [nameOfMatter(matter), matter])).values()];
+}
+
+/** Of the purposes of either, one of each kind: those that serve the same and allow the same are treated alike. */
+function purposesOf(...bundles: PolicyBundle[]): string[] {
+  const kinds = new Map<string, string>();
+  const names = new Set(bundles.flatMap(({ purposes }) => [...(purposes?.keys() ?? [])]));
+  for (const name of names) {
+    const definitions = bundles.map(({ purposes }) => purposes?.get(name));
+    const kind = definitions.map((each) => [each?.business_function, each?.actions]);
+    kinds.set(JSON.stringify(kind), name);
+  }
+  return [...kinds.values()];
 }
 
 /** What can be called under either, for an upstream. */
@@ -84,11 +102,16 @@ function outcomeOf(bundle: PolicyBundle, matter: Matter, asker: Asker): Outcome 
   const question = questionBy(bundle, matter, asker);
   // Who asks for a role that is not there is told so, whatever the rules say about it.
   if (!question) return GONE;
-  const { decision, routes } = evaluate(bundle, question);
+  const sensors = requiredSensors(bundle);
+  const { decision, routes, waived } = evaluate(bundle, { ...question, sensors });
   if (decision === 'deny') return GONE;
-  if (decision === 'permit') return { decision, routes: [], says: 'permitted' };
+  const past =
+    waived.length === 0
+      ? ''
+      : `, past ${waived.map(({ control, rule }) => `${control} by the waiver ${rule}`).join(' and ')}`;
+  if (decision === 'permit') return { decision, routes: [], says: `permitted${past}` };
   const by = routes.map(({ name }) => name).toSorted();
-  return { decision, routes: by, says: `held by ${by.join(' and ')}` };
+  return { decision, routes: by, says: `held by ${by.join(' and ')}${past}` };
 }
 
 const RANK = { deny: 0, hold: 1, permit: 2 } as const;

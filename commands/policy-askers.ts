@@ -17,6 +17,16 @@ const ASKERS_MAX = 400;
 export const ANY_OTHER = '(any other)';
 const YET_ANOTHER = '(yet another)';
 
+/** The texts that a rule compares a fact about a question with; patterns are not among them. */
+export function literalsComparedWith({ scope }: ScopedRule, path: string): string[] {
+  const named = new Map<string, Set<Value>>();
+  for (const { body } of scope.conditions) visit(body, named, false);
+  return [...(named.get(path) ?? [])].filter(
+    (value): value is string =>
+      typeof value === 'string' && value !== ANY_OTHER && value !== YET_ANOTHER,
+  );
+}
+
 /** The facts about a question that can be varied, and what they are where nothing is said. */
 const CONTEXTS: Record<string, Record<string, Value>> = {
   'credential:request': { purpose: ANY_OTHER, triggered_by_proof: 'none', ttl_seconds: 60 },
@@ -38,6 +48,7 @@ export function askersFor(
   matter: Matter,
   rules: readonly ScopedRule[],
   calls: readonly string[],
+  purposes: readonly string[] = [],
 ): { askers: Asker[]; isCut: boolean } {
   const named = new Map<string, Set<Value>>();
   for (const rule of rules) if (couldMatch(rule, matter)) collect(rule, named);
@@ -47,6 +58,7 @@ export function askersFor(
   const askerIds = [...(named.get('principal') ?? []), 'Service::automation'].filter(isAsker);
   named.set('principal', new Set(askerIds));
   if ('upstream' in matter) named.set('context.call', new Set(calls));
+  if (purposes.length > 0) note(named, 'context.purpose', purposes);
   const sides = pathsOf(matter).map((path): [string, Value[]] => [
     path,
     [...(named.get(path) ?? [])],
@@ -98,7 +110,7 @@ const note = (named: Map<string, Set<Value>>, path: string, values: readonly Val
   named.set(path, new Set([...(named.get(path) ?? []), ...values]));
 };
 
-function visit(expression: Expr, named: Map<string, Set<Value>>): void {
+function visit(expression: Expr, named: Map<string, Set<Value>>, samples = true): void {
   const path = pathOf(expression);
   if (path !== null) {
     // Named without being compared: whatever it is there, a boolean is all that stands alone.
@@ -109,8 +121,8 @@ function visit(expression: Expr, named: Map<string, Set<Value>>): void {
     const { left, right, pattern } = operands;
     if (left && right) compare(operator, left, right, named);
     const matched = left === undefined ? null : pathOf(left);
-    if (pattern && matched !== null) note(named, matched, [sampleOf(pattern)]);
-    for (const each of partsOf(operands)) visit(each, named);
+    if (samples && pattern && matched !== null) note(named, matched, [sampleOf(pattern)]);
+    for (const each of partsOf(operands)) visit(each, named, samples);
   }
 }
 

@@ -29,6 +29,8 @@ import {
   readFederation,
   type Federation,
 } from './policy-federation.ts';
+import { nameProblems } from './policy-names.ts';
+import { PURPOSES_FILE, purposeProblems, readPurposes, type Purposes } from './policy-purposes.ts';
 import { routesFile } from './policy-routes.ts';
 import {
   readUpstreams,
@@ -72,6 +74,10 @@ export interface Rule {
   /** The route that must approve; null for a plain permit or a forbid. */
   route: string | null;
   control: string | null;
+  /** The control whose gates this permit takes out of the way; null for any other. */
+  waives: string | null;
+  /** The target that has to be seen by its observer for this rule to count; null where nobody has to. */
+  sensor: string | null;
   risk: string | null;
   /** What people are told when this rule decides. */
   title: string | null;
@@ -100,6 +106,8 @@ export interface PolicyBundle {
   federation: Federation;
   /** APIs that are called for agents. */
   upstreams: Map<string, UpstreamDefinition>;
+  /** What work may be for; null where that is free text. */
+  purposes: Purposes;
 }
 
 /** The names of the files a bundle may have. */
@@ -113,6 +121,7 @@ export const isPolicyFile = (file: string): boolean =>
     ENTITIES_FILE,
     UPSTREAMS_FILE,
     FEDERATION_FILE,
+    PURPOSES_FILE,
   ].includes(file);
 
 export const policyVersion = (files: Record<string, string>): Digest =>
@@ -152,6 +161,7 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
     lifecycle: access.lifecycle,
     federation: readFederation(files, problems),
     upstreams: readUpstreams(files, problems),
+    purposes: readPurposes(files, problems),
   };
   // A file that could not be read names nothing, which is no fault of those that refer to it.
   if (problems.length === 0) problems.push(...danglingReferences(bundle));
@@ -159,7 +169,16 @@ export function parsePolicyBundle(files: Record<string, string>): PolicyBundle {
   return bundle;
 }
 
-const ANNOTATIONS = ['id', 'approval', 'control', 'risk', 'mode', 'title'];
+const ANNOTATIONS = [
+  'id',
+  'approval',
+  'control',
+  'waives',
+  'requires_sensor',
+  'risk',
+  'mode',
+  'title',
+];
 const MODES = ['observe', 'warn', 'hold'] as const;
 
 function parseCedar(
@@ -227,7 +246,9 @@ function readRule(
       complain(`@${annotation} is not an annotation; allowed: ${ANNOTATIONS.join(', ')}`);
     else if (!value) complain(`@${annotation} has no value`);
   }
-  const { id, approval = null, control = null, risk = null, title = null, mode = 'hold' } = said;
+  const { id, approval = null, control = null, waives = null } = said;
+  const { requires_sensor: sensor = null } = said;
+  const { risk = null, title = null, mode = 'hold' } = said;
   if (!id) {
     complain('every policy needs an @id("…")');
     return null;
@@ -238,6 +259,12 @@ function readRule(
     complain(`"${id}" names a control but asks nobody: add @approval`);
   if (json.effect === 'permit' && approval === null && mode !== 'hold')
     complain(`"${id}" permits without asking anybody, which no @mode changes: leave it out`);
+  if (waives !== null && (json.effect === 'forbid' || approval !== null))
+    complain(
+      `"${id}" waives a control, which only a plain permit can: ${approval === null ? 'a forbid lets nobody past' : 'leave out @approval'}`,
+    );
+  if (sensor !== null && json.effect === 'forbid')
+    complain(`"${id}" is a forbid: it denies whoever sees it, so leave out @requires_sensor`);
   const known = MODES.find((each) => each === mode);
   if (!known) complain(`@mode("${mode}") is not a mode; allowed: ${MODES.join(', ')}`);
   return {
@@ -245,6 +272,8 @@ function readRule(
     effect: json.effect,
     route: approval,
     control: approval === null ? null : (control ?? approval),
+    waives,
+    sensor,
     risk,
     title,
     mode: known ?? 'hold',
@@ -260,6 +289,7 @@ function danglingReferences(bundle: PolicyBundle): PolicyProblem[] {
         ...placeOfRule(bundle.files, rule.id),
         message: `policy "${rule.id}" asks the route "${rule.route}", which is not in routes.yaml; there are: ${listed(bundle.routes)}`,
       });
+  problems.push(...purposeProblems(bundle), ...nameProblems(bundle));
   problems.push(...riskProblems(bundle));
   for (const [role, definition] of bundle.roles) {
     const place = placeOf({ 'roles.yaml': bundle.files['roles.yaml'] ?? '' }, `  ${role}:`);

@@ -38,11 +38,14 @@ export const testsFile = z.array(
       context: z
         .record(z.string(), z.union([z.string(), z.number().int(), z.boolean()]))
         .default({}),
+      /** Whether the observer of a target sees; each does, unless told. */
+      sensors: z.record(policyName, z.enum(['alive', 'silent'])).default({}),
       expect: z.enum(['permit', 'hold', 'deny']),
       routes: z.array(policyName).default([]),
-      /** Where said: the controls that are asked, the risk that is shown, words that people are told. */
+      /** Where said: the controls that are asked, those that are waived, the risk that is shown, words that people are told. */
       controls: z.array(z.string()).optional(),
       risk: z.string().optional(),
+      waived: z.array(z.string()).optional(),
       says: z.string().optional(),
       /** Where said: the rules that would have held or denied this, were they not just observing or warning. */
       observed: z.array(z.string()).optional(),

@@ -8,6 +8,7 @@ import { coversWayIn, type WayIn } from './policy-federation.ts';
 import { couldMatch, nameOfMatter, scopedRules, type ScopedRule } from './policy-scope.ts';
 import { routeChanges } from './route-change.ts';
 import { silencedBy } from './silenced.ts';
+import { newWaivers } from './waivers.ts';
 import { describeWayIn, openedBy } from './ways-in.ts';
 
 /** One thing that means something else than before. */
@@ -20,6 +21,7 @@ export interface PolicyChange {
     | 'role'
     | 'target'
     | 'upstream'
+    | 'purpose'
     | 'entity'
     | 'rule'
     | 'federation'
@@ -55,7 +57,9 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
       ...diffRoles(current, next),
       ...diffRecords('target', current.targets, next.targets),
       ...diffRecords('upstream', current.upstreams, next.upstreams),
+      ...diffRecords('purpose', current.purposes ?? NONE, next.purposes ?? NONE),
       ...diffRules(current, next),
+      ...diffWaivers(current, next),
       ...diffWords(current, next, access.changes),
       ...diffFederation(current, next),
       ...diffLifecycle(current, next),
@@ -65,6 +69,8 @@ export function diffPolicies(current: PolicyBundle, next: PolicyBundle): PolicyD
     cut: access.cut,
   };
 }
+
+const NONE: ReadonlyMap<string, object> = new Map();
 
 function diffRoutes(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
   const both = [...current.routes.values()].flatMap(({ name, rule }) => {
@@ -203,9 +209,36 @@ function diffRule(before: Rule, after: Rule): PolicyChange[] {
     );
   if (before.control !== after.control)
     change('changed', `control: ${before.control ?? 'none'} → ${after.control ?? 'none'}`);
+  if (before.waives !== after.waives)
+    change('changed', `waives: ${before.waives ?? 'none'} → ${after.waives ?? 'none'}`);
+  if (before.sensor !== after.sensor)
+    change(
+      after.sensor === null ? 'wider' : before.sensor === null ? 'narrower' : 'changed',
+      `sensor: ${before.sensor ?? 'none'} → ${after.sensor ?? 'none'}`,
+    );
   if (before.risk !== after.risk)
     change('changed', `risk: ${before.risk ?? 'none'} → ${after.risk ?? 'none'}`);
   return changes;
+}
+
+function diffWaivers(current: PolicyBundle, next: PolicyBundle): PolicyChange[] {
+  const waiver = (
+    direction: PolicyChange['direction'],
+    subject: string,
+    says: string,
+  ): PolicyChange => ({ direction, about: 'rule', subject, says });
+  return [
+    ...newWaivers(current, next).map(({ rule, control }) =>
+      waiver(
+        'wider',
+        rule,
+        `lets whoever it permits past the control ${control}, whose own approvers have to agree`,
+      ),
+    ),
+    ...newWaivers(next, current).map(({ rule, control }) =>
+      waiver('narrower', rule, `no longer lets past the control ${control} as it did`),
+    ),
+  ];
 }
 
 /**

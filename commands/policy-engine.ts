@@ -7,6 +7,7 @@ import {
 import type { Digest } from '../domain/digest.ts';
 import type { Question } from './evaluate.ts';
 import type { PolicyBundle, Rule } from './policy-bundle.ts';
+import { contextUnder } from './policy-purposes.ts';
 import { PolicyError } from './policy-yaml.ts';
 
 /** The rules that decide, or the forbids that only observe: the engine lets no permit past a forbid, so it never sees both. */
@@ -39,7 +40,7 @@ export function ask(bundle: PolicyBundle, part: Part, question: Question): Engin
     principal: question.principal,
     action: { type: 'Action', id: question.action },
     resource: question.resource,
-    context: question.context,
+    context: contextUnder(bundle, question),
     entities: question.entities,
     preparsedPolicySetId: slot,
     preparsedSchemaName: slot,

@@ -2,6 +2,7 @@
 // a route from before stays the one that people agreed to.
 import { z } from 'zod';
 import { CHANNELS, STRENGTHS, type RouteRule } from '../domain/approval.ts';
+import { permitFacts } from '../domain/permit-rule.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
 import { onCallGroup, RESOURCE_OWNER, type SeatRule, type StageRule } from '../domain/seats.ts';
 import { policyName, seconds } from './access/kind.ts';
@@ -64,6 +65,9 @@ const routeSchema = z
       })
       .prefault({}),
     remind_at: z.array(z.number().gt(0).lt(1)).max(5).default([]),
+    attention_budget: z
+      .strictObject({ per_approver_per_day: z.number().int().min(1).max(1_000) })
+      .optional(),
     escalation: z
       .array(
         z.strictObject({
@@ -95,6 +99,8 @@ const routeSchema = z
           .default(0),
       })
       .optional(),
+    uses: z.number().int().min(1).max(1000).optional(),
+    receipt_within_seconds: seconds(DAY).optional(),
     slack: z
       .strictObject({
         channels: z
@@ -230,6 +236,8 @@ const asRule = (route: Route): RouteRule => ({
   remind_at: route.remind_at,
   ...(route.standing && { standing: route.standing }),
   ...(route.break_glass && { break_glass: route.break_glass }),
+  ...permitFacts(route),
+  ...(route.attention_budget && { attention_budget: route.attention_budget }),
   ...(route.ask && { ask: route.ask }),
   ...(route.slack && { slack: route.slack }),
 });

@@ -66,6 +66,7 @@ export const nameOfMatter = (matter: Matter): string => {
 /** The rules of a policy with their scopes. */
 export function scopedRules(bundle: PolicyBundle): ScopedRule[] {
   const groups = actionGroups(bundle);
+  const functions = functionsOf(bundle);
   return [...bundle.rules.values()].map((rule) => {
     const parsed = policyToJson(bundle.cedar[rule.id] ?? '');
     if (parsed.type === 'failure') throw new Error(`the parsed rule ${rule.id} no longer parses`);
@@ -74,11 +75,21 @@ export function scopedRules(bundle: PolicyBundle): ScopedRule[] {
       ...rule,
       scope,
       // The same words mean something else once other actions belong to the group that they name.
-      words: canonicalJson([asJson(scope), groups]),
+      words: canonicalJson([
+        asJson(scope),
+        groups,
+        ...(JSON.stringify(scope.conditions).includes('"business_function"') ? [functions] : []),
+      ]),
       hasActionGroups: groups.length > 0,
     };
   });
 }
+
+/** Which purpose serves which function: a rule that compares functions means something else once that changes. */
+const functionsOf = ({ purposes }: PolicyBundle): JsonValue =>
+  purposes === null
+    ? null
+    : [...purposes].map(([name, { business_function: of }]) => [name, of].join(' ')).toSorted();
 
 /** What Cedar returns is plain JSON. */
 const asJson = (words: unknown): JsonValue => words as JsonValue;

@@ -9,6 +9,7 @@ import type { UpstreamDefinition } from './policy-upstreams.ts';
 import { placeOf, type PolicyProblem } from './policy-yaml.ts';
 import { callContext } from './questions.ts';
 import { resourceEntity } from './recorded-questions.ts';
+import { requiredSensors } from './sensors.ts';
 
 /** What one case came to. */
 interface CaseOutcome {
@@ -31,8 +32,9 @@ export interface TestRun {
 export function runPolicyCases(bundle: PolicyBundle): TestRun {
   const exercised = new Set<string>();
   const cases = bundle.tests.map((test): CaseOutcome => {
-    const question = questionOf(bundle, test);
-    if (typeof question === 'string') return unasked(bundle, test, question);
+    const asked = questionOf(bundle, test);
+    if (typeof asked === 'string') return unasked(bundle, test, asked);
+    const question = seenIn(bundle, test, asked);
     const evaluation = evaluate(bundle, question);
     for (const rule of matchingRules(bundle, question)) exercised.add(rule);
     const problem = difference(test, evaluation);
@@ -66,7 +68,7 @@ export const runPolicyTests = (bundle: PolicyBundle): PolicyProblem[] =>
 
 /** What a bundle says when an agent that nothing is known of asks for a role. */
 export const evaluateRole = (bundle: PolicyBundle, role: string): Evaluation =>
-  evaluate(bundle, ownQuestionOf(bundle, { ...ANY_CASE, name: role, resource: role }));
+  evaluateSeen(bundle, { ...ANY_CASE, name: role, resource: role });
 
 const ANY_CASE: PolicyTest = {
   name: '',
@@ -79,6 +81,7 @@ const ANY_CASE: PolicyTest = {
   params: {},
   query: {},
   context: {},
+  sensors: {},
   expect: 'permit',
   routes: [],
 };
@@ -89,13 +92,15 @@ const placeOfTest = ({ files }: PolicyBundle, { name }: PolicyTest) =>
 function difference(test: PolicyTest, evaluation: Evaluation): string | null {
   if (evaluation.decision !== test.expect)
     return `expected ${test.expect}, got ${evaluation.decision} (${evaluation.reasons.join(', ')})`;
-  const { routes, controls, observed, risk, says } = evaluation;
+  const { routes, controls, waived, observed, risk, says } = evaluation;
+  const past = waived.map(({ control }) => control);
   const names = routes.map(({ name }) => name);
   const rules = observed.map(({ rule }) => rule);
   const words = test.says;
   return (
     otherNames('the routes', test.routes, names) ??
     otherNames('the controls', test.controls ?? controls, controls) ??
+    otherNames('to be waived', test.waived ?? past, past) ??
     otherNames('to be observed by', test.observed ?? rules, rules) ??
     (test.risk === undefined || test.risk === risk
       ? null
@@ -116,6 +121,15 @@ function otherNames(
     ? null
     : `expected ${what} ${written(expected)}, got ${written(got)}`;
 }
+
+/** With every sensor alive that the case does not say is silent. */
+const seenIn = (bundle: PolicyBundle, test: PolicyTest, question: Question): Question => ({
+  ...question,
+  sensors: requiredSensors(bundle).filter((target) => test.sensors[target] !== 'silent'),
+});
+
+const evaluateSeen = (bundle: PolicyBundle, test: PolicyTest): Evaluation =>
+  evaluate(bundle, seenIn(bundle, test, ownQuestionOf(bundle, test)));
 
 const SOME_AGENT = { name: 'test-agent', kind: 'ai_agent', team: 'test' };
 
@@ -143,7 +157,8 @@ function ownQuestionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       { type: 'Agent', id: 'test-other' },
       { ...SOME_AGENT, name: 'test-other', ...test.other, owner: { __entity: person } },
     );
-    const context = { gate: 'subject', depth: 1, is_sub_agent: false, purpose: 'test' };
+    const purpose = somePurpose(bundle, test.action);
+    const context = { gate: 'subject', depth: 1, is_sub_agent: false, purpose };
     return {
       principal: agent,
       action: test.action,
@@ -162,7 +177,8 @@ function ownQuestionOf(bundle: PolicyBundle, test: PolicyTest): Question {
     const resource = add({ type: 'Stop', id: 'test-stop' }, {});
     return { principal: person, action: test.action, resource, context: {}, entities };
   }
-  const common = { purpose: 'test', triggered_by_proof: 'none', ...test.context };
+  const purpose = somePurpose(bundle, `${test.action} ${test.resource}`);
+  const common = { purpose, triggered_by_proof: 'none', ...test.context };
   if (test.action === 'http:call') {
     const resource = { type: 'Upstream', id: test.resource };
     entities.push(...resourceEntity(bundle, resource));
@@ -177,6 +193,13 @@ function ownQuestionOf(bundle: PolicyBundle, test: PolicyTest): Question {
       ? { effect: test.effect, ...common }
       : { ttl_seconds: 60, ...common };
   return { principal: agent, action: test.action, resource, context, entities };
+}
+
+/** A purpose that allows it, where a case says none; any text, where policy knows no purposes. */
+function somePurpose({ purposes }: PolicyBundle, what: string): string {
+  const fits = (actions: readonly string[] | undefined): boolean =>
+    actions === undefined || actions.some((each) => what === each || what.startsWith(`${each} `));
+  return [...(purposes ?? [])].find(([, { actions }]) => fits(actions))?.[0] ?? 'test';
 }
 
 /** The call of a case: what upstreams.yaml says of it counts, and not what the case does. */

@@ -10,7 +10,7 @@ import {
   type CallRetry,
   type CallShape,
 } from '../domain/http-call.ts';
-import { policyName, seconds, variable } from './access/kind.ts';
+import { policyName, seconds, variable, resourceOwner } from './access/kind.ts';
 import type { RoleDefinition } from './access/kinds.ts';
 import { placeOf, readYaml, type PolicyProblem } from './policy-yaml.ts';
 
@@ -86,6 +86,7 @@ const authenticationSchema = z
 const upstreamSchema = z
   .strictObject({
     title: z.string().min(1).max(100),
+    owner: resourceOwner,
     base: z.string().superRefine((text, context) => {
       const mistake = baseMistake(text);
       if (mistake !== null) context.addIssue({ code: 'custom', message: mistake });

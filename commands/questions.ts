@@ -11,6 +11,7 @@ import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate
 import { addAgent, addEntity, addPerson, type Reader } from './party-entities.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { resourceEntity } from './recorded-questions.ts';
+import { sensorsFor } from './sensors.ts';
 
 /**
  * Asks the bundle about an action as things stand in this transaction: once for everybody in the chain, for nobody
@@ -24,9 +25,12 @@ export async function evaluateAction(
   if (action.action === ACCESS_ACTION) return evaluateAccess(tx, bundle, action, evaluateAction);
   const judged = judgedAs(action);
   const askers = judged.actor_chain.length > 0 ? judged.actor_chain : [judged.subject];
+  const sensors = await sensorsFor(tx, bundle);
   const answers: Evaluation[] = [];
-  for (const asker of askers)
-    answers.push(evaluate(bundle, await questionFor(tx, bundle, judged, asker)));
+  for (const asker of askers) {
+    const question = await questionFor(tx, bundle, judged, asker);
+    answers.push(evaluate(bundle, { ...question, ...sensors }));
+  }
   const together = togetherAs(answers);
   return action.action === BREAK_GLASS ? pastGates(together) : together;
 }

@@ -15,7 +15,7 @@ import { TargetError } from './issuer.ts';
 import { ISSUE_SECONDS, lockLease } from './leases.ts';
 import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
-import { isStillApproved } from './permits.ts';
+import { standingUnder } from './permits.ts';
 import { activeBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
@@ -249,11 +249,15 @@ async function judge(
   if (row.grant !== null) {
     const { grant, request } = await approvedGrant(unit, row.grant);
     const isOpen = grant.state === 'live' || grant.state === 'spent';
-    return isOpen && (await isStillApproved(unit, deps, bundle, request)) ? null : changed();
+    const standing = isOpen ? await standingUnder(unit, deps, bundle, request) : 'changed';
+    if (standing === 'unseen') return unseen();
+    return standing === 'good' ? null : changed();
   }
   if (row.request !== null) {
     const approved = await findRequest(unit.sql, row.request);
-    return approved && (await isStillApproved(unit, deps, bundle, approved)) ? null : changed();
+    const standing = approved && (await standingUnder(unit, deps, bundle, approved));
+    if (standing === 'unseen') return unseen();
+    return standing === 'good' ? null : changed();
   }
   const lasted = Date.parse(until) - Date.parse(row.createdAt);
   const { options, confirmation } = row;
@@ -272,6 +276,12 @@ const changed = (): Refusal =>
   new Refusal(
     'policy_changed',
     'The policy changed since this was given, so it is not renewed: ask for a new credential.',
+  );
+
+const unseen = (): Refusal =>
+  new Refusal(
+    'sensor_silent',
+    'Nobody independent sees its target now, so it is not renewed: try again once its observer is alive.',
   );
 
 const longestSeconds = (bundle: PolicyBundle, definition: RoleDefinition): number =>

@@ -39,6 +39,8 @@ export interface Asked {
   callbackUrl: string | null;
   /** People who may not be asked, whatever the route says. */
   spent?: string[];
+  /** The enforcement point that carries it out; without one we do. */
+  audience?: string | null;
   /** What of its options approvers can narrow; nothing where this is not said. */
   extents?: Record<string, OptionExtent> | undefined;
 }
@@ -75,6 +77,7 @@ export function recordEvaluation(unit: Unit, action: Action, evaluation: Evaluat
       controls: evaluation.controls,
       routes: evaluation.routes.map((route) => route.name),
       observed: evaluation.observed.map(({ rule, mode, would }) => ({ rule, mode, would })),
+      waived: evaluation.waived.map(({ control, rule }) => ({ control, rule })),
     },
     // As the engine was asked, so that another policy can be asked the same once everything has changed.
     private: { action_digest: judged.digest, questions: recordedQuestions(evaluation.asked) },
@@ -134,7 +137,9 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     ...(await whoIsInvolved(unit, asked)),
     ...(asked.spent && { spent: asked.spent }),
   };
-  for (const route of routes) await refuseWithoutApprovers(unit, route, involved);
+  const duties = new Map<string, JsonObject>();
+  for (const route of routes)
+    duties.set(route.name, await refuseWithoutApprovers(unit, route, involved));
   const expiry = Math.min(...routes.map(({ rule }) => rule.expiry_seconds)) * 1000;
   const expiresMs = Math.min(
     Date.parse(unit.at) + expiry,
@@ -158,6 +163,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     routes,
     risk: judged.evaluation.risk,
     names: await namesOf(unit.sql, asked, partyOf(unit.call.principal)),
+    audience: asked.audience ?? null,
     sealTo: asked.sealTo,
     callbackUrl: asked.callbackUrl,
     createdAt: unit.at,
@@ -174,18 +180,24 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
-  emitOpened(unit, row, asked, judged.evaluation.risk);
+  emitOpened(unit, row, asked, { duties, risk: judged.evaluation.risk });
   unit.wake('request', row.id, row.agent);
   return row;
 }
 
-function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | null): void {
+function emitOpened(
+  unit: Unit,
+  row: RequestRow,
+  asked: Asked,
+  { duties, risk }: { duties: ReadonlyMap<string, JsonObject>; risk: string | null },
+): void {
   const { action, involved } = row;
   unit.emit('request.opened', {
     ...aboutRequest(row),
     actor_chain: action.actor_chain,
     policy_version: row.policyVersion,
     detail: {
+      evaluation: row.evaluation,
       action: action.action,
       resource: { type: action.resource.type, id: action.resource.id },
       controls: row.controls,
@@ -196,6 +208,13 @@ function emitOpened(unit: Unit, row: RequestRow, asked: Asked, risk: string | nu
         rule_digest,
         barred: barredBy(rule, involved),
         escalation: rule.escalation.map((step) => ({ ...step })),
+        // What a rule does not say is not there either. A title is words, which a leaf has none of.
+        ...(rule.seats && { seats: rule.seats }),
+        ...(rule.stages && {
+          stages: rule.stages.map(({ title: _title, ...stage }) => ({ ...stage })),
+        }),
+        ...(rule.same_person && { same_person: rule.same_person }),
+        ...duties.get(name),
       })),
       requester: { type: row.requester.type, id: row.requester.id },
       owners: [...involved.owners],
@@ -352,7 +371,7 @@ export async function expireRequest(unit: Unit, id: string): Promise<RequestRow>
 }
 
 /** Whether the time of a request that is still open has passed. */
-function isDue(row: RequestRow, now: string): boolean {
+export function isDue(row: RequestRow, now: string): boolean {
   if (row.state === 'pending') return !(now < row.expiresAt);
   return row.state === 'approved' && row.approvedUntil !== null && !(now < row.approvedUntil);
 }
@@ -434,6 +453,6 @@ function whatBecame({ state, failure }: RequestRow, who: string): string {
     case 'cancelled':
       return 'This request was already withdrawn: nobody decided it.';
     case 'superseded':
-      return 'This request is already superseded: the policy changed since it was opened.';
+      return `This request is already superseded: the ${failure === 'purpose_changed' ? 'purpose of its task' : 'policy'} changed since it was opened.`;
   }
 }

@@ -8,6 +8,7 @@ import type { PolicyBundle } from './policy-bundle.ts';
 /** What is compared as a limit, or nobody's access depends on. */
 const NOT_IDENTITY: readonly string[] = [
   'title',
+  'owner',
   'reason',
   'ttl_seconds_default',
   'ttl_seconds_max',
@@ -39,7 +40,7 @@ function callIn({ resource, parameters }: Action, bundle: PolicyBundle): string 
   const role = bundle.roles.get(upstream.authentication.role ?? '');
   const target = role && bundle.targets.get(targetOf(role));
   return canonicalJson([
-    without(upstream, ['title', 'reason', 'calls', 'timeout_seconds']),
+    without(upstream, ['title', 'owner', 'reason', 'calls', 'timeout_seconds']),
     asJson(call),
     role ? identityOf(role) : '',
     placeOrOwn(target),
@@ -59,8 +60,8 @@ function isWithin({ parameters }: Action, role: RoleDefinition): boolean {
 
 const identityOf = (role: RoleDefinition): string => without(role, NOT_IDENTITY);
 
-/** How a target is watched, which may change at any time. */
-const WATCHING: readonly string[] = ['observer_url_from', 'grade', 'application_logins'];
+/** How a target is watched and whose it is, which may change at any time. */
+const WATCHING: readonly string[] = ['owner', 'observer_url_from', 'grade', 'application_logins'];
 
 /** Which server a target is, and by which right we are there. */
 export const placeOf = (definition: TargetDefinition): string => without(definition, WATCHING);

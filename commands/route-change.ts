@@ -1,6 +1,7 @@
 // How one rule of a route compares with another: the one judgement of what asks less of people, for those who have to
 // agree to it and for those who read about it.
 import { isStrongEnough, strengthAt, type RouteRule } from '../domain/approval.ts';
+import { receiptWithin, usesOf } from '../domain/permit-rule.ts';
 import { ASK_DEFAULT } from '../domain/question.ts';
 import { seatsInWords, stagesOf, type StageRule } from '../domain/seats.ts';
 
@@ -78,6 +79,16 @@ const FACETS: readonly Facet[] = [
     name: 'valid_seconds',
     isLooser: (before, after) => after.valid_seconds > before.valid_seconds,
     show: ({ valid_seconds }) => String(valid_seconds),
+  },
+  {
+    name: 'uses',
+    isLooser: (before, after) => usesOf([{ rule: after }]) > usesOf([{ rule: before }]),
+    show: (rule) => String(usesOf([{ rule }])),
+  },
+  {
+    name: 'receipt_within_seconds',
+    isLooser: (before, after) => receiptWithin(after) > receiptWithin(before),
+    show: (rule) => String(receiptWithin(rule)),
   },
   independence('owner'),
   independence('triggerer'),
@@ -166,6 +177,9 @@ const showAsk = ({
   ask: { clock, answer_within_seconds: within } = ASK_DEFAULT,
 }: RouteRule): string => `the clock ${clock}, ${within} s to answer`;
 
+const showBudget = ({ attention_budget: budget }: RouteRule): string =>
+  budget ? `${budget.per_approver_per_day} a day` : 'none';
+
 /** What is different about a route, and for whom that makes it easier. */
 export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[] {
   const judged = FACETS.flatMap((facet): RouteChange[] => {
@@ -177,6 +191,7 @@ export function routeChanges(before: RouteRule, after: RouteRule): RouteChange[]
   });
   const times = [
     changed('expiry_seconds', String(before.expiry_seconds), String(after.expiry_seconds)),
+    changed('attention_budget', showBudget(before), showBudget(after)),
     changed('ask', showAsk(before), showAsk(after)),
   ];
   return [...judged, ...times.filter((change) => change !== null)];

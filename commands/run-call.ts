@@ -3,6 +3,7 @@
 import type { CredentialRow, RunRow } from '../db/rows.ts';
 import { actionDigest } from '../domain/action.ts';
 import { paramsIn } from '../domain/http-call.ts';
+import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { intendToken, mayGoAgain, ofCall } from './call-runs.ts';
@@ -40,8 +41,8 @@ export const callDoor = (deps: Deps, call: Call, ask: CallAsk): Door<JudgedCall>
     ask,
     judge: (unit, preview) => judge(unit, deps, ask, preview),
     preview: (unit, judged) => previewOf(unit, door, judged),
-    begin: async (unit, judged) => {
-      const { run, lease } = await begin(unit, ask, judged);
+    begin: async (unit, judged, evaluation) => {
+      const { run, lease } = await begin(unit, ask, judged, evaluation);
       return { run, perform: () => carryOut(door, { run, lease, prepared: judged.prepared }) };
     },
     resume: (run) => resume(door, run),
@@ -102,11 +103,13 @@ async function begin(
   unit: Unit,
   ask: CallAsk,
   { owner, bundle, prepared, action }: JudgedCall,
+  evaluation: Id<'evaluation'>,
 ): Promise<BegunCall> {
   const about = {
     owner,
     prepared,
     control: null,
+    evaluation,
     request: null,
     permit: null,
     sealThumbprint: ask.sealTo.thumbprint,
@@ -181,8 +184,8 @@ async function previewOf(
   const about = { prepared, reason: door.ask.reason, preview: null };
   const looking = await judged(unit, judgedCall, about);
   if (looking.evaluation.decision !== 'permit') return null;
-  recordEvaluation(unit, looking.action, looking.evaluation);
-  const begun = await begin(unit, door.ask, looking);
+  const recorded = recordEvaluation(unit, looking.action, looking.evaluation);
+  const begun = await begin(unit, door.ask, looking, recorded.id);
   return {
     resource: `preview ${begun.run.id}`,
     make: () => makePreview(door, begun),

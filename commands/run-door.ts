@@ -71,7 +71,7 @@ export interface Door<J extends Judged> {
   judge: (unit: Unit, preview: JsonObject | null) => Promise<J>;
   /** Null where nothing can be found out, or nobody may. */
   preview: (unit: Unit, judged: J) => Promise<Preview | null>;
-  begin: (unit: Unit, judged: J) => Promise<Begun>;
+  begin: (unit: Unit, judged: J, evaluation: Id<'evaluation'>) => Promise<Begun>;
   /** What came of a run that was begun by somebody who was not heard of again. */
   resume: (run: RunRow) => Promise<RunRow>;
 }
@@ -150,7 +150,7 @@ async function planRun<J extends Judged>(
     await releaseKey(unit, once);
     return { kind: 'refused', refusal: deniedBy(recorded) };
   }
-  const about = await door.begin(unit, judged);
+  const about = await door.begin(unit, judged, recorded.id);
   await hold(unit, once, about.run.id);
   return { kind: 'run', begun: about, warnings: warningsOf(evaluation) };
 }

@@ -2,6 +2,7 @@
 // approved is the text itself, and nobody is given a login.
 import type { CredentialRow, RunRow, TaskRow } from '../db/rows.ts';
 import { actionDigest, type Action } from '../domain/action.ts';
+import type { Id } from '../domain/id.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -41,10 +42,10 @@ export const statementDoor = (
   ask,
   judge: (unit, preview) => judge(unit, deps, ask, preview),
   preview: (unit, judged) => planned(unit, deps, call, ask, judged),
-  begin: async (unit, judged) => {
+  begin: async (unit, judged, evaluation) => {
     const { statement, action } = judged;
     const { timeoutSeconds } = statement;
-    const lease = await intendLogin(unit, judged, ask, timeoutSeconds);
+    const lease = await intendLogin(unit, judged, ask, timeoutSeconds, evaluation);
     const digest = actionDigest(action);
     const about = ofLease(lease, statement.effect);
     const run = await intendRun(unit, { ...about, digest, timeoutSeconds });
@@ -92,6 +93,7 @@ const intendLogin = (
   { agent, owner, definition }: JudgedStatement,
   ask: StatementAsk,
   seconds: number,
+  evaluation: Id<'evaluation'> | null,
 ): Promise<CredentialRow> =>
   intendLease(unit, {
     task: owner.id,
@@ -103,6 +105,7 @@ const intendLogin = (
     holder: 'service',
     options: {},
     control: null,
+    evaluation,
     request: null,
     permit: null,
     expiresAt: earliest(addSeconds(unit.at, runLeaseSeconds(seconds)), owner.deadlineAt),
@@ -183,7 +186,7 @@ async function planned(
   judged: JudgedStatement,
 ): Promise<Preview | null> {
   if (!EXPLAINABLE.includes(judged.statement.effect)) return null;
-  const lease = await intendLogin(unit, judged, ask, 0);
+  const lease = await intendLogin(unit, judged, ask, 0, null);
   return {
     resource: lease.id,
     make: () => explainedBy(deps, call, judged.statement, lease),

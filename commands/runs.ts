@@ -253,7 +253,7 @@ function emitFinished(unit: Unit, row: RunRow): void {
         outcome: row.outcome ?? row.state,
         effect: row.id,
       },
-      private: {},
+      private: { result_digest: row.resultDigest },
     });
 }
 

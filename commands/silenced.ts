@@ -8,7 +8,9 @@ import {
   type Strength,
 } from '../domain/approval.ts';
 import { canonicalJson, type JsonValue } from '../domain/json.ts';
+import { RESOURCE_OWNER } from '../domain/seats.ts';
 import { accessOf, targetOf } from './access/kinds.ts';
+import { ownerOf } from './evaluate.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import {
   couldMatch,
@@ -19,6 +21,7 @@ import {
   type ScopedRule,
 } from './policy-scope.ts';
 import { isWeaker } from './route-change.ts';
+import { newWaivers } from './waivers.ts';
 
 export interface Silenced {
   /** The routes as they are today, whose approvers have to agree. */
@@ -46,12 +49,36 @@ export function silencedBy(current: PolicyBundle, next: PolicyBundle): Silenced 
       isWalkedAround(route.name, before, after),
   );
   const touched = before.rules.filter((rule) => routes.some(({ name }) => isGateOf(name, rule)));
+  const waived = gatesWaived(before, after);
+  const asked = [
+    ...new Map([...waived.routes, ...routes].map((each) => [each.name, each])).values(),
+  ];
   // Whoever agrees to less proof gives as much as is asked for today.
   return {
-    routes: routes.map(atItsStrongest),
-    controls: [...new Set(touched.flatMap(({ control }) => control ?? []))],
+    routes: asked.map(atItsStrongest),
+    controls: [
+      ...new Set([...touched.flatMap(({ control }) => control ?? []), ...waived.controls]),
+    ],
   };
 }
+
+/**
+ * The gates of every control that `next` has somebody let past whom `current` did not: as they are today, and of a
+ * control that comes along with its waiver, as they will be.
+ */
+function gatesWaived(before: Scoped, after: Scoped): Silenced {
+  const controls = newWaivers(before.bundle, after.bundle).map(({ control }) => control);
+  const routes = controls.flatMap((control) => {
+    const today = routesOf(control, before);
+    return today.length > 0 ? today : routesOf(control, after);
+  });
+  return { routes, controls };
+}
+
+const routesOf = (control: string, { bundle, rules }: Scoped): FrozenRoute[] =>
+  rules
+    .filter((rule) => rule.control === control)
+    .flatMap(({ route }) => bundle.routes.get(route ?? '') ?? []);
 
 const isGateOf = (name: string, { route, mode }: ScopedRule): boolean =>
   route === name && mode === 'hold';
@@ -63,6 +90,7 @@ const isKept = (rule: ScopedRule, before: Scoped, after: Scoped): boolean =>
       rule.route !== null &&
       isGateOf(rule.route, other) &&
       other.control === rule.control &&
+      (rule.sensor === null || other.sensor === rule.sensor) &&
       other.words === rule.words &&
       isStrongEnough(strengthOf(other, after), strengthOf(rule, before)),
   );
@@ -86,10 +114,20 @@ const guardedBy = (route: string, { bundle, rules }: Scoped): Matter[] => {
 
 /** Whether something that the route guards is no longer there for it to guard, or is watched otherwise. */
 function guardsLess(route: string, before: Scoped, after: Scoped): boolean {
-  const kept = new Set(guardedBy(route, after).flatMap((matter) => placesOf(after.bundle, matter)));
-  return guardedBy(route, before)
-    .flatMap((matter) => placesOf(before.bundle, matter))
-    .some((place) => !kept.has(place));
+  // Where the owner decides, who that is decides who decides.
+  const isOwners = before.bundle.routes.get(route)?.rule.groups.includes(RESOURCE_OWNER) ?? false;
+  const placesIn = (scoped: Scoped): string[] =>
+    guardedBy(route, scoped).flatMap((matter) => {
+      const owner = isOwners ? ownerOf(scoped.bundle, ...resourceOf(matter)) : null;
+      return placesOf(scoped.bundle, matter).map((place) => `${place} ${owner ?? ''}`);
+    });
+  const kept = new Set(placesIn(after));
+  return placesIn(before).some((place) => !kept.has(place));
+}
+
+function resourceOf(matter: Matter): [string, string] {
+  if ('role' in matter) return ['Role', matter.role];
+  return 'upstream' in matter ? ['Upstream', matter.upstream] : [matter.resource, ''];
 }
 
 /** Whether what the route guards can be reached without it, as it could not be before. */
@@ -99,19 +137,26 @@ function isWalkedAround(route: string, before: Scoped, after: Scoped): boolean {
   );
   return mattersOf(after.bundle).some((matter) => {
     if (!reachOf(after.bundle, matter).some((each) => guarded.has(each))) return false;
-    if (after.rules.some((rule) => isGateOf(route, rule) && surelyMatches(rule, matter)))
-      return false;
     return waysPast(route, after, matter).some(
       (way) => !wasOpen(route, way, before, after, matter),
     );
   });
 }
 
-/** The permits that could let somebody have it without this route. */
-const waysPast = (route: string, { rules }: Scoped, matter: Matter): ScopedRule[] =>
-  rules.filter(
-    (rule) => rule.effect === 'permit' && !isGateOf(route, rule) && couldMatch(rule, matter),
+/** The permits that could let somebody have it without this route: where it asks everybody, those that waive it. */
+function waysPast(route: string, { rules }: Scoped, matter: Matter): ScopedRule[] {
+  const gates = rules.filter((rule) => isGateOf(route, rule));
+  const isWaiver = ({ waives }: ScopedRule): boolean =>
+    waives !== null && gates.some(({ control }) => control === waives);
+  const isAskedOfAll = gates.some((gate) => surelyMatches(gate, matter));
+  return rules.filter(
+    (rule) =>
+      rule.effect === 'permit' &&
+      !isGateOf(route, rule) &&
+      couldMatch(rule, matter) &&
+      (!isAskedOfAll || isWaiver(rule)),
   );
+}
 
 function wasOpen(
   route: string,
@@ -125,10 +170,16 @@ function wasOpen(
   const forbids = before.rules.filter((rule) => isForbid(rule) && couldMatch(rule, matter));
   return (
     definitionOf(before.bundle, matter) === definitionOf(after.bundle, matter) &&
-    ways.some((each) => each.words === way.words || surelyMatches(each, matter)) &&
+    ways.some((each) => isAsOpen(each, way, matter)) &&
     forbids.every(({ words }) => after.rules.some((rule) => isForbid(rule) && rule.words === words))
   );
 }
+
+/** What lets past one gate lets past no other: a waiver is open only where the same control was waived before. */
+const isAsOpen = (was: ScopedRule, way: ScopedRule, matter: Matter): boolean =>
+  (way.waives === null || was.waives === way.waives) &&
+  (was.sensor === null || was.sensor === way.sensor) &&
+  (was.words === way.words || surelyMatches(was, matter));
 
 /** A forbid that only observes denies nothing: turned into one, a forbid is gone. */
 const isForbid = ({ effect, mode }: ScopedRule): boolean => effect === 'forbid' && mode === 'hold';
@@ -138,14 +189,14 @@ function definitionOf(bundle: PolicyBundle, matter: Matter): string {
   if ('upstream' in matter) return definitionOfUpstream(bundle, matter.upstream);
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   if (!role) return 'role' in matter ? 'none' : matter.action;
-  const { title: _title, ...definition } = role;
+  const { title: _title, owner: _owner, ...definition } = role;
   return canonicalJson(asJson(definition));
 }
 
 function definitionOfUpstream({ upstreams, roles, targets }: PolicyBundle, name: string): string {
   const upstream = upstreams.get(name);
   if (!upstream) return 'none';
-  const { title: _title, ...definition } = upstream;
+  const { title: _title, owner: _owner, ...definition } = upstream;
   const role = roles.get(definition.authentication.role ?? '');
   const target = role && targets.get(targetOf(role));
   return canonicalJson(asJson([definition, role ?? null, target ?? null]));
@@ -172,7 +223,8 @@ function reachOf(bundle: PolicyBundle, matter: Matter): string[] {
 function placesOf(bundle: PolicyBundle, matter: Matter): string[] {
   const role = 'role' in matter ? bundle.roles.get(matter.role) : undefined;
   const target = role && bundle.targets.get(targetOf(role));
-  const where = target ? canonicalJson(asJson(target)) : '';
+  const { owner: _owner, ...place } = target ?? { owner: undefined };
+  const where = target ? canonicalJson(asJson(place)) : '';
   return reachOf(bundle, matter).map((each) => `${each} ${where}`);
 }
 

@@ -24,6 +24,7 @@ import { readActiveBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
 import { replayedQuestions } from './recorded-questions.ts';
+import { requiredSensors } from './sensors.ts';
 
 /** How many recorded actions one simulation looks at. */
 export const SIMULATED_MAX = 10_000;
@@ -126,7 +127,12 @@ async function judgeBoth(
   const { questions } = event.disclosed;
   if (questions !== undefined && questions !== null) {
     const by = (bundle: PolicyBundle): Evaluation =>
-      togetherAs(replayedQuestions(questions, bundle).map((each) => evaluate(bundle, each)));
+      togetherAs(
+        replayedQuestions(questions, bundle).map((each) =>
+          // Whether anybody saw was recorded only where a rule asked for it: where none did, all that is compared is the rules.
+          evaluate(bundle, { ...each, sensors: each.sensors ?? requiredSensors(bundle) }),
+        ),
+      );
     return { asked: 'as_recorded', before: by(current), after: by(next) };
   }
   if (!action) return null;
@@ -171,11 +177,12 @@ function kindOf(before: Evaluation, after: Evaluation, lost: string[]): Simulate
   return after.decision === 'hold' ? 'newly_held' : 'no_longer_held';
 }
 
-const sideOf = ({ decision, reasons, routes, controls }: Evaluation): SimulatedSide => ({
+const sideOf = ({ decision, reasons, routes, controls, waived }: Evaluation): SimulatedSide => ({
   decision,
   reasons: reasons.toSorted(),
   routes: routes.map(({ name }) => name).toSorted(),
   controls: controls.toSorted(),
+  waived: [...new Set(waived.map(({ control }) => control))].toSorted(),
 });
 
 function exampleOf({ event }: EventRead): SimulatedChange['examples'][number] {

@@ -2,7 +2,6 @@
 import type { RequestRow } from '../db/rows.ts';
 import { actionDigest, actionRef } from '../domain/action.ts';
 import { base64url } from '../domain/bytes.ts';
-import { shownDigest } from '../domain/card.ts';
 import type { Id } from '../domain/id.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
@@ -10,20 +9,18 @@ import { approvalStatement, challengeFor, type Grounds, type Spoken } from '../d
 import { challengeIn, writeAssertion } from '../domain/webauthn.ts';
 import { takeChallenge } from './passkey-challenges.ts';
 import { usePasskey, type UsedPasskey } from './passkeys.ts';
-import { cardOf } from './requests.ts';
 import type { Unit } from './unit.ts';
 
 /** What a statement is about: the request as it is now, and what was kept when it was asked for. */
 export const groundsOf = (
   row: RequestRow,
   approver: Id<'person'>,
-  kept: Pick<Grounds, 'checkpoint' | 'nonce' | 'salt' | 'expires'>,
+  kept: Pick<Grounds, 'shown' | 'checkpoint' | 'nonce' | 'salt' | 'expires'>,
 ): Grounds => ({
   ...kept,
   request: row.id,
   actionRef: actionRef(row.salt, actionDigest(row.action)),
   approver,
-  shown: shownDigest(cardOf(row)),
 });
 
 /** What stays of a signed vote: enough to check it again with nothing else but the log. */
@@ -42,7 +39,7 @@ export async function checkStepUp(
   unit: Unit,
   row: RequestRow,
   who: Id<'person'>,
-  spoken: Spoken,
+  spoken: Spoken & Pick<Grounds, 'shown'>,
   used: UsedPasskey,
 ): Promise<StepUp | Refusal> {
   const challenge = challengeIn(used.assertion.clientData) ?? '';
@@ -52,7 +49,9 @@ export async function checkStepUp(
       'passkey_refused',
       'What was signed was not asked of you for this, was used, or took too long: sign again.',
     );
-  const kept = { ...taken.grounds, salt: taken.salt, expires: taken.expiresAt };
+  // Whether that card is the one of now is asked of every vote, signed or not.
+  const { shown } = spoken;
+  const kept = { ...taken.grounds, shown, salt: taken.salt, expires: taken.expiresAt };
   const statement = approvalStatement(groundsOf(row, who, kept), spoken);
   if (challengeFor(statement) !== challenge)
     return new Refusal(

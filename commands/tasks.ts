@@ -1,8 +1,8 @@
 // Tasks: one piece of work by one agent. Everything the agent is given hangs off one, and dies with it.
-import { and, count, eq, inArray, lt, ne, sql, type SQL } from 'drizzle-orm';
+import { and, count, eq, inArray, ne, sql, type SQL } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
 import type { AgentRow, TaskRow, CredentialRow } from '../db/rows.ts';
-import { agent, credential, person, task, worker, type RevokeCause } from '../db/schema/index.ts';
+import { agent, credential, person, task, type RevokeCause } from '../db/schema/index.ts';
 import type { Party } from '../domain/action.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds } from '../domain/instant.ts';
@@ -12,6 +12,7 @@ import type { Deps } from './deps.ts';
 import { refuseOrphan } from './orphans.ts';
 import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
+import { refuseUnknownPurpose } from './policy-purposes.ts';
 import { partyOf, type Delegation, type OnBehalf } from './principal.ts';
 import { closeRequestsOf } from './requests.ts';
 import { refuseWhileStopped } from './stop.ts';
@@ -40,6 +41,7 @@ export async function startTask(
   const parent = start.delegation ? await lockParent(unit, start.delegation) : null;
   const bundle = await activeBundle(unit, deps.policies);
   refuseOrphan(holder, bundle, unit.at);
+  refuseUnknownPurpose(bundle, start.purpose);
   const trigger = parent ? inherited(parent, start) : await triggerOf(unit, deps, agentId, start);
   const wanted = addSeconds(unit.at, start.ttl_seconds);
   const row: TaskRow = {
@@ -184,7 +186,8 @@ async function knownPerson(unit: Unit, id: string | undefined): Promise<Id<'pers
   return row.id;
 }
 
-const aboutTask = (row: TaskRow) => ({ subject: row.id, task: row.id, agent: row.agent });
+/** The facts that every event about a task carries. */
+export const aboutTask = (row: TaskRow) => ({ subject: row.id, task: row.id, agent: row.agent });
 
 export async function findTask(query: Query | Transaction, id: string): Promise<TaskRow | null> {
   const [row] = await query
@@ -342,24 +345,6 @@ export async function ownTask(unit: Unit, id: Id<'task'>): Promise<TaskRow | nul
   await unit.sql.update(task).set({ ownedAt }).where(eq(task.id, id));
   unit.changed(id);
   return { ...row, ownedAt };
-}
-
-/** Without a worker nothing would be revoked, so nothing is issued either. */
-export const WORKER_SILENCE_MAX_SECONDS = 60;
-
-export async function isWorkerAlive(query: Query | Transaction, now: string): Promise<boolean> {
-  const since = addSeconds(now, -WORKER_SILENCE_MAX_SECONDS);
-  const rows = await query.select().from(worker);
-  return rows.some((row) => row.seenAt > since);
-}
-
-export async function recordHeartbeat(unit: Unit, id: string): Promise<void> {
-  await unit.sql
-    .insert(worker)
-    .values({ id, seenAt: unit.at })
-    .onConflictDoUpdate({ target: worker.id, set: { seenAt: unit.at } });
-  const old = addSeconds(unit.at, -3600);
-  await unit.sql.delete(worker).where(lt(worker.seenAt, old));
 }
 
 /** Sets leases on their way out: pending ones too, since a login may already stand behind them. */

@@ -80,6 +80,7 @@ export const CHANNELS = {
   change: 'countersign_change',
   signal: 'countersign_signal',
   keys: 'countersign_keys',
+  onCall: 'countersign_on_call',
 } as const;
 
 const RETRIES_MAX = 3;

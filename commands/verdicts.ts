@@ -42,7 +42,7 @@ export interface VerdictAsked {
   size: number | null;
 }
 
-/** Types of events that no verdict reads. */
+/** Types of events that no verdict reads, save where they say that a gate was waived. */
 const UNREAD: readonly EventName[] = [
   'agent.signed_in',
   'evaluation.decided',
@@ -104,7 +104,10 @@ async function readLeaves(query: Query, size: number): Promise<Leaf[]> {
 
 const notUnread = () =>
   // Written as what is left out, so that a new type of event is read unless it says otherwise.
-  sql`${event.type} not in ${UNREAD.map((name) => eventType(name))}`;
+  sql`(${event.type} not in ${UNREAD.map((name) => eventType(name))} or ${waives})`;
+
+/** Of all evaluations only those that found a gate waived. No text in canonical JSON has a bare quotation mark. */
+const waives = sql`(${event.type} = ${eventType('evaluation.decided')} and ${event.leaf} like ${'%"waived":[{%'})`;
 
 /** From the first leaf to just after the last one, unless the asker says otherwise. */
 function periodOf(

@@ -1,6 +1,7 @@
 // Rows as they are read.
 import type * as schema from './schema/index.ts';
 
+export type AccessDenialRow = typeof schema.accessDenial.$inferSelect;
 export type AgentRow = typeof schema.agent.$inferSelect;
 export type JoinTokenRow = typeof schema.joinToken.$inferSelect;
 export type KeyRow = typeof schema.agentKey.$inferSelect;
@@ -8,15 +9,18 @@ export type SigningKeyRow = typeof schema.signingKey.$inferSelect;
 export type TaskRow = typeof schema.task.$inferSelect;
 export type CertificateRow = typeof schema.certificate.$inferSelect;
 export type CredentialRow = typeof schema.credential.$inferSelect;
+export type DeferralRow = typeof schema.deferral.$inferSelect;
 export type RunRow = typeof schema.run.$inferSelect;
 export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
 export type BreakGlassRow = typeof schema.breakGlass.$inferSelect;
 export type GrantRow = typeof schema.standingGrant.$inferSelect;
+export type RedemptionRow = typeof schema.redemption.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;
 export type PasskeyRow = typeof schema.passkey.$inferSelect;
 export type AbsenceRow = typeof schema.absence.$inferSelect;
+export type OnCallRow = typeof schema.onCall.$inferSelect;
 export type SessionRow = typeof schema.session.$inferSelect;
 export type ReviewRow = typeof schema.review.$inferSelect;
 export type ReviewLineRow = typeof schema.reviewLine.$inferSelect;

@@ -2,7 +2,8 @@
 // What an enforcement point asks about: may this subject do this to that resource, in this context? Kept as one
 // action of ours, so that whatever waits for people goes the one way, and its digest covers all that was asked.
 import type { Action, Party } from './action.ts';
-import { canonicalJson, type JsonObject, type JsonValue } from './json.ts';
+import { canonicalJson, sameJson, type JsonObject, type JsonValue } from './json.ts';
+import type { RequestState } from './lifecycle.ts';
 
 /** Somebody or something by its type and id, with what the caller says of it. */
 export interface Named {
@@ -23,6 +24,19 @@ export interface Tuple {
 
 /** The one action under which questions of others are judged, asked and approved. */
 export const ACCESS_ACTION = 'access:evaluate';
+
+/** What was asked besides. */
+export function wishOf({ context }: Pick<Action, 'context'>): Wish {
+  const { justification, requested_until: until, emergency, client } = context;
+  const word = (value: JsonValue | undefined): string | null =>
+    typeof value === 'string' ? value : null;
+  return {
+    justification: word(justification),
+    requested_until: word(until),
+    emergency: emergency === true,
+    client: word(client),
+  };
+}
 
 /** What is asked besides, shown to people as claims, and no part of what is compared later. */
 export interface Wish {
@@ -72,10 +86,17 @@ function tupleAsJson({ subject, action, resource, context }: Tuple): JsonObject 
 }
 
 /** The question that an action of this kind is about. */
-export const tupleOf = ({ parameters }: Action): Tuple => asTuple(parameters);
+export const tupleOf = ({ parameters }: Pick<Action, 'parameters'>): Tuple => asTuple(parameters);
 
 /** Sound because only `accessAction` makes the parameters of such an action. */
 const asTuple = (parameters: JsonObject): Tuple => parameters as unknown as Tuple;
+
+/** Whether two actions are the same question by the same caller, down to the last byte. */
+export const isSameQuestion = (one: Action, other: Action): boolean =>
+  one.action === other.action &&
+  sameJson(one.parameters, other.parameters) &&
+  one.subject.type === other.subject.type &&
+  one.subject.id === other.subject.id;
 
 /** Members of a context that are machinery of the access request profile, and never input to a policy. */
 const MACHINERY = ['approval', 'access_request', 'evaluation_id', 'evaluated_at', 'reason'];
@@ -94,3 +115,16 @@ export const contradictions = (one: JsonObject, other: JsonObject): string[] =>
       Object.hasOwn(other, name) &&
       canonicalJson(one[name] ?? null) !== canonicalJson(other[name] ?? null),
   );
+
+/** What a request that came from a denial is called in the profile: what was decided, whatever became of it since. */
+export function taskStatus({
+  state,
+  approvedUntil,
+}: {
+  state: RequestState;
+  approvedUntil: string | null;
+}): string {
+  if (state === 'superseded') return 'cancelled';
+  if (state === 'failed') return 'failed';
+  return approvedUntil === null ? state : 'approved';
+}

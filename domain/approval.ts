@@ -1,6 +1,7 @@
 // Who may decide, and what the votes so far amount to. Every channel and every test asks these functions.
 import { digestOf, type Digest } from './digest.ts';
 import { isNoun } from './id.ts';
+import { permitFacts, type PermitRule } from './permit-rule.ts';
 import type { AskRule } from './question.ts';
 import type { RefusalCode } from './refusal.ts';
 import {
@@ -22,7 +23,7 @@ export const CHANNELS = ['web', 'slack', 'api'] as const;
 export type Channel = (typeof CHANNELS)[number];
 
 /** A route's rule. Its digest says whether two requests were held under the same one. */
-export interface RouteRule extends SeatRule {
+export interface RouteRule extends SeatRule, PermitRule {
   title: string;
   expiry_seconds: number;
   valid_seconds: number;
@@ -37,6 +38,8 @@ export interface RouteRule extends SeatRule {
   standing?: StandingRule | undefined;
   /** Who may go past it in an emergency; where it is not there, nobody may. */
   break_glass?: BreakGlassRule | undefined;
+  /** How much one person should have to decide here; measured, and nothing is refused or approved by it. */
+  attention_budget?: { per_approver_per_day: number };
   /** How questions of approvers are treated, where it is not as usual. */
   ask?: AskRule | undefined;
   /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
@@ -44,7 +47,7 @@ export interface RouteRule extends SeatRule {
 }
 
 /** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */
-export interface SlackPlaces {
+interface SlackPlaces {
   channels: string[];
   approvers: boolean;
 }
@@ -139,6 +142,7 @@ export function ruleDigest(rule: RouteRule): Digest {
     ...(rule.break_glass && {
       break_glass: { ...rule.break_glass, groups: rule.break_glass.groups.toSorted() },
     }),
+    ...permitFacts(rule),
     ...(rule.ask && {
       ask: { clock: rule.ask.clock, answer_within_seconds: rule.ask.answer_within_seconds },
     }),

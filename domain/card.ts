@@ -1,4 +1,5 @@
 // What an approver is shown: every member of the action that will run, in a fixed order, nothing left out.
+import { ACCESS_ACTION, tupleOf } from './access-tuple.ts';
 import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { BREAK_GLASS } from './break-glass.ts';
@@ -64,10 +65,10 @@ export function cardFor(source: CardSource): Card {
     told('Asked by', names.requester),
     told('Acting for', names.actingFor),
     told('On behalf of', names.triggeredBy),
-    told('Wants', `${action.action} ${action.resource.type} ${action.resource.id}`),
+    ...wants(action),
     told('At', action.destination),
     told('Data', action.data_class),
-    ...members('Parameter', action.parameters, false),
+    ...members('Parameter', action.parameters, action.action === ACCESS_ACTION),
     ...members('Context', action.context, true),
     ...narrowings(source),
     ...(source.questions ?? []).flatMap(askedAndAnswered),
@@ -125,12 +126,30 @@ function titleOf(action: Action, names: CardNames): string {
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;
   if (action.action === 'http:call')
     return `${who} asks to call ${plainWord(action.parameters['call'])} of ${what}`;
+  if (action.action === ACCESS_ACTION) return accessTitle(action, names);
   if (action.action === 'agent:admit') return `Admit the agent ${who}`;
   if (action.action === 'agent:add_key') return `Give ${who} another key`;
   if (action.action === 'agent:change_owner') return `Give ${who} another owner`;
   if (action.action === 'kill:lift') return 'Lift the stop of everything';
   if (action.action === 'policy:activate') return 'Activate a policy';
   return `${who}: ${oneLine(action.action)} ${what}`;
+}
+
+/** Of an enforcement point's question, whom and what it is about: ours is only that it was asked. */
+function wants(action: Action): (CardLine | null)[] {
+  if (action.action !== ACCESS_ACTION)
+    return [told('Wants', `${action.action} ${action.resource.type} ${action.resource.id}`)];
+  const { subject, action: does, resource } = tupleOf(action);
+  return [
+    told('Who', `${subject.type} ${subject.id}`),
+    told('Wants', `${does.name} ${resource.type} ${resource.id}`),
+  ].map((line) => line && { ...line, claimed: true });
+}
+
+function accessTitle(action: Action, names: CardNames): string {
+  const { subject, action: does, resource } = tupleOf(action);
+  const who = subject.type === 'Agent' && names.agent !== null ? names.agent : subject.id;
+  return `${oneLine(who)} asks to ${oneLine(does.name)} ${oneLine(`${resource.type} ${resource.id}`)}`;
 }
 
 const plainWord = (word: JsonValue | undefined): string =>

@@ -168,6 +168,7 @@ function faultInStatement(
     statement['approver'] === detail['person'] &&
     statement['in_stead_of'] === (detail['in_stead_of'] ?? null) &&
     statement['decision'] === detail['decision'] &&
+    (statement['limits'] !== null) === (detail['narrows'] === true) &&
     statement['shown'] === detail['shown'];
   if (!isStatement(statement) || !isSame)
     return 'what was signed is not what the vote says: another request, action, decision or card';

@@ -16,6 +16,8 @@ export interface SimulatedSide {
   reasons: string[];
   routes: string[];
   controls: string[];
+  /** Controls that a rule takes out of the way. */
+  waived: string[];
 }
 
 export interface SimulatedChange {

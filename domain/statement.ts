@@ -21,7 +21,7 @@ export interface Grounds {
   actionRef: Digest;
   approver: string;
   /** The digest of the card that the approver is looking at. */
-  shown: Digest;
+  shown: string;
   /** The newest checkpoint of the log when it was made: what was signed cannot be older than that. */
   checkpoint: { size: number; root: string };
   expires: string;

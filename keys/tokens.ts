@@ -27,6 +27,8 @@ export interface TokenKeys {
 export const ACCESS_TOKEN = 'at+jwt';
 /** The type of a token that says to a cloud who a workload is, as its own documents show it. */
 export const WORKLOAD_IDENTITY = 'JWT';
+/** The type of a permit: it is no access token, and opens nothing. */
+export const PERMIT = 'permit+jwt';
 /** The type of a token status list. */
 export const STATUS_LIST = 'statuslist+jwt';
 

@@ -81,6 +81,50 @@ export const slackCalls = (transport: Transport) => ({
   },
 });
 
+/** A schedule of another service, whose people on call routes can ask. */
+export interface OnCallSource {
+  kind: 'pagerduty' | 'opsgenie';
+  token: string;
+  /** The schedule's id there. */
+  schedule: string;
+  /** The service's own address if it is not said. */
+  apiUrl?: string | undefined;
+  /** People here by their id there; the others are known by their e-mail address. */
+  people?: Record<string, string> | undefined;
+}
+
+/** What a source last said. */
+export interface OnCallNow {
+  source: string;
+  people: string[];
+  /** How many it named who are nobody here. */
+  unmatched: number;
+  looked_at: string;
+  /** Why it gave no answer, and nobody is on call by it. */
+  code: string | null;
+}
+
+export const onCallCalls = (transport: Transport) => ({
+  /** The token is sealed by the server and never given out again. */
+  connect: (
+    name: string,
+    { kind, token, schedule, apiUrl, people }: OnCallSource,
+    options?: CallOptions,
+  ) =>
+    transport.put<{ configured: true }>(path`/v1/integrations/on-call/${name}`, {
+      ...options,
+      body: { kind, token, schedule, api_url: apiUrl, people },
+    }),
+
+  /** Forgets a source and its token. */
+  disconnect: async (name: string, options?: CallOptions): Promise<void> => {
+    await transport.delete(path`/v1/integrations/on-call/${name}`, options);
+  },
+
+  /** Who is on call by each source. */
+  now: (options?: CallOptions) => transport.get<{ data: OnCallNow[] }>('/v1/on-call', options),
+});
+
 export const secretCalls = (transport: Transport) => ({
   /** Puts a secret in, or a new version in its place. It can be lent under leases and never be read back. */
   put: (name: string, value: string, options?: CallOptions) =>

@@ -1,5 +1,11 @@
 // The client: the API as functions. Arguments are JavaScript's, answers are the API's JSON as it was sent.
-import { policyCalls, secretCalls, signingKeyCalls, slackCalls } from './administration.ts';
+import {
+  onCallCalls,
+  policyCalls,
+  secretCalls,
+  signingKeyCalls,
+  slackCalls,
+} from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { breakGlassCalls } from './break-glass.ts';
 import { credentialCalls } from './credentials.ts';
@@ -10,6 +16,7 @@ import { controlCalls, reportCalls, reviewCalls } from './evidence.ts';
 import { grantCalls } from './grants.ts';
 import type { Fetch } from './http.ts';
 import { peopleCalls } from './people.ts';
+import { permitCalls, receiptCalls } from './permits.ts';
 import { requestCalls } from './requests.ts';
 import { revocationCalls } from './revocations.ts';
 import { runCalls } from './runs.ts';
@@ -47,6 +54,8 @@ export interface Client {
   requests: ReturnType<typeof requestCalls>;
   grants: ReturnType<typeof grantCalls>;
   breakGlass: ReturnType<typeof breakGlassCalls>;
+  permits: ReturnType<typeof permitCalls>;
+  receipts: ReturnType<typeof receiptCalls>;
   revocations: ReturnType<typeof revocationCalls>;
   runs: ReturnType<typeof runCalls>;
   people: ReturnType<typeof peopleCalls>;
@@ -58,6 +67,7 @@ export interface Client {
   policies: ReturnType<typeof policyCalls>;
   secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
+  onCall: ReturnType<typeof onCallCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
   scanners: ReturnType<typeof scannerCalls>;
@@ -89,6 +99,8 @@ export function openClient(options: ClientOptions): Client {
     requests: requestCalls(transport),
     grants: grantCalls(transport),
     breakGlass: breakGlassCalls(transport),
+    permits: permitCalls(transport),
+    receipts: receiptCalls(transport),
     revocations: revocationCalls(transport),
     runs: runCalls(transport),
     people: peopleCalls(transport),
@@ -100,6 +112,7 @@ export function openClient(options: ClientOptions): Client {
     policies: policyCalls(transport),
     secrets: secretCalls(transport),
     slack: slackCalls(transport),
+    onCall: onCallCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),
     scanners: scannerCalls(transport),

@@ -18,6 +18,8 @@ export interface CredentialOrder {
   ttlSeconds?: number | undefined;
   /** What the role lets you choose, such as the repositories of a token. */
   options?: JsonObject | undefined;
+  /** From when on it is wanted; only for what waits for people. */
+  notBefore?: string | undefined;
   /** Binds a token to the key of this thumbprint (RFC 7638), instead of to the one of `sealKey`. */
   dpopThumbprint?: string | undefined;
   /** Called when a held request is decided; see `verifyWebhook`. */
@@ -152,6 +154,7 @@ function ask(
       dpop_jkt: order.dpopThumbprint,
       reason: order.reason,
       options: order.options,
+      not_before: order.notBefore,
       callback: order.callbackUrl === undefined ? undefined : { url: order.callbackUrl },
     },
   });

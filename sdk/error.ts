@@ -20,6 +20,8 @@ type ClientCode =
   | 'not_decided'
   | 'request_denied'
   | 'request_cancelled'
+  /** The policy changed while it waited: ask again. */
+  | 'request_superseded'
   | 'request_failed';
 
 /** The token endpoint's own codes (RFC 6749 §5.2, 8707 §2, 9449 §5). */

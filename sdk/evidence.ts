@@ -1,3 +1,4 @@
+import type { AttentionReport } from '../domain/attention.ts';
 import type { PopulationMember } from '../domain/population.ts';
 // What auditors read: controls and their verdicts, reports, reviews.
 import type { Verdict } from '../domain/verdict/types.ts';
@@ -27,6 +28,10 @@ export const reportCalls = (transport: Transport) => ({
   /** The same as RFC 4180 CSV. */
   lifecycleCsv: (options?: CallOptions) =>
     transport.getText('/v1/reports/lifecycle', { ...options, query: { format: 'csv' } }),
+
+  /** What was asked of people, and what their answers would justify. Auditors see names. */
+  attention: ({ from, to }: Period = {}, options?: CallOptions) =>
+    transport.get<AttentionReport>('/v1/reports/attention', { ...options, query: { from, to } }),
 
   /** Every agent, and every identity that discovery found in a target. */
   population: (options?: CallOptions) =>

@@ -18,12 +18,23 @@ export {
   type PublicJwk,
 } from './keys.ts';
 export { joinAgent, type JoinOptions } from './join.ts';
+export {
+  actionDigest,
+  guard,
+  type Guarded,
+  type Permit,
+  type ReceiptOrder,
+  type ReceiptOutcome,
+  type Redemption,
+} from './permits.ts';
 export { openSealed } from './seal.ts';
 export {
   verifySignal,
   verifyWebhook,
   type ReceivedWebhook,
   type SignalMessage,
+  type AskedEvent,
+  type DecidedEvent,
   type WebhookEvent,
 } from './webhook.ts';
 export type { LeakReport, ReceiverOrder } from './signals.ts';
@@ -46,7 +57,7 @@ export type {
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { Emergency, EmergencyFilter } from './break-glass.ts';
 export type { Grant, GrantFilter, GrantOrder } from './grants.ts';
-export type { WaitOptions } from './requests.ts';
+export type { Answered, OnQuestion, WaitOptions } from './requests.ts';
 export type {
   CallAnswer,
   CallOrder,
@@ -57,16 +68,17 @@ export type {
   RunOutcome,
   RunRows,
 } from './runs.ts';
-export type { Invitation, PersonChange } from './people.ts';
+export type { Absence, Away, Invitation, Passkey, PersonChange } from './people.ts';
 export type { EventFilter, FollowOptions } from './events.ts';
 export type { Period } from './evidence.ts';
 export type { JwtSvid, RevocationLists, TrustBundles, X509Svid, X509SvidOrder } from './svids.ts';
-export type { KeyRotation, SlackSettings } from './administration.ts';
+export type { KeyRotation, OnCallNow, OnCallSource, SlackSettings } from './administration.ts';
 export type * from './stopping-types.ts';
 export type * from './types.ts';
 export type * from './policy-types.ts';
 export type * from './request-types.ts';
 export type { SimulatedChange, SimulatedSide, Simulation } from '../domain/simulation.ts';
 export type { Verdict, VerdictCase, VerdictLayer, VerdictTest } from '../domain/verdict/types.ts';
+export type { AttentionReport } from '../domain/attention.ts';
 export type { PopulationMember } from '../domain/population.ts';
 export type { Adoption, FoundIdentity, TargetDiscovery, TargetLook } from './discovery.ts';

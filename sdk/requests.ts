@@ -1,8 +1,10 @@
 // Requests that wait for people. Nothing here can vote: a vote needs a person, on the page or in Slack.
 import { opened } from './credentials.ts';
+import { CountersignError } from './error.ts';
 import { publicKeyOf, type PrivateJwk } from './keys.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
+import type { RequestQuestion } from './request-types.ts';
 import { pause } from './retry.ts';
 import { WAIT_SECONDS_MAX, type CallOptions, type Transport } from './transport.ts';
 import type { AccessRequest, Credential, Page } from './types.ts';
@@ -11,7 +13,18 @@ import type { AccessRequest, Credential, Page } from './types.ts';
 export interface WaitOptions extends CallOptions {
   /** How long to wait at most; 900 if it is not said. */
   timeoutSeconds?: number | undefined;
+  /**
+   * Told each question that approvers put to the agent, once. What it returns is the answer; null leaves it open, for
+   * `answer` to say later.
+   */
+  onQuestion?: OnQuestion | undefined;
 }
+
+/** Answers a question, or leaves it open. */
+export type OnQuestion = (
+  question: RequestQuestion,
+  request: AccessRequest,
+) => string | null | Promise<string | null>;
 
 const TIMEOUT_SECONDS = 900;
 
@@ -32,7 +45,8 @@ export const requestCalls = (transport: Transport) => ({
 
   /** Waits until the request is no longer pending, or the time is over: look at `state`. */
   wait: async (id: string, options: WaitOptions = {}): Promise<AccessRequest> => {
-    const { timeoutSeconds = TIMEOUT_SECONDS, ...call } = options;
+    const { timeoutSeconds = TIMEOUT_SECONDS, onQuestion, ...call } = options;
+    const heard = new Set<string>();
     const deadline = Date.now() + timeoutSeconds * 1000;
     for (;;) {
       const began = Date.now();
@@ -44,6 +58,7 @@ export const requestCalls = (transport: Transport) => ({
         retrySeconds: leftSeconds,
       });
       if (seen.state !== 'pending' || Date.now() >= deadline) return seen;
+      if (onQuestion) await answerNew(transport, seen, { onQuestion, heard, call });
       if (Date.now() - began < ASK_AGAIN_MS) await pause(ASK_AGAIN_MS, call.signal);
     }
   },
@@ -59,6 +74,13 @@ export const requestCalls = (transport: Transport) => ({
       sealKey,
     ),
 
+  /** Answers a question that was put to the agent; approvers read it as what the agent claims. */
+  answer: (id: string, question: string, text: string, options?: CallOptions) =>
+    transport.post<Answered>(path`/v1/requests/${id}/questions/${question}/answer`, {
+      ...options,
+      body: { text },
+    }),
+
   /** Withdraws a request that nobody has decided. */
   cancel: (id: string, options?: CallOptions) =>
     transport.post<AccessRequest>(path`/v1/requests/${id}/cancel`, { ...options, body: {} }),
@@ -67,3 +89,41 @@ export const requestCalls = (transport: Transport) => ({
   remind: (id: string, options?: CallOptions) =>
     transport.post<AccessRequest>(path`/v1/requests/${id}/remind`, { ...options, body: {} }),
 });
+
+/** A question with its answer, and the request as it is now. */
+export interface Answered {
+  question: RequestQuestion;
+  request: AccessRequest;
+}
+
+interface Hearing {
+  onQuestion: OnQuestion;
+  /** Questions that were passed on already. */
+  heard: Set<string>;
+  call: CallOptions;
+}
+
+async function answerNew(
+  transport: Transport,
+  request: AccessRequest,
+  { onQuestion, heard, call }: Hearing,
+): Promise<void> {
+  const open = request.questions.filter(({ to, state }) => to === 'agent' && state === 'open');
+  for (const question of open.filter(({ id }) => !heard.has(id))) {
+    heard.add(question.id);
+    const text = await onQuestion(question, request);
+    if (text === null) continue;
+    await transport
+      .post<Answered>(path`/v1/requests/${request.id}/questions/${question.id}/answer`, {
+        ...call,
+        body: { text },
+      })
+      .catch(unlessOver);
+  }
+}
+
+/** Decided, or no longer waited for, while the answer was found: that ends no wait. */
+function unlessOver(error: unknown): void {
+  const over = ['already_decided', 'request_expired', 'wrong_state'];
+  if (!(error instanceof CountersignError) || !over.includes(error.code)) throw error;
+}

@@ -71,6 +71,10 @@ export const taskCalls = (transport: Transport) => ({
 
   get: (id: string, options?: CallOptions) => transport.get<Task>(path`/v1/tasks/${id}`, options),
 
+  /** Gives a running task another purpose: what it may not have for that is revoked. */
+  changePurpose: (id: string, purpose: string, reason: string, options?: CallOptions) =>
+    transport.post<Task>(path`/v1/tasks/${id}/purpose`, { ...options, body: { purpose, reason } }),
+
   /** Hands part of a task on to another agent, which starts a task under it with `parent`. */
   delegate: (id: string, { agent, roles, ttlSeconds }: DelegationOrder, options?: CallOptions) =>
     transport.post<Delegation>(path`/v1/tasks/${id}/delegations`, {

@@ -6,13 +6,24 @@ import { SIGNALS, VERIFICATION, type SignalName } from '../domain/signal.ts';
 import { CountersignError } from './error.ts';
 import type { AccessRequest } from './types.ts';
 
-/** What a callback says: a request was decided. Read the request itself before acting on it. */
-export interface WebhookEvent {
+/** What a callback says. Read the request itself before acting on it. */
+export type WebhookEvent = DecidedEvent | AskedEvent;
+
+/** A request was decided. */
+export interface DecidedEvent {
   /** The same for every attempt to deliver this message. */
   id: string;
   type: 'request.decided';
   timestamp: string;
   data: { request: string; state: AccessRequest['state'] };
+}
+
+/** An approver asks the agent something: answer it with `requests.answer`. */
+export interface AskedEvent {
+  id: string;
+  type: 'request.asked';
+  timestamp: string;
+  data: { request: string; question: string };
 }
 
 /** What a signal says: access ended, or came back. `receiver.verification` only tests the way. */
@@ -42,8 +53,12 @@ const TOLERANCE_SECONDS = 300;
 /** Verifies the signature and the time of a callback, and only then reads it. */
 export async function verifyWebhook(received: ReceivedWebhook): Promise<WebhookEvent> {
   const { id, type, timestamp, data } = await verified(received);
+  const { request, state, question } = data;
+  if (type === 'request.asked') {
+    if (typeof request !== 'string' || typeof question !== 'string') throw unreadable();
+    return { id, type, timestamp, data: { request, question } };
+  }
   if (type !== 'request.decided') throw unknownType(type);
-  const { request, state } = data;
   const known = statesOf('request').find((each) => each === state);
   if (typeof request !== 'string' || known === undefined) throw unreadable();
   return { id, type, timestamp, data: { request, state: known } };

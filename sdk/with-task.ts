@@ -5,6 +5,8 @@ import type { Denied, Held } from './credentials.ts';
 import { CountersignError, type ErrorCode } from './error.ts';
 import { generateKey, type PrivateJwk } from './keys.ts';
 import { keepRenewing, type Holding } from './renewing.ts';
+import type { OnQuestion, WaitOptions } from './requests.ts';
+import { pause } from './retry.ts';
 import type {
   CallAnswer,
   CallOrder,
@@ -34,6 +36,8 @@ export interface WithTaskOptions extends TaskOrder {
   waitSeconds?: number | undefined;
   /** Told once when a credential is held: `request.url` is the page where people decide. */
   onHeld?: ((request: AccessRequest) => void) | undefined;
+  /** Answers what approvers ask before they decide; see `requests.wait`. */
+  onQuestion?: OnQuestion | undefined;
   /** Whether what was given is renewed while the work goes on, as far as its role lets it; true if it is not said. */
   renew?: boolean | undefined;
   /** Aborts waiting; the task then fails like after any other error. */
@@ -46,6 +50,8 @@ export interface CredentialWish {
   ttlSeconds?: number | undefined;
   /** What the role lets you choose. */
   options?: JsonObject | undefined;
+  /** From when on it is wanted; it is then waited for, too. */
+  notBefore?: string | undefined;
   /** Instead of the task's own. */
   waitSeconds?: number | undefined;
 }
@@ -137,7 +143,7 @@ function runningTask(
 ): RunningTask {
   const credential = async (role: string, wish: CredentialWish = {}): Promise<Material> => {
     const { waitSeconds = options.waitSeconds ?? WAIT_SECONDS, ...order } = wish;
-    const { signal, onHeld } = options;
+    const { signal, onHeld, onQuestion } = options;
     const outcome = await client.credentials.request(
       task.id,
       { role, ...order, sealKey },
@@ -151,7 +157,11 @@ function runningTask(
         throw denied(outcome);
       case 'held': {
         onHeld?.(outcome.request);
-        const collected = await collectWhenApproved(client, outcome, waitSeconds, signal);
+        const collected = await collectWhenApproved(client, outcome, {
+          timeoutSeconds: waitSeconds,
+          onQuestion,
+          signal,
+        });
         keep({ ...collected, sealKey: outcome.sealKey, ttlSeconds: wish.ttlSeconds });
         return collected.material;
       }
@@ -183,7 +193,7 @@ function runningTask(
 /** The result, after waiting for people if that is what it takes. */
 async function whatRan<R extends RunRows | CallAnswer>(
   client: Client,
-  { signal, onHeld, waitSeconds: usual = WAIT_SECONDS }: WithTaskOptions,
+  { signal, onHeld, onQuestion, waitSeconds: usual = WAIT_SECONDS }: WithTaskOptions,
   asked: RunOutcome<R>,
   waitSeconds = usual,
 ): Promise<R> {
@@ -194,7 +204,11 @@ async function whatRan<R extends RunRows | CallAnswer>(
 
   async function whenAgreed({ request, sealKey }: RunHeld): Promise<Ran<R> | RunFailed> {
     onHeld?.(request);
-    const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
+    const decided = await client.requests.wait(request.id, {
+      timeoutSeconds: waitSeconds,
+      onQuestion,
+      signal,
+    });
     // By then it may have been tried: what the target said of it says more than that it failed.
     if (decided.state !== 'failed') refuseUnapproved(decided, waitSeconds);
     return asAsked<R>(await client.runs.ofRequest(request.id, sealKey, { signal }));
@@ -241,16 +255,25 @@ const isKind = <K extends Material['kind']>(
 async function collectWhenApproved(
   client: Client,
   { request, sealKey }: Held,
-  waitSeconds: number,
-  signal: AbortSignal | undefined,
+  waiting: WaitOptions & { timeoutSeconds: number },
 ): Promise<{ credential: Credential; material: Material }> {
-  const decided = await client.requests.wait(request.id, { timeoutSeconds: waitSeconds, signal });
-  refuseUnapproved(decided, waitSeconds);
+  const decided = await client.requests.wait(request.id, waiting);
+  refuseUnapproved(decided, waiting.timeoutSeconds);
+  const { signal } = waiting;
+  if (decided.starts_at !== null) await pauseUntil(Date.parse(decided.starts_at), signal);
   // One key per request: asked for twice within a task, a held role is collected once and answered twice.
   return client.requests.collect(request.id, sealKey, {
     signal,
     idempotencyKey: `collect-${request.id}`,
   });
+}
+
+/** Timers cannot wait longer than this in one go. */
+const PAUSE_MAX_MS = 2 ** 31 - 1;
+
+async function pauseUntil(atMs: number, signal: AbortSignal | undefined): Promise<void> {
+  for (let left = atMs - Date.now(); left > 0; left = atMs - Date.now())
+    await pause(Math.min(left, PAUSE_MAX_MS), signal);
 }
 
 /** Throws unless people agreed, saying what happened in their place. */
@@ -274,8 +297,12 @@ function refuseUnapproved(request: AccessRequest, waitedSeconds: number): void {
     case 'expired':
       return refuse('request_expired', `Nobody decided in time: ask again. ${request.url}`);
     case 'cancelled':
+      return refuse('request_cancelled', `The request was withdrawn: ${request.url}`);
     case 'superseded':
-      return refuse('request_cancelled', `The request was ${request.state}: ${request.url}`);
+      return refuse(
+        'request_superseded',
+        `The policy changed while this waited: ask again. ${request.url}`,
+      );
     case 'failed':
       return refuse(
         'request_failed',

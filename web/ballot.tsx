@@ -4,6 +4,7 @@ import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
 import { Drafted, Narrow } from './narrow.tsx';
 import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from './parts.tsx';
 import { PasskeyScript, WhatYouSign } from './passkey.tsx';
+import { Ask } from './questions.tsx';
 import type { Draft, Refused, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
@@ -48,6 +49,7 @@ export const Ballots = ({
         <Approve shell={shell} view={view} refused={refused} />
       )}
       <Narrow shell={shell} view={view} />
+      {view.asks.length === 0 ? null : <Ask shell={shell} view={view} />}
       <Confirm label="Deny…">
         <Deny shell={shell} view={view} refused={refused} />
       </Confirm>

@@ -99,7 +99,14 @@ export const ControlsPage = ({
         />
       )}
     </Panel>
+    {audits ? ASKED : null}
   </Page>
+);
+
+const ASKED = (
+  <p>
+    <a href="/attention">What all this asks of people</a>
+  </p>
 );
 
 const JUDGED: Record<Verdict['verdict'], string> = {

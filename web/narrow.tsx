@@ -117,7 +117,9 @@ export const Drafted = ({ shell, view, draft }: Props & { draft: Draft }): Html 
       <tbody>
         {draft.changes.map(({ label, before, after }) => (
           <tr>
-            <th scope="row">{label}</th>
+            <th scope="row">
+              <Untrusted text={label} />
+            </th>
             <td>
               <Untrusted text={before} />
             </td>

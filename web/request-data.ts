@@ -1,6 +1,7 @@
 // What the page of a request is made from.
 import type { Strength } from '../domain/approval.ts';
 import type { Card } from '../domain/card.ts';
+import type { Addressee } from '../domain/question.ts';
 
 /** One route that has to agree. */
 export interface RouteView {
@@ -90,13 +91,27 @@ export interface RequestView {
   decidedAt: string | null;
   decidedBy: string | null;
   approvedUntil: string | null;
+  startsAt: string | null;
   denial: { reason: string | null; disposition: string } | null;
   failure: string | null;
   agent: string | null;
   task: { id: string; purpose: string; state: string; trigger: string; proof: string } | null;
   credential: { id: string; state: string; expiresAt: string } | null;
   standing: Standing;
+  /** Whom the reader can ask before deciding. */
+  asks: Addressee[];
+  /** What the reader was asked. */
+  toAnswer: { id: string; by: string; text: string }[];
+  /** Routes on which the reader decided more within a day than these plan for. */
+  attention?: { route: string; votes: number; budget: number }[];
   narrowable: NarrowView;
   /** Whether the reader may look at the log. */
   audits: boolean;
 }
+
+/** How far a vote from Slack is somebody's, by how its Slack user came to be them. */
+export const SLACK_BINDINGS: Readonly<Record<string, string>> = {
+  linked: ' (linked by themselves)',
+  set_by_admin: ' (set by an administrator)',
+  email_match: ' (known by e-mail address only)',
+};

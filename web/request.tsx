@@ -18,7 +18,14 @@ import {
   words,
   type Html,
 } from './parts.tsx';
-import type { Draft, Refused, RequestView, RouteView } from './request-data.ts';
+import { Answers } from './questions.tsx';
+import {
+  SLACK_BINDINGS,
+  type Draft,
+  type Refused,
+  type RequestView,
+  type RouteView,
+} from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 /** The whole page. */
@@ -45,14 +52,17 @@ export const RequestPage = ({
       </Notice>
     ) : null}
     <Status view={view} now={shell.now} />
-    {view.state === 'pending' ? (
-      <div class="notice notice-info" data-watch={view.id} hidden role="status">
-        <p class="notice-title">This was just decided, or ran out</p>
-        <p>
-          <a href={`/requests/${view.id}`}>Show what came of it</a>
-        </p>
-      </div>
-    ) : null}
+    {view.state === 'pending'
+      ? (view.attention ?? []).map(({ route, votes, budget }) => (
+          <Notice tone="warn" title={`You decided ${votes} requests on ${route} within a day`}>
+            <p>
+              Its owners plan for {budget} a person. Nothing stops you: take a break, or leave this
+              one to somebody else.
+            </p>
+          </Notice>
+        ))
+      : null}
+    {view.state === 'pending' ? <JustDecided id={view.id} /> : null}
     {view.card.warnings.length > 0 ? (
       <Notice tone="bad" title="This text holds characters that cannot be seen">
         <p>
@@ -72,6 +82,7 @@ export const RequestPage = ({
         <WhyHeld view={view} />
       </div>
       <div class="split-side">
+        {view.toAnswer.length === 0 ? null : <Answers shell={shell} view={view} />}
         <Ballots shell={shell} view={view} refused={refused} draft={draft} />
         <Votes view={view} now={shell.now} />
       </div>
@@ -81,6 +92,16 @@ export const RequestPage = ({
       </div>
     </div>
   </Page>
+);
+
+/** Shown by the page's script once it is over. */
+const JustDecided = ({ id }: { id: string }): Html => (
+  <div class="notice notice-info" data-watch={id} hidden role="status">
+    <p class="notice-title">This was just decided, or ran out</p>
+    <p>
+      <a href={`/requests/${id}`}>Show what came of it</a>
+    </p>
+  </div>
 );
 
 const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
@@ -120,7 +141,13 @@ function outcome(view: RequestView): Child {
   const by = view.decidedBy === null ? null : <Untrusted text={view.decidedBy} />;
   switch (view.state) {
     case 'approved':
-      return <>Approved by {by}; not yet collected</>;
+      return view.startsAt === null ? (
+        <>Approved by {by}; not yet collected</>
+      ) : (
+        <>
+          Approved by {by}, from {view.startsAt} on
+        </>
+      );
     case 'consumed':
       return <>Approved by {by}, and used</>;
     case 'denied':
@@ -131,6 +158,8 @@ function outcome(view: RequestView): Child {
       return `Approved, but could not be carried out: ${words(view.failure ?? 'unknown')}`;
     case 'cancelled':
       return 'Withdrawn before anybody decided';
+    case 'superseded':
+      return 'Closed undecided: the policy changed since it was opened';
     default:
       return words(view.state);
   }
@@ -139,6 +168,7 @@ function outcome(view: RequestView): Child {
 /** What a label of the card means to somebody who decides. */
 const LABELS: Record<string, string> = {
   'Parameter ttl_seconds': 'For how long',
+  'Parameter not_before': 'Not before',
   'Parameter url': 'Address',
   'Parameter method': 'Method',
   'Parameter body': 'Body',
@@ -161,6 +191,10 @@ function labelOf(label: string, view: RequestView): string {
   return LABELS[label] ?? label;
 }
 
+/** Who says what is only said. */
+const claimOf = (label: string): string =>
+  label.startsWith('Answer ') ? 'said in answer' : 'said by the requester';
+
 function cardText(label: string, text: string): Child {
   if (label.endsWith('_seconds') && /^\d+$/.test(text))
     return `${spanText(Number(text))} (${text} seconds)`;
@@ -176,7 +210,7 @@ const WhatRuns = ({ view }: { view: RequestView }): Html => (
           value: (
             <>
               {cardText(label, text)}
-              {claimed ? <span class="claimed">said by the requester</span> : null}
+              {claimed ? <span class="claimed">{claimOf(label)}</span> : null}
             </>
           ),
         })),
@@ -229,6 +263,8 @@ function grain(view: RequestView): string {
       return 'You approve many uses at once: until it ends, each of them is given without asking you or anybody again.';
     case 'credential:break_glass':
       return 'This goes past the people who would have to be asked. Confirm it only if you know of the emergency yourself: your name stands under it, and none of you can do it again before somebody else has reviewed it.';
+    case 'access:evaluate':
+      return 'You let exactly this be done once, where an enforcement point of others stands guard. What it says of whom and what this is about is its own word.';
     case 'agent:admit':
       return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
     case 'agent:add_key':
@@ -378,7 +414,7 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
             </strong>
             <span class="under">
               <Time at={vote.at} now={now} />, by {vote.channel}
-              {boundBy(vote.slackBinding)}, {PROOF[vote.strength]}
+              {SLACK_BINDINGS[vote.slackBinding ?? ''] ?? ''}, {PROOF[vote.strength]}
             </span>
             {vote.inSteadOf === null ? null : (
               <span class="under">
@@ -396,13 +432,3 @@ const Votes = ({ view, now }: { view: RequestView; now: string }): Html => (
     )}
   </Panel>
 );
-
-const BINDINGS: Record<string, string> = {
-  linked: ' (linked by themselves)',
-  set_by_admin: ' (set by an administrator)',
-  email_match: ' (known by e-mail address only)',
-};
-
-/** How far a vote from Slack is somebody's. */
-const boundBy = (binding: string | null): string =>
-  binding === null ? '' : (BINDINGS[binding] ?? '');

@@ -34,6 +34,8 @@ export interface RequestView {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  /** How many stages are behind it, over all routes; only where one has several. */
+  stage?: number;
   /** When what was approved may begin. Histories from before have none, nor any of what follows. */
   startsAt?: string | null;
   /** When the next open question stops waiting. */
@@ -76,6 +78,7 @@ export interface Activities {
   lookAtRequest(id: string): Promise<RequestView | null>;
   announceRequest(id: string): Promise<void>;
   remindApprovers(id: string, step: number): Promise<void>;
+  announceStage(id: string): Promise<void>;
   escalateRequest(id: string, step: number): Promise<void>;
   expireRequest(id: string): Promise<void>;
   tellAsked(id: string, question: string): Promise<void>;

@@ -74,7 +74,11 @@ async function waitForDecision(
     }
     if (answerBy !== null && isPast(answerBy)) await act.lapseQuestions(id);
     if (isPast(view.expiresAt)) await act.expireRequest(id);
+    const before = view.stage ?? 0;
     view = (await act.lookAtRequest(id)) ?? view;
+    // Those who come next were not asked until now. Requests without stages, and from before, have none.
+    if (view.state === 'pending' && (view.stage ?? 0) > before)
+      cards.send(() => send.announceStage(id));
     const isLong = view.state === 'pending' && workflowInfo().continueAsNewSuggested;
     // A card that cannot be delivered now must not keep the clock waiting.
     const isQuiet = (): boolean => cards.isEmpty() && questions.isEmpty();

@@ -147,7 +147,7 @@ export function stateLine({ row, votes, tally, names }: FaceSource): string {
         ? 'Expired: nobody decided in time'
         : 'Approved, and not used in time';
     case 'cancelled':
-      return 'Cancelled by its requester';
+      return 'Withdrawn before anybody decided';
     case 'failed':
       return `Approved by ${who('approve')}, and could not be carried out`;
     case 'superseded':

@@ -20,6 +20,7 @@ import { person, slackMessage } from '../../db/schema/index.ts';
 import { shownDigest, visible } from '../../domain/card.ts';
 import { digestOf, type Digest } from '../../domain/digest.ts';
 import type { Question } from '../../domain/question.ts';
+import { progressInWords } from '../../domain/seats.ts';
 import type { NoticeDeps } from '../notices.ts';
 import { mayDecideHere, slackFace, stateLine, type FaceSource } from './card.ts';
 import {
@@ -112,13 +113,36 @@ async function record(
 }
 
 /** Says it again under every card, where it comes to the bottom; and puts cards before those who joined since. */
-export async function remind(deps: NoticeDeps, call: Call, id: string): Promise<void> {
+export const remind = (deps: NoticeDeps, call: Call, id: string): Promise<void> =>
+  sayAgain(deps, call, id, () => Promise.resolve('Still waiting'));
+
+/** Tells the people of a stage that it is their turn, and puts cards before them. */
+export const announceStage = (deps: NoticeDeps, call: Call, id: string): Promise<void> =>
+  sayAgain(deps, call, id, async (row) => {
+    const now = await databaseTime(deps.db.query);
+    const { stages } = (await countVotes(deps.db.query, row, now)).tally;
+    const turns = row.routes
+      .filter(({ rule }) => rule.stages !== undefined)
+      .map(({ name }) => {
+        const asked = (stages[name] ?? []).find(({ isComplete }) => !isComplete);
+        const groups = [...new Set(asked?.seats.flatMap((seat) => seat.groups) ?? [])];
+        return `${groups.join(', ')} (${progressInWords(stages[name] ?? [])})`;
+      });
+    return `Now it is the turn of ${turns.join('; ')}`;
+  });
+
+async function sayAgain(
+  deps: NoticeDeps,
+  call: Call,
+  id: string,
+  write: (row: RequestRow) => Promise<string>,
+): Promise<void> {
   const telling = await tellingOf(deps, call, id);
   if (!telling || telling.row.state !== 'pending') return;
   const { line, row } = telling;
   const before = await slackMessagesOf(deps.db.query, row.id);
   await putUp(telling);
-  const text = `Still waiting: ${cardOf(row).title}. Open it: ${requestUrl(deps, row)}`;
+  const text = `${await write(row)}: ${cardOf(row).title}. Open it: ${requestUrl(deps, row)}`;
   const face = { text: escapeMarkup(text), blocks: [plainSection(text)] };
   await each(
     before.filter(({ purpose, isFinal }) => purpose === 'card' && !isFinal),

@@ -120,12 +120,6 @@ export const slackError = (error: unknown): string | null =>
 export const isFinal = (error: unknown): boolean =>
   error instanceof ApplicationFailure && error.nonRetryable === true;
 
-/** How long Slack asked to be left alone; 0 if it did not. */
-export function pauseMs(error: unknown): number {
-  if (!(error instanceof ApplicationFailure) || error.type !== 'slack_rate_limited') return 0;
-  return Number(/\d+/.exec(String(error.nextRetryDelay))?.[0] ?? 1) * 1000;
-}
-
 /** Calls a method of the Web API; a failed call throws what a workflow understands. */
 export async function callSlack(
   { egress, slack }: SlackLine,

@@ -22,6 +22,8 @@ export const discoveryRoute = defineRoute({
         search_subject_endpoint: url,
         search_resource_endpoint: url,
         search_action_endpoint: url,
+        access_request_endpoint: url,
+        capabilities: z.array(z.string()),
       }),
     },
   },
@@ -37,6 +39,9 @@ export const discoveryRoute = defineRoute({
         ...Object.fromEntries(
           SEARCHES.map((search) => [`search_${search}_endpoint`, at(`search/${search}`)]),
         ),
+        // @spec ARAP-1.0-draft-1#discovery
+        access_request_endpoint: at('requests'),
+        capabilities: ['urn:openid:authzen:capability:access-request'],
       }),
     );
   },

@@ -3,13 +3,17 @@
 import { z } from 'zod';
 import {
   answerQuestions,
+  isStillTold,
   type Asked,
   type Decision,
   type Semantic,
 } from '../../commands/authzen/ask.ts';
-import { answerOnce } from '../../commands/once.ts';
+import { answerOnce, type Answer, type OnceKey } from '../../commands/once.ts';
+import { transact, type Call, type Unit } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import { Refusal } from '../../domain/refusal.ts';
 import { invalid } from '../body.ts';
+import { asMembers } from '../json-body.ts';
 import { defineRoute, ok, type ApiDeps, type Incoming } from '../route.ts';
 import { refuseAsText, TEXT_ANSWERS } from './refuse.ts';
 import { decision, evaluationBody, evaluationsBody, readItem, readTuple } from './shapes.ts';
@@ -18,7 +22,14 @@ const ABOUT = {
   tag: 'AuthZEN',
   allow: ['agent', 'service'],
   refusals: ['log_unavailable'],
-  events: ['evaluation.decided'],
+  events: [
+    'evaluation.decided',
+    'permit.redeemed',
+    'permit.refused',
+    'permit.voided',
+    'request.consumed',
+    'request.failed',
+  ],
   refuse: refuseAsText,
 } as const;
 
@@ -82,8 +93,29 @@ const answer = (
   semantic: Semantic,
   write: (decisions: readonly Decision[]) => JsonObject,
 ) =>
-  answerOnce(deps, call, once, async (unit) =>
+  givenOnce(deps, call, once, asked, async (unit) =>
     ok(write(await answerQuestions(unit, deps, asked, semantic))),
   );
+
+/** The same call again is answered the same; but a yes only as long as it is one, for nothing keeps a yes (I6). */
+async function givenOnce(
+  deps: ApiDeps,
+  call: Call,
+  once: OnceKey | null,
+  asked: readonly Asked[],
+  work: (unit: Unit) => Promise<Answer>,
+): Promise<Answer | Refusal> {
+  const given = await answerOnce(deps, call, once, work);
+  if (given instanceof Refusal || given.replayed !== true) return given;
+  const decisions = decisionsIn(asMembers(given.body));
+  return transact(deps, call, async (unit) =>
+    (await isStillTold(unit, deps, asked, decisions)) ? given : work(unit),
+  );
+}
+
+function decisionsIn({ decision: only, evaluations: several }: JsonObject): boolean[] {
+  if (!Array.isArray(several)) return [only === true];
+  return several.map((each) => asMembers(each)['decision'] === true);
+}
 
 export const evaluationRoutes = [evaluation, evaluations];

@@ -4,8 +4,11 @@ import { readActiveBundle } from '../../commands/policies.ts';
 import { mayAudit } from '../../commands/principal.ts';
 import { controlsOf, readVerdict } from '../../commands/verdicts.ts';
 import { Refusal } from '../../domain/refusal.ts';
+import { AttentionPage } from '../../web/attention.tsx';
 import { ControlsPage, VerdictPage, type ControlLine } from '../../web/controls.tsx';
+import { attentionFor } from '../attention.ts';
 import { canonical, knownControl } from '../controls.ts';
+import { recordReading } from '../reviews.ts';
 import * as shape from '../schemas.ts';
 import { page, reader, type ConsoleDeps, type ConsoleRoute } from './console.ts';
 import { attempt, parseFields } from './forms.ts';
@@ -59,4 +62,15 @@ const show: ConsoleRoute = {
   },
 };
 
-export const controlPages = [list, show];
+const attention: ConsoleRoute = {
+  method: 'get',
+  path: '/attention',
+  who: 'auditor',
+  handle: async (visit, deps) => {
+    const report = await attentionFor(deps, reader(visit), { from: null, to: null });
+    await recordReading(deps, visit.call, reader(visit), 'attention');
+    return page(AttentionPage({ shell: visit.shell, report }));
+  },
+};
+
+export const controlPages = [list, show, attention];

@@ -11,6 +11,7 @@ import { grantPages } from './grants.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
 import { peoplePages } from './people.ts';
+import { questionPages } from './questions.ts';
 import { referencePages } from './reference.ts';
 import { requestPages } from './requests.ts';
 import { reviewPages } from './reviews.ts';
@@ -38,6 +39,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...requestPages,
   ...grantPages,
   ...breakGlassPages,
+  ...questionPages,
   ...agentPages,
   ...peoplePages,
   ...controlPages,

@@ -1,6 +1,8 @@
 // The form in which an approver leaves less of a request: what it offers, and what was filled in.
 import { termsOf } from '../../commands/narrow.ts';
+import { cardOf } from '../../commands/requests.ts';
 import type { RequestRow } from '../../db/rows.ts';
+import { shownDigest } from '../../domain/card.ts';
 import { canonicalJson, parseJson, sameJson, type JsonValue } from '../../domain/json.ts';
 import {
   extentOf,
@@ -46,10 +48,14 @@ const levelsOf = ({
   of,
   order,
 }: Extract<OptionExtent, { kind: 'levels' }>): [name: string, upTo: string[]][] =>
-  Object.entries(of).map(([name, most]) => [name, order.slice(0, order.indexOf(most) + 1)]);
+  Object.entries(of)
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, most]) => [name, order.slice(0, order.indexOf(most) + 1)]);
 
 /** A narrower approval as the first form has it, with what it would change; a refusal where it is none. */
 export function draftFrom(visit: Visit, row: RequestRow): Draft | Refusal {
+  if (field(visit, 'shown') !== shownDigest(cardOf(row)))
+    return new Refusal('shown_mismatch', 'This changed since you opened the page.');
   const limits = filledIn(visit, row);
   const before = termsOf(row);
   const narrowing = narrow(before, row.narrowable, limits);
@@ -83,11 +89,12 @@ function filledIn(visit: Visit, row: RequestRow): Limits {
   };
 }
 
+/** Fields are numbered by what was shown, which is known to be what is there now. */
 function chosen(visit: Visit, name: string, extent: OptionExtent): OptionLimit {
   if (extent.kind === 'some_of')
     return extent.of.filter((_each, index) => visit.form.has(`some.${name}.${index}`));
-  const levels = Object.keys(extent.of).map(
-    (key, index) => [key, field(visit, `level.${name}.${index}`)] as const,
+  const levels = levelsOf(extent).map(
+    ([key], index) => [key, field(visit, `level.${name}.${index}`)] as const,
   );
   return Object.fromEntries(levels.filter(([, level]) => level !== ''));
 }

@@ -1,5 +1,5 @@
 // Turns our own OpenAPI document into what the reference page shows.
-import { EVENTS } from '../../domain/event.ts';
+import { EVENTS } from '../../domain/event-types.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../../domain/json.ts';
 import { REFUSAL_CODES } from '../../domain/refusal.ts';
 import {

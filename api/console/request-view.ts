@@ -2,6 +2,10 @@
 import { eq } from 'drizzle-orm';
 import { accessOf } from '../../commands/access/kinds.ts';
 import { standingsOf } from '../../commands/approvers.ts';
+import { addresseesOf, mayAnswer } from '../../commands/ask.ts';
+import { dayBefore } from '../../commands/attention-budget.ts';
+import { overBudgetNow } from '../../commands/attention.ts';
+import { effectiveAction } from '../../commands/narrow.ts';
 import { passkeysOf } from '../../commands/passkeys.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
@@ -23,6 +27,7 @@ import {
 } from '../../domain/approval.ts';
 import { shownDigest } from '../../domain/card.ts';
 import { secondsBetween } from '../../domain/instant.ts';
+import { startOf } from '../../domain/narrowing.ts';
 import type { RequestView, RouteView, Standing } from '../../web/request-data.ts';
 import type { RequestSummary } from '../../web/requests.tsx';
 import type { ConsoleDeps } from './console.ts';
@@ -98,12 +103,18 @@ export async function requestView(
     decidedAt: row.decidedAt,
     decidedBy: row.decidedBy && name(row.decidedBy),
     approvedUntil: row.approvedUntil,
+    startsAt: startOf(effectiveAction(row)),
     denial: row.denial,
     failure: row.failure,
     agent: row.agent,
     task: await taskOf(query, row),
     credential: await credentialOf(query, row),
     standing: await standingOf(query, row, count, reader, now),
+    asks: addresseesOf(row),
+    toAnswer: row.questions
+      .filter((each) => each.state === 'open' && mayAnswer(reader, row, each))
+      .map(({ id, by, text }) => ({ id, by: by.name, text })),
+    attention: await overBudgetNow(query, row, reader.id, dayBefore(now)),
     narrowable: narrowViewOf(row),
     audits: mayAudit(reader),
   };

@@ -157,7 +157,8 @@ const show: ConsoleRoute = {
   },
 };
 
-async function showRequest(
+/** The page of a request, with what was refused on it or what would change. */
+export async function showRequest(
   visit: Visit,
   deps: ConsoleDeps,
   refused: Refused | null,
@@ -186,6 +187,8 @@ const ADVICE: Partial<Record<RefusalCode, string>> = {
   shown_mismatch:
     'Something about it changed since you opened the page. What it is now is below: read it again before you decide.',
   human_required: 'Sign in as a person and vote again.',
+  question_refused: 'Decide, or deny it and say what has to be different.',
+  wrong_state: 'Somebody answered it already, or its time is over.',
   narrowing_refused: 'Leave less of it than there is now, or approve it as it is.',
 };
 
@@ -205,7 +208,8 @@ const vote: ConsoleRoute = {
   },
 };
 
-const refusedBy = ({ code, message }: Refusal, visit: Visit): Refused => ({
+/** A refusal as the page says it. */
+export const refusedBy = ({ code, message }: Refusal, visit: Visit): Refused => ({
   code,
   says: message,
   advice: ADVICE[code] ?? 'Load the page again and look at it once more.',

@@ -3,6 +3,7 @@ import type { JsonObject } from '../../domain/json.ts';
 import { PROOF_ALGORITHMS } from '../../keys/proof.ts';
 import type { ApiDeps } from '../route.ts';
 import { tokenEndpoint } from './client-auth.ts';
+import { DEFERRAL_CODE_TYPE } from './deferred-poll.ts';
 import { grantTypes } from './token.ts';
 
 /** RFC 7523 and 8705, and draft-ietf-oauth-spiffe-client-auth for the two of SPIFFE. */
@@ -32,6 +33,8 @@ export const serverMetadata = (deps: ApiDeps): JsonObject => ({
   introspection_endpoint_auth_signing_alg_values_supported: AUTH_ALGORITHMS,
   revocation_endpoint_auth_methods_supported: AUTH_METHODS,
   revocation_endpoint_auth_signing_alg_values_supported: AUTH_ALGORITHMS,
+  revocation_endpoint_token_type_values_supported: ['access_token', DEFERRAL_CODE_TYPE],
+  deferred_token_response_supported: true,
   dpop_signing_alg_values_supported: [...PROOF_ALGORITHMS],
   tls_client_certificate_bound_access_tokens: true,
   ...(deps.mutualTlsUrl !== null && {

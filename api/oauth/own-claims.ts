@@ -72,13 +72,16 @@ export const signPersonToken = (
     exp: Math.floor(Date.parse(token.expiresAt) / 1000),
   });
 
+/** Ourselves, as an audience. */
+export const ownTargets = (deps: ApiDeps): string[] => [deps.installation.issuer, deps.publicUrl];
+
 /** RFC 8707: the only audience of these tokens is ourselves. Tokens for others are roles, asked for under a task. */
 export function refuseOtherTarget(form: ReadonlyMap<string, string>, deps: ApiDeps): void {
-  const names = [deps.installation.issuer, deps.publicUrl];
+  const names = ownTargets(deps);
   const targets = [form.get('resource'), form.get('audience')].filter((each) => each !== undefined);
   if (targets.every((target) => names.includes(target.replace(/\/$/, '')))) return;
   throw new OAuthError(
     'invalid_target',
-    `Tokens of this endpoint are for ${deps.installation.issuer}. A token for another audience is a role: ask for it under a task with POST /v1/tasks/{id}/credentials.`,
+    `Tokens of this endpoint are for ${deps.installation.issuer}. A token for another audience is a role: ask for it under a task with POST /v1/tasks/{id}/credentials, or here with task_id and completion_mode=deferred.`,
   );
 }

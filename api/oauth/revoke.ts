@@ -4,10 +4,13 @@ import { findCredential, revokeCredential } from '../../commands/credentials.ts'
 import type { Principal } from '../../commands/principal.ts';
 import { revokeToken } from '../../commands/revoke-token.ts';
 import { transact } from '../../commands/unit.ts';
+import type { Confirmation } from '../../domain/delegation.ts';
 import type { Id } from '../../domain/id.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { callerOf } from './caller.ts';
+import { cancelDeferred } from './deferred-poll.ts';
+import { hasProof, readProof, useProof } from './dpop.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
 import { readToken, verifiedClaims } from './introspect.ts';
 
@@ -16,12 +19,35 @@ export async function revoke(context: AppContext, deps: ApiDeps): Promise<Respon
   try {
     const form = await readForm(context.req);
     const caller = await callerOf(context, form, deps);
-    const claims = await verifiedClaims(readToken(form), deps);
+    const token = readToken(form);
+    const canceller = {
+      caller,
+      cameWith: () => cameWith(context, deps, caller),
+      traceId: context.get('traceId'),
+    };
+    if (await cancelDeferred(deps, token, canceller)) return context.body(null, 200);
+    const claims = await verifiedClaims(token, deps);
     if (claims) await takeBack(context, deps, caller, claims);
     return context.body(null, 200);
   } catch (error) {
     return refuseOAuth(context, error);
   }
+}
+
+/** The key or certificate of whoever calls: by the token they came with, or by what they send along. */
+async function cameWith(
+  context: AppContext,
+  deps: ApiDeps,
+  caller: Principal,
+): Promise<Confirmation | null> {
+  if (caller.kind === 'agent' && caller.token) return caller.token.confirmation;
+  if (hasProof(context)) {
+    const proof = await readProof(context, deps, null);
+    await useProof(deps, proof);
+    return { jkt: proof.thumbprint };
+  }
+  const certificate = context.get('clientCertificate');
+  return certificate && { 'x5t#S256': certificate.thumbprint };
 }
 
 async function takeBack(

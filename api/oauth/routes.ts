@@ -4,6 +4,7 @@ import type { JsonObject } from '../../domain/json.ts';
 import { cacheSeconds } from '../../domain/signing-key.ts';
 import { defineRoute, ok, type ApiDeps } from '../route.ts';
 import { JWT_BEARER_GRANT } from './client-auth.ts';
+import { DEFERRED_GRANT } from './deferred-poll.ts';
 import { TOKEN_EXCHANGE } from './exchange.ts';
 import { introspect } from './introspect.ts';
 import { openIdConfiguration, resourceMetadata, serverMetadata } from './metadata.ts';
@@ -13,6 +14,13 @@ import { issueToken } from './token.ts';
 
 /** RFC 6749 §5.2: the token endpoint has errors of its own. */
 const oauthError = z.object({ error: z.string(), error_description: z.string() });
+
+/** A deferred response carries the code to poll with, and how. */
+const pendingError = oauthError.extend({
+  deferral_code: z.string().optional(),
+  expires_in: z.int().optional(),
+  interval: z.int().optional(),
+});
 
 const tokenAnswer = z.object({
   access_token: z.string(),
@@ -41,10 +49,10 @@ const token = defineRoute({
   tag: 'OAuth',
   summary: 'Sign an agent in, or exchange what was handed on to it (RFC 6749, 8693)',
   description:
-    'The client is an agent with its key, or whoever policy lets in as one: by a token of a federated issuer, by an SVID, or by a client certificate. With a `DPoP` proof (RFC 9449) the token is bound to its key, and over TLS with a client certificate to that (RFC 8705). A token exchange takes the `subject_token` that another agent made with `POST /v1/tasks/{id}/delegations`, or the token of a person that policy lets the agent act for.',
+    'The client is an agent with its key, or whoever policy lets in as one: by a token of a federated issuer, by an SVID, or by a client certificate. With a `DPoP` proof (RFC 9449) the token is bound to its key, and over TLS with a client certificate to that (RFC 8705). A token exchange takes the `subject_token` that another agent made with `POST /v1/tasks/{id}/delegations`, or the token of a person that policy lets the agent act for. With `completion_mode=deferred`, a token for the audience of a role (`resource`, or the role’s name as `scope`) is asked for under a task (`task_id`): given at once where policy plainly permits it, else answered with a `deferral_code` to poll with, until people have agreed. A poll with an `Idempotency-Key` whose answer was lost is repeated with it.',
   allow: ['anyone'],
   form: z.object({
-    grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT, TOKEN_EXCHANGE]),
+    grant_type: z.enum(['client_credentials', JWT_BEARER_GRANT, TOKEN_EXCHANGE, DEFERRED_GRANT]),
     assertion: z.string().optional(),
     ...clientFields,
     scope: z.string().optional(),
@@ -55,13 +63,17 @@ const token = defineRoute({
     actor_token_type: z.string().optional(),
     requested_token_type: z.string().optional(),
     audience: z.string().optional(),
+    completion_mode: z.string().optional(),
+    task_id: z.string().optional(),
+    reason: z.string().optional(),
+    deferral_code: z.string().optional(),
   }),
   answers: {
     200: { description: 'An access token', schema: tokenAnswer },
     400: {
       description:
-        'invalid_request, invalid_scope, invalid_target, unsupported_grant_type, invalid_dpop_proof, use_dpop_nonce',
-      schema: oauthError,
+        'invalid_request, invalid_scope, invalid_target, invalid_grant, unsupported_grant_type, invalid_dpop_proof, use_dpop_nonce; access_denied; and of a deferred token authorization_pending, slow_down, expired_token',
+      schema: pendingError,
     },
     401: { description: 'invalid_client', schema: oauthError },
     503: keysUnavailable,
@@ -70,6 +82,18 @@ const token = defineRoute({
   events: [
     'agent.signed_in',
     'evaluation.decided',
+    'token.deferred',
+    'request.opened',
+    'request.consumed',
+    'request.expired',
+    'request.failed',
+    'credential.intended',
+    'credential.issued',
+    'credential.collected',
+    'credential.resealed',
+    'credential.revoke_intended',
+    'permit.refused',
+    'permit.voided',
     'token.exchanged',
     'token.exchanged_for_person',
   ],
@@ -101,17 +125,27 @@ const revocation = defineRoute({
   method: 'post',
   path: '/oauth2/revoke',
   tag: 'OAuth',
-  summary: 'Take a token back (RFC 7009); a token that is not known is no error',
+  summary: 'Take a token back, or a deferral code (RFC 7009); one that is not known is no error',
   allow: ['anyone'],
   form: z.object({ token: z.string(), token_type_hint: z.string().optional() }),
   answers: {
     200: { description: 'It is good no more, or never was' },
-    400: { description: 'invalid_request, unauthorized_client', schema: oauthError },
+    400: {
+      description: 'invalid_request, unauthorized_client, invalid_dpop_proof, invalid_grant',
+      schema: oauthError,
+    },
     401: { description: 'invalid_client', schema: oauthError },
     503: keysUnavailable,
   },
   refusals: [],
-  events: ['token.revoked', 'credential.revoke_intended', 'credential.revoked'],
+  events: [
+    'token.revoked',
+    'credential.revoke_intended',
+    'credential.revoked',
+    'request.cancelled',
+    'request.expired',
+    'request.failed',
+  ],
   handle: ({ context }, deps) => revoke(context, deps),
 });
 

@@ -9,10 +9,19 @@ import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import { readForm } from '../body.ts';
 import type { ApiDeps, AppContext } from '../route.ts';
 import { authenticateClient, JWT_BEARER_GRANT, type ProvenClient } from './client-auth.ts';
+import { DEFERRED_GRANT, pollDeferred } from './deferred-poll.ts';
+import { askForToken, mayDefer } from './deferred.ts';
 import { hasProof, readProof, useProof, type ReadProof } from './dpop.ts';
 import { OAuthError, refuseOAuth } from './error.ts';
 import { exchange, TOKEN_EXCHANGE } from './exchange.ts';
-import { commonClaims, refuseOtherTarget, typeFor, type TokenAnswer } from './own-claims.ts';
+import {
+  commonClaims,
+  ownTargets,
+  refuseOtherTarget,
+  typeFor,
+  type TokenAnswer,
+} from './own-claims.ts';
+import { namesRole } from './role-asked.ts';
 
 const TOKEN_SECONDS = 900;
 /** What an access token of ours lets an agent do: act as itself. Roles are asked for under a task. */
@@ -24,6 +33,7 @@ export interface Grant {
   confirmation: Confirmation | null;
   form: ReadonlyMap<string, string>;
   call: Call;
+  idempotencyKey: string | null;
 }
 
 export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Response> {
@@ -40,7 +50,8 @@ export async function issueToken(context: AppContext, deps: ApiDeps): Promise<Re
       principal: { kind: 'agent' as const, id: client.agent.id },
       traceId: context.get('traceId'),
     };
-    return context.json(await grant({ client, confirmation, form, call }, deps));
+    const idempotencyKey = context.req.header('idempotency-key') ?? null;
+    return context.json(await grant({ client, confirmation, form, call, idempotencyKey }, deps));
   } catch (error) {
     return refuseOAuth(context, error);
   }
@@ -52,6 +63,7 @@ const GRANTS: ReadonlyMap<string, MakeToken> = new Map([
   ['client_credentials', signIn],
   [JWT_BEARER_GRANT, signIn],
   [TOKEN_EXCHANGE, exchange],
+  [DEFERRED_GRANT, pollDeferred],
 ]);
 
 export const grantTypes = (): string[] => [...GRANTS.keys()];
@@ -69,10 +81,15 @@ function confirmationOf(context: AppContext, proof: ReadProof | null): Confirmat
   return certificate && { 'x5t#S256': certificate.thumbprint };
 }
 
-async function signIn(
-  { client: { agent, proof }, confirmation, form, call }: Grant,
-  deps: ApiDeps,
-): Promise<TokenAnswer> {
+async function signIn(grant: Grant, deps: ApiDeps): Promise<TokenAnswer> {
+  const {
+    client: { agent, proof },
+    confirmation,
+    form,
+    call,
+  } = grant;
+  // A client that did not say it would wait is answered as ever: it might take a code for a token.
+  if (mayDefer(form) && namesRole(form, ownTargets(deps), SCOPE)) return askForToken(grant, deps);
   refuseOtherTarget(form, deps);
   const scope = form.get('scope') ?? SCOPE;
   if (scope !== SCOPE)

@@ -94,6 +94,7 @@ const REFUSALS: RefusalCode[] = ['bad_signature', 'stale_timestamp', 'not_found'
 /** What comes of a vote, wherever it was cast. */
 const VOTE_EVENTS: EventName[] = [
   'vote.cast',
+  'attention.exceeded',
   'vote.refused',
   'request.stage_opened',
   'request.approved',

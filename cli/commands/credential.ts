@@ -28,6 +28,7 @@ interface RequestFlags extends MaterialFlags {
   role: string;
   reason?: string;
   ttl?: number;
+  start?: string;
   /** True when it was given without a number. */
   wait?: number | true;
 }
@@ -49,6 +50,7 @@ export function credentialCommands(program: Command, terminal: Terminal): void {
     .requiredOption('--role <role>', 'what is asked for')
     .option('--reason <text>', 'why; people see it')
     .option('--ttl <seconds>', 'how long it lasts', positive)
+    .option('--start <time>', 'from when on it is wanted (RFC 3339); only where people agree')
     .option('--wait [seconds]', `if it is held, wait for people (${WAIT_SECONDS} s)`, positive)
     .action((flags: RequestFlags) => request(terminal, flags));
   materialOptions(credential.command('collect <request>'))
@@ -68,10 +70,16 @@ export function credentialCommands(program: Command, terminal: Terminal): void {
 }
 
 async function request(terminal: Terminal, flags: RequestFlags): Promise<void> {
-  const { task, role, reason, ttl: ttlSeconds } = flags;
+  const { task, role, reason, ttl: ttlSeconds, start: notBefore } = flags;
   const client = await asAgent(terminal, flags);
   const sealKey = flags.sealKey === undefined ? undefined : await sealKeyAt(flags.sealKey);
-  const outcome = await client.credentials.request(task, { role, reason, ttlSeconds, sealKey });
+  const outcome = await client.credentials.request(task, {
+    role,
+    reason,
+    ttlSeconds,
+    notBefore,
+    sealKey,
+  });
   if (outcome.outcome !== 'denied')
     for (const warning of outcome.warnings) terminal.note(`warning: ${cell(warning)}`);
   switch (outcome.outcome) {
@@ -109,6 +117,11 @@ async function collectLater(
   if (exitCode !== EXIT.ok) {
     terminal.note(`The request is ${decided.state}: ${decided.url}`);
     return terminal.endWith(exitCode);
+  }
+  if (decided.starts_at !== null && Date.parse(decided.starts_at) > Date.now()) {
+    terminal.note(`Approved, and begins at ${when(decided.starts_at)}.`);
+    terminal.note(howToCollect(id, flags));
+    return terminal.endWith(EXIT.requestPending);
   }
   const { material } = await client.requests.collect(id, sealKey);
   printMaterial(terminal, flags, material);

@@ -8,6 +8,7 @@ import type {
   ReviewWithLines,
 } from '../../sdk/index.ts';
 import { EXIT_OF_VERDICT } from '../exit.ts';
+import { attentionCommand } from './attention.ts';
 import {
   firstItems,
   limitOption,
@@ -48,6 +49,7 @@ export function evidenceCommands(program: Command, terminal: Terminal): void {
   resultCommand(report, 'population', 'agents, what discovery found, stored secrets: one list')
     .option('--csv', 'print RFC 4180 CSV')
     .action((flags: OutputFlags & { csv?: boolean }) => population(terminal, flags));
+  attentionCommand(report, terminal);
   reviewCommands(program, terminal);
 }
 

@@ -57,6 +57,31 @@ export function personCommands(program: Command, terminal: Terminal): void {
       new Option('--state <state>', 'whether they are in').choices(['active', 'deactivated']),
     )
     .action((id: string, flags: ChangeFlags) => change(terminal, id, flags));
+  resultCommand(person, 'passkeys <id>', 'the passkeys of a person').action(
+    (id: string, flags: OutputFlags) => passkeys(terminal, id, flags),
+  );
+  resultCommand(person, 'remove-passkey <id> <passkey>', 'remove a passkey that was lost').action(
+    async (id: string, passkey: string, flags: OutputFlags) => {
+      await (await asAutomation(terminal)).people.removePasskey(id, passkey);
+      printResult(terminal, flags, { removed: passkey }, () => facts([['removed', passkey]]));
+    },
+  );
+}
+
+async function passkeys(terminal: Terminal, id: string, flags: OutputFlags): Promise<void> {
+  const found = await (await asAutomation(terminal)).people.passkeys(id);
+  printResult(terminal, flags, found, () =>
+    table(
+      ['PASSKEY', 'NAME', 'SYNCED', 'ADDED', 'LAST USED'],
+      found.data.map((each) => [
+        each.id,
+        each.name,
+        each.synced ? 'yes' : 'no',
+        when(each.created_at),
+        when(each.last_used_at),
+      ]),
+    ),
+  );
 }
 
 async function invite(terminal: Terminal, flags: InviteFlags): Promise<void> {

@@ -77,8 +77,9 @@ const sideInWords = ({
   decision,
   reasons,
   routes,
+  waived,
 }: Simulation['changes'][number]['before']): string =>
-  `${decision}${routes.length > 0 ? ` by ${routes.join(', ')}` : ''} (${reasons.join(', ')})`;
+  `${decision}${routes.length > 0 ? ` by ${routes.join(', ')}` : ''}${waived.length > 0 ? `, ${waived.join(', ')} waived` : ''} (${reasons.join(', ')})`;
 
 async function history(terminal: Terminal, flags: OutputFlags & { limit: number }): Promise<void> {
   const data = await firstItems(terminal, flags.limit, activations(terminal));

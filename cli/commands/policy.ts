@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
 import type { PolicyBundle } from '../../commands/policy-bundle.ts';
+import type { PolicyProblem } from '../../commands/policy-yaml.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import { printResult, resultCommand, type OutputFlags } from './command.ts';
 import { checkFolder, FOLDER } from './policy-check.ts';
@@ -32,17 +33,24 @@ async function check(terminal: Terminal, folder: string, flags: OutputFlags): Pr
   const { bundle, problems, text } = await checkFolder(folder);
   const version = bundle?.version ?? null;
   const warnings = bundle?.federation.warnings ?? [];
-  printResult(terminal, flags, { version, problems, warnings }, () =>
+  const { waiverNotes } = await import('../../commands/waivers.ts');
+  const notes = bundle ? waiverNotes(bundle) : [];
+  printResult(terminal, flags, { version, problems, warnings, notes }, () =>
     problems.length > 0 ? text : `${folder} is good: ${counts(bundle)}, version ${version}.`,
   );
   const { formatProblem } = await import('../../commands/policy-yaml.ts');
-  if (!flags.json)
-    for (const { file, line, message } of warnings)
+  const tell = (kind: string, said: readonly PolicyProblem[]): void => {
+    for (const { file, line, message } of said)
       terminal.note(
         cell(
-          formatProblem({ file: path.join(folder, file), line, message: `warning: ${message}` }),
+          formatProblem({ file: path.join(folder, file), line, message: `${kind}: ${message}` }),
         ),
       );
+  };
+  if (!flags.json) {
+    tell('warning', warnings);
+    tell('note', notes);
+  }
   if (problems.length > 0) terminal.endWith(EXIT.failed);
 }
 

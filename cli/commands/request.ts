@@ -11,8 +11,8 @@ import {
   resultCommand,
   type OutputFlags,
 } from './command.ts';
-import { agentOptions, asEither, type AgentFlags } from './session.ts';
-import { facts, table, when, type Terminal } from './terminal.ts';
+import { agentOptions, asAgent, asEither, type AgentFlags } from './session.ts';
+import { facts, json, table, when, type Terminal } from './terminal.ts';
 
 const WAIT_SECONDS = 900;
 
@@ -21,7 +21,10 @@ type Flags = OutputFlags & AgentFlags;
 export function requestCommands(program: Command, terminal: Terminal): void {
   const request = program.command('request').description('requests that wait for people');
   agentOptions(limitOption(resultCommand(request, 'list', 'list requests; an agent sees its own')))
-    .option('--state <state>', 'pending, approved, denied, expired, cancelled, failed or consumed')
+    .option(
+      '--state <state>',
+      'pending, approved, denied, expired, cancelled, superseded, failed or consumed',
+    )
     .action((flags: ListFlags) => list(terminal, flags));
   agentOptions(
     resultCommand(request, 'show <id>', 'show a request, and where people decide'),
@@ -43,6 +46,18 @@ export function requestCommands(program: Command, terminal: Terminal): void {
   ).action(async (id: string, flags: Flags) =>
     printRequest(terminal, flags, await (await asEither(terminal, flags)).requests.cancel(id)),
   );
+  agentOptions(
+    resultCommand(
+      request,
+      'answer <id> <question> <text>',
+      'answer a question of an approver, as the agent it was put to',
+    ),
+  ).action(async (id: string, question: string, text: string, flags: Flags) => {
+    const { request: seen } = await (
+      await asAgent(terminal, flags)
+    ).requests.answer(id, question, text);
+    printRequest(terminal, flags, seen);
+  });
   agentOptions(resultCommand(request, 'remind <id>', 'remind the approvers now')).action(
     async (id: string, flags: Flags) => {
       const reminded = await (await asEither(terminal, flags)).requests.remind(id);
@@ -125,7 +140,13 @@ function printRequest(terminal: Terminal, flags: OutputFlags, request: AccessReq
             }`,
           ] as const,
       ),
+      ...request.questions.map(
+        (each) => [`${each.state} question`, `${each.id} to ${each.to}: ${each.text}`] as const,
+      ),
       ['denied because', denial?.reason ?? undefined],
+      ['told to', denial?.disposition],
+      ['narrowed to', request.narrowed === null ? undefined : json(request.narrowed.limits, 0)],
+      ['begins', request.starts_at === null ? undefined : when(request.starts_at)],
       ['expires', when(request.expires_at)],
       [
         'approved until',

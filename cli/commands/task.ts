@@ -43,6 +43,20 @@ export function taskCommands(program: Command, terminal: Terminal): void {
       printTask(terminal, flags, ended);
     },
   );
+  agentOptions(
+    resultCommand(
+      task,
+      'purpose <id> <purpose>',
+      'give a task another purpose: what it may not have for that is revoked',
+    ),
+  )
+    .requiredOption('--reason <text>', 'why, for the record')
+    .action(
+      async (id: string, purpose: string, flags: OutputFlags & AgentFlags & { reason: string }) => {
+        const client = await asEither(terminal, flags);
+        printTask(terminal, flags, await client.tasks.changePurpose(id, purpose, flags.reason));
+      },
+    );
   agentOptions(resultCommand(task, 'fail <id>', 'end a task that did not succeed'))
     .requiredOption('--reason <text>', 'why, for the record')
     .action(async (id: string, flags: OutputFlags & AgentFlags & { reason: string }) => {

@@ -67,6 +67,15 @@ export const variable = z
   .regex(/^[A-Z][A-Z0-9_]*$/, 'the name of an environment variable');
 export const seconds = (most: number) => z.number().int().min(1).max(most);
 
+/** Who answers for what is given: an e-mail address of a person, or a group. */
+export const resourceOwner = z
+  .string()
+  .regex(
+    /^(?:[a-z0-9][a-z0-9_.-]{0,62}|[^\s@:]{1,64}@[^\s@:]{1,190})$/,
+    'the e-mail address of a person, or a group',
+  )
+  .optional();
+
 /** What every target says that can be asked which identities it has. */
 export const targetCommon = {
   /** How often it is asked by itself; once a day if this is not said. */
@@ -76,6 +85,7 @@ export const targetCommon = {
     .min(300)
     .max(30 * DAY)
     .optional(),
+  owner: resourceOwner,
 };
 
 /** What every role says, whatever it gives. */
@@ -87,4 +97,5 @@ export const roleCommon = {
   ttl_seconds_max: seconds(DAY).default(3600),
   /** How long it may last in all when it is renewed; as long as one that is not where this is not said. */
   renew_seconds_max: seconds(7 * DAY).optional(),
+  owner: resourceOwner,
 };

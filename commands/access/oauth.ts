@@ -8,6 +8,7 @@ import {
   variable,
   type AccessKind,
   type Witness,
+  resourceOwner,
 } from './kind.ts';
 import type { TargetDefinition } from './kinds.ts';
 import { readOptions, refusedOption } from './options.ts';
@@ -15,6 +16,7 @@ import { readOptions, refusedOption } from './options.ts';
 export const oauthTarget = z
   .strictObject({
     issuer: z.literal('oauth'),
+    owner: resourceOwner,
     token_endpoint: z.url(),
     client_id: z.string().min(1).max(255),
     authentication: z

@@ -3,9 +3,9 @@
 // where it cannot be recorded, or the engine errs, there is no yes (I1, I6).
 import { eq } from 'drizzle-orm';
 import { agent } from '../../db/schema/index.ts';
-import { accessAction, type Tuple } from '../../domain/access-tuple.ts';
+import { accessAction, tupleOf, type Tuple } from '../../domain/access-tuple.ts';
 import type { Action } from '../../domain/action.ts';
-import type { JsonObject } from '../../domain/json.ts';
+import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { Deps } from '../deps.ts';
 import type { Evaluation } from '../evaluate.ts';
@@ -17,6 +17,9 @@ import { evaluateAction } from '../questions.ts';
 import { recordEvaluation, type Judged } from '../requests.ts';
 import { liveStop } from '../stop.ts';
 import type { Unit } from '../unit.ts';
+import { isUseStillGood, presentedApproval, useApproval } from './approval.ts';
+import { noteDenial } from './denials.ts';
+import { isOwnAction } from './judge.ts';
 import { kindOf, NO_QUESTION, withRelevantContext } from './question.ts';
 
 /** What an enforcement point is told. */
@@ -64,7 +67,7 @@ export async function answerQuestions(
   for (const each of asked) {
     const answer =
       'tuple' in each
-        ? await answerQuestion(unit, standing, each.tuple)
+        ? await answerQuestion(unit, deps, standing, each.tuple)
         : { decision: false, context: { error: { status: 400, message: each.mistake } } };
     answers.push(answer);
     if (semantic === 'deny_on_first_deny' && !answer.decision) break;
@@ -95,10 +98,78 @@ const ONLY_MACHINES = 'This is for agents and the admin token.';
 const ONLY_ITSELF =
   'An agent asks about itself, as {"type":"Agent","id":"agt_…"}: to ask about others, have policy name it under enforcement_points in roles.yaml.';
 
-async function answerQuestion(unit: Unit, standing: Standing, asked: Tuple): Promise<Decision> {
+async function answerQuestion(
+  unit: Unit,
+  deps: Deps,
+  standing: Standing,
+  asked: Tuple,
+): Promise<Decision> {
   const action = actionFor(unit, standing.bundle, asked);
   const evaluation = await judgeQuestion(unit, standing, action);
-  return told(unit, recordEvaluation(unit, action, evaluation));
+  const judged = recordEvaluation(unit, action, evaluation);
+  const answer = told(unit, judged);
+  const approval = presentedApproval(asked.context);
+  if (evaluation.decision !== 'hold')
+    return approval === null || answer.decision ? answer : withNext(answer, 'none');
+  if (approval === null) return withRequest(unit, judged, action, answer);
+  const used = await useApproval(unit, deps, action, approval);
+  if ('until' in used)
+    return {
+      decision: true,
+      context: {
+        evaluation_id: judged.id,
+        evaluated_at: unit.at,
+        approval: { id: used.id, approved_until: used.until },
+      },
+    };
+  const refused = withNext(answer, used.next, used.reason, used.says);
+  return used.next === 'request' ? withRequest(unit, judged, action, refused) : refused;
+}
+
+const withNext = (
+  { decision, context }: Decision,
+  next: 'request' | 'none',
+  reason: JsonValue = context['reason'] ?? null,
+  says: string | null = null,
+): Decision => ({
+  decision,
+  context: { ...context, next_action: next, reason, ...(says !== null && { says: [says] }) },
+});
+
+/** A no that people could turn into a yes says so, and until when it may be taken to them. */
+async function withRequest(
+  unit: Unit,
+  { id, evaluation }: Judged,
+  action: Action,
+  { context }: Decision,
+): Promise<Decision> {
+  if (!isRequestable(action)) return { decision: false, context };
+  const [title = 'Ask people'] = evaluation.says;
+  const request = { expires_at: await noteDenial(unit, id, action), display: { title } };
+  return { decision: false, context: { ...context, access_request: request } };
+}
+
+/** What our own doors do is asked for there. */
+export const isRequestable = (action: Action): boolean => !isOwnAction(tupleOf(action).action.name);
+
+/** Whether every yes of an answer that was given before would be given for what it was given for. */
+export async function isStillTold(
+  unit: Unit,
+  deps: Deps,
+  asked: readonly Asked[],
+  decisions: readonly boolean[],
+): Promise<boolean> {
+  const standing = await standingOf(unit, deps);
+  for (const [at, each] of asked.entries()) {
+    if (decisions[at] !== true || !('tuple' in each)) continue;
+    const action = actionFor(unit, standing.bundle, each.tuple);
+    const { decision } = await judgeQuestion(unit, standing, action);
+    if (decision === 'permit') continue;
+    const approval = presentedApproval(each.tuple.context);
+    if (decision === 'deny' || approval === null) return false;
+    if (!(await isUseStillGood(unit, deps, standing.bundle, action, approval))) return false;
+  }
+  return true;
 }
 
 /** The question as the action that is judged, and that people would be asked to approve. */

@@ -12,6 +12,7 @@ import type { PolicyBundle } from '../policy-bundle.ts';
 import { ENGINE_REFUSED } from '../policy-engine.ts';
 import { OWN_TYPES } from '../policy-entities.ts';
 import { resourceEntity } from '../recorded-questions.ts';
+import { sensorsFor } from '../sensors.ts';
 import { NO_QUESTION, questionAbout, whyNotApplicable, type NoQuestion } from './question.ts';
 
 /** How an action of ours is judged. */
@@ -31,7 +32,7 @@ const OWN_ACTIONS: ReadonlySet<string> = new Set([
 ]);
 
 /** Whether an action is done by us, and so never by whoever asks about it. */
-const isOwnAction = (name: string): boolean => OWN_ACTIONS.has(name);
+export const isOwnAction = (name: string): boolean => OWN_ACTIONS.has(name);
 
 /** What the bundle says of a question. */
 export async function evaluateAccess(
@@ -56,7 +57,7 @@ export async function evaluateAccess(
   });
   return typeof question === 'string'
     ? denied(bundle, question)
-    : withoutEngineWords(evaluate(bundle, question));
+    : withoutEngineWords(evaluate(bundle, { ...question, ...(await sensorsFor(tx, bundle)) }));
 }
 
 interface Facts {
@@ -158,6 +159,8 @@ const denied = (bundle: PolicyBundle, reason: NoQuestion): Evaluation => ({
   controls: [],
   risk: null,
   observed: [],
+  waived: [],
+  unseen: [],
   asked: [],
 });
 

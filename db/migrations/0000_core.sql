@@ -1,3 +1,13 @@
+CREATE TABLE "access_denial" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"caller" text NOT NULL,
+	"action" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"request" text collate "C",
+	"callback" "bytea"
+);
+--> statement-breakpoint
 CREATE TABLE "agent" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
@@ -191,6 +201,16 @@ CREATE TABLE "target_sweep" (
 	"found" integer NOT NULL,
 	"orphans" integer NOT NULL,
 	"vanished" integer NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "deferral" (
+	"mark" text PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"agent" text collate "C" NOT NULL,
+	"confirmation" jsonb,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"last_polled_at" timestamp(3) with time zone
 );
 --> statement-breakpoint
 CREATE TABLE "found_identity" (
@@ -401,6 +421,7 @@ CREATE TABLE "sensor_cursor" (
 	"offset" bigint NOT NULL,
 	"read_at" timestamp(3) with time zone NOT NULL,
 	"reported_at" timestamp(3) with time zone NOT NULL,
+	"alive_at" timestamp(3) with time zone NOT NULL,
 	"paths" text NOT NULL
 );
 --> statement-breakpoint
@@ -507,6 +528,20 @@ CREATE TABLE "policy" (
 	"created_at" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "redemption" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"permit" text collate "C" NOT NULL,
+	"number" integer NOT NULL,
+	"redeemed_at" timestamp(3) with time zone NOT NULL,
+	"receipt_due_at" timestamp(3) with time zone NOT NULL,
+	"missed_at" timestamp(3) with time zone,
+	"recorded_at" timestamp(3) with time zone,
+	"outcome" text,
+	"digest_run" text,
+	"digest_matches" boolean,
+	"result_digest" text
+);
+--> statement-breakpoint
 CREATE TABLE "permit" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"request" text collate "C" NOT NULL,
@@ -515,6 +550,8 @@ CREATE TABLE "permit" (
 	"created_at" timestamp(3) with time zone NOT NULL,
 	"expires_at" timestamp(3) with time zone NOT NULL,
 	"redeemed_at" timestamp(3) with time zone,
+	"uses" integer DEFAULT 1 NOT NULL,
+	"used" integer DEFAULT 0 NOT NULL,
 	CONSTRAINT "permit_request_unique" UNIQUE("request")
 );
 --> statement-breakpoint
@@ -535,6 +572,7 @@ CREATE TABLE "request" (
 	"routes" jsonb NOT NULL,
 	"risk" text,
 	"names" jsonb NOT NULL,
+	"audience" text,
 	"seal_to" jsonb,
 	"callback_url" text,
 	"created_at" timestamp(3) with time zone NOT NULL,
@@ -793,6 +831,7 @@ CREATE TABLE "token_status" (
 	CONSTRAINT "token_status_list_index_pk" PRIMARY KEY("list","index")
 );
 --> statement-breakpoint
+ALTER TABLE "access_denial" ADD CONSTRAINT "access_denial_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent" ADD CONSTRAINT "agent_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "agent_key" ADD CONSTRAINT "agent_key_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "join_token" ADD CONSTRAINT "join_token_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -806,6 +845,7 @@ ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "deferral" ADD CONSTRAINT "deferral_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "grant_use" ADD CONSTRAINT "grant_use_grant_standing_grant_id_fk" FOREIGN KEY ("grant") REFERENCES "public"."standing_grant"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -815,6 +855,7 @@ ALTER TABLE "passkey" ADD CONSTRAINT "passkey_person_person_id_fk" FOREIGN KEY (
 ALTER TABLE "session" ADD CONSTRAINT "session_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "sign_in_link" ADD CONSTRAINT "sign_in_link_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "active_policy" ADD CONSTRAINT "active_policy_version_policy_version_fk" FOREIGN KEY ("version") REFERENCES "public"."policy"("version") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "redemption" ADD CONSTRAINT "redemption_permit_permit_id_fk" FOREIGN KEY ("permit") REFERENCES "public"."permit"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "permit" ADD CONSTRAINT "permit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vote" ADD CONSTRAINT "vote_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -826,6 +867,7 @@ ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_revocation_revoc
 ALTER TABLE "revocation_lease" ADD CONSTRAINT "revocation_lease_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "stop" ADD CONSTRAINT "stop_revocation_revocation_id_fk" FOREIGN KEY ("revocation") REFERENCES "public"."revocation"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "token_status" ADD CONSTRAINT "token_status_list_status_list_id_fk" FOREIGN KEY ("list") REFERENCES "public"."status_list"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+CREATE INDEX "access_denial_request" ON "access_denial" USING btree ("request");--> statement-breakpoint
 CREATE INDEX "agent_owner" ON "agent" USING btree ("owner");--> statement-breakpoint
 CREATE UNIQUE INDEX "agent_key_thumbprint" ON "agent_key" USING btree ("thumbprint");--> statement-breakpoint
 CREATE INDEX "join_token_agent" ON "join_token" USING btree ("agent");--> statement-breakpoint
@@ -845,6 +887,7 @@ CREATE INDEX "credential_forced" ON "credential" USING btree ("target") WHERE "c
 CREATE INDEX "credential_alive" ON "credential" USING btree ("target","expires_at") WHERE "credential"."state" in ('pending', 'active', 'revoking', 'revoke_failed');--> statement-breakpoint
 CREATE INDEX "credential_fingerprints" ON "credential" USING gin ("fingerprints");--> statement-breakpoint
 CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permit") WHERE "credential"."state" in ('pending', 'active');--> statement-breakpoint
+CREATE INDEX "deferral_expires" ON "deferral" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "found_identity_name" ON "found_identity" USING btree ("target","kind","name");--> statement-breakpoint
 CREATE INDEX "found_identity_agent" ON "found_identity" USING btree ("agent");--> statement-breakpoint
 CREATE UNIQUE INDEX "grant_use_once" ON "grant_use" USING btree ("grant","number");--> statement-breakpoint
@@ -864,6 +907,8 @@ CREATE INDEX "passkey_challenge_expiry" ON "passkey_challenge" USING btree ("exp
 CREATE UNIQUE INDEX "person_slack" ON "person" USING btree ("slack_user_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "person_email" ON "person" USING btree (lower("email")) WHERE "person"."email" is not null;--> statement-breakpoint
 CREATE INDEX "session_person" ON "session" USING btree ("person");--> statement-breakpoint
+CREATE UNIQUE INDEX "redemption_once" ON "redemption" USING btree ("permit","number");--> statement-breakpoint
+CREATE INDEX "redemption_due" ON "redemption" USING btree ("receipt_due_at");--> statement-breakpoint
 CREATE INDEX "request_task" ON "request" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "request_state" ON "request" USING btree ("state","expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "request_live_once" ON "request" USING btree ("task","digest") WHERE "request"."state" in ('pending', 'approved');--> statement-breakpoint

@@ -22,6 +22,7 @@ export const REVOKE_CAUSES = [
   'leaked',
   'vanished',
   'run_ended',
+  'purpose_changed',
 ] as const;
 export type RevokeCause = (typeof REVOKE_CAUSES)[number];
 

@@ -55,6 +55,8 @@ export const sensorCursor = pgTable('sensor_cursor', {
   readAt: instant('read_at').notNull(),
   /** When an event last said that the sensor is alive. */
   reportedAt: instant('reported_at').notNull(),
+  /** When it was last proven that the log tells everything; long ago once it is known not to. */
+  aliveAt: instant('alive_at').notNull(),
   /** Digest of the standing access that was last reported. */
   paths: digest().notNull(),
 });

@@ -1,7 +1,7 @@
 // Requests that wait for people, the votes on them, and the permits they end in. Whoever can write here
 // can forge a decision in the tables, but not its leaf in the log: the verdict reads only the log.
 import { sql } from 'drizzle-orm';
-import { index, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
+import { index, integer, jsonb, pgTable, text, uniqueIndex } from 'drizzle-orm/pg-core';
 import type { Action, Party } from '../../domain/action.ts';
 import { CHANNELS, STRENGTHS, type FrozenRoute, type Involved } from '../../domain/approval.ts';
 import type { CardNames } from '../../domain/card.ts';
@@ -43,6 +43,8 @@ export const request = pgTable(
     /** How much the rules that held it say is at stake; null where they do not say. */
     risk: text(),
     names: jsonb().$type<CardNames>().notNull(),
+    /** Who carries out what is approved, where that is somebody else's enforcement point. */
+    audience: text(),
     sealTo: jsonb('seal_to').$type<JsonObject>(),
     callbackUrl: text('callback_url'),
     createdAt: instant('created_at').notNull(),
@@ -126,4 +128,7 @@ export const permit = pgTable('permit', {
   createdAt: instant('created_at').notNull(),
   expiresAt: instant('expires_at').notNull(),
   redeemedAt: instant('redeemed_at'),
+  /** How often it may be redeemed, and how often it was. */
+  uses: integer().notNull().default(1),
+  used: integer().notNull().default(0),
 });

@@ -3,6 +3,7 @@ import { addMs } from '../instant.ts';
 import { texts, type Case, type Effect, type Facts, type Lease } from './facts.ts';
 import { named, NONE, ruleOf, type Finding } from './finding.ts';
 import { RULE } from './rule.ts';
+import { passOf } from './waived.ts';
 
 /** No effect without an approval before it, as seen by the target itself or a sensor on it. */
 export function completeness(facts: Facts): Finding {
@@ -14,7 +15,12 @@ export function completeness(facts: Facts): Finding {
     ({ found, fault, doubt }) =>
       found !== null && facts.others.has(found.request) && fault === null && doubt === null,
   );
-  const judged = all.filter((each) => !elsewhere.includes(each));
+  // Whether the waiver was agreed to is a test of its own; it is neither an approval nor a way round.
+  const waived = all.filter(
+    ({ effect, fault, doubt }) =>
+      fault === null && doubt === null && passOf(facts, effect.credential) !== null,
+  );
+  const judged = all.filter((each) => !elsewhere.includes(each) && !waived.includes(each));
   const exceptions = judged.flatMap(({ effect, fault, found }) =>
     fault === null
       ? []
@@ -41,9 +47,12 @@ export function completeness(facts: Facts): Finding {
     says:
       sensors.size === 0
         ? 'no independent sensor was heard of, so nothing is known of effects outside the gate'
-        : `${matched} of ${judged.length} effects seen in ${[...sensors.keys()].join(', ')} had an approval before them${besides(elsewhere)}; how much the sensor misses is not measured`,
+        : `${matched} of ${judged.length} effects seen in ${[...sensors.keys()].join(', ')} had an approval before them${besides(elsewhere)}${byWaiver(waived.length)}; how much the sensor misses is not measured`,
   };
 }
+
+const byWaiver = (count: number): string =>
+  count === 0 ? '' : `, and ${count} more passed by a waiver of policy`;
 
 function besides(elsewhere: readonly { found: Case | null }[]): string {
   if (elsewhere.length === 0) return '';
@@ -71,6 +80,8 @@ function judgeEffect(facts: Facts, effect: Effect): Judged {
   const isApproved = found !== null && named(found, 'request.approved').length > 0;
   // What an approved session ran is that session's, read or not; anybody else's could have been anything.
   if (effect.effect === 'opaque' && !isApproved) return judged(null, opaqueDoubt(effect));
+  if (lease && passOf(facts, effect.credential) !== null)
+    return judged(faultAfter(effect, lease), doubtAfter(effect, lease));
   if (!lease)
     return judged(`a ${effect.effect} by a login that no approval led to (${effect.login})`);
   if (!found) return judged(`a ${effect.effect} under a credential that nobody approved for this`);

@@ -18,6 +18,7 @@ export interface Fact {
   subject: string;
   request: string | null;
   actionRef: string | null;
+  policyVersion: string | null;
   detail: JsonObject;
 }
 
@@ -75,15 +76,26 @@ export interface Facts {
   uses: GrantUse[];
   /** When the period ends: what had to be done by then. */
   until: string;
+  /** What policy let past the control, by evaluation. */
+  waived: Map<string, WaivedPass>;
   /** Where in the log each passkey was added. */
   passkeys: Map<string, number>;
   roster: Roster;
+}
+
+/** An evaluation that found the control waived, and by which rules. */
+export interface WaivedPass {
+  fact: Fact;
+  rules: string[];
 }
 
 /** A credential as the log knows it. */
 export interface Lease {
   /** The request it carries out. */
   request: string | null;
+  /** What policy said, where that was all it took. */
+  evaluation: string | null;
+  issued: boolean;
   /** From here on it should do nothing: its expiry, or the decision to revoke it. */
   until: string | null;
   /** When its target was seen to know it no more. */
@@ -93,6 +105,14 @@ export interface Lease {
 /** Who was in which group, and through whose hands they came in: from the leaves, not from anybody's word. */
 interface Roster {
   groupsAt(person: string, index: number): string[] | null;
+  isActiveAt(person: string, index: number): boolean;
+  /** Who was on call by a source, as it last said up to here. */
+  onCallAt(source: string, index: number): string[];
+  /**
+   * Whether somebody stood in for somebody who was away: in force when they voted, said before that, and not taken
+   * back up to the place where it counts.
+   */
+  standsIn(person: string, away: string, at: string, said: number, until: number): boolean;
   /** Who invited this person, made them a sign-in link or bound their Slack user, up to here. */
   letInBy(person: string, index: number): string[];
 }
@@ -121,6 +141,9 @@ export const object = (value: JsonValue | undefined): JsonObject =>
 export const objects = (value: JsonValue | undefined): JsonObject[] =>
   Array.isArray(value) ? value.map(object) : [];
 
+export const number = (value: JsonValue | undefined): number =>
+  typeof value === 'number' ? value : 0;
+
 const CLOSING: readonly EventName[] = [
   'request.approved',
   'request.denied',
@@ -142,12 +165,13 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     activations: [],
     uses: [],
     until: '',
+    waived: new Map(),
     passkeys: new Map(),
-    roster: { groupsAt: () => null, letInBy: () => [] },
+    roster: asRoster(newRoster()),
   };
   const cases = new Map<string, Case>();
   const others = new Map<string, Case>();
-  const roster: RosterEntries = { groups: new Map(), doors: new Map() };
+  const roster = newRoster();
   const permits = new Map<string, string>();
   for (const leaf of leaves) {
     const fact = factOf(leaf);
@@ -165,18 +189,46 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
   );
   facts.known = cases;
   facts.others = others;
-  facts.roster = {
-    groupsAt: (person, index) => before(roster.groups.get(person), index).at(-1)?.groups ?? null,
-    letInBy: (person, index) => before(roster.doors.get(person), index).map(({ by }) => by),
-  };
+  facts.roster = asRoster(roster);
   return facts;
 }
 
 interface RosterEntries {
-  groups: Map<string, { index: number; groups: string[] }[]>;
+  groups: Map<string, { index: number; groups: string[]; isActive: boolean }[]>;
+  /** What sources said of who is on call. */
+  called: Map<string, { index: number; people: string[] }[]>;
+  /** Absences by whoever stands in, with where they were taken back. */
+  absences: Map<string, AbsenceEntry[]>;
   /** Ways in, with who made them. */
   doors: Map<string, { index: number; by: string }[]>;
 }
+
+interface AbsenceEntry {
+  index: number;
+  id: string;
+  away: string;
+  from: string;
+  to: string;
+  back: number;
+}
+
+const newRoster = (): RosterEntries => ({
+  groups: new Map(),
+  called: new Map(),
+  absences: new Map(),
+  doors: new Map(),
+});
+
+const asRoster = ({ groups, called, absences, doors }: RosterEntries): Roster => ({
+  groupsAt: (person, index) => before(groups.get(person), index).at(-1)?.groups ?? null,
+  isActiveAt: (person, index) => before(groups.get(person), index).at(-1)?.isActive ?? false,
+  onCallAt: (source, index) => before(called.get(source), index).at(-1)?.people ?? [],
+  standsIn: (person, away, at, said, until) =>
+    before(absences.get(person), said).some(
+      (each) => each.away === away && each.from <= at && at < each.to && each.back > until,
+    ),
+  letInBy: (person, index) => before(doors.get(person), index).map(({ by }) => by),
+});
 
 const before = <T extends { index: number }>(entries: readonly T[] | undefined, index: number) =>
   (entries ?? []).filter((entry) => entry.index < index);
@@ -199,6 +251,7 @@ function factOf({ index, event }: Leaf): Fact | null {
     subject: text(event['subject']) ?? '',
     request: text(data['request']),
     actionRef: text(data['action_ref']),
+    policyVersion: text(data['policy_version']),
     detail: object(data['detail']),
   };
 }
@@ -250,6 +303,11 @@ function addElsewhere(
     case 'person.link_made':
       addToRoster(roster, fact);
       break;
+    case 'person.away':
+    case 'person.back':
+    case 'on_call.looked':
+      addDuty(roster, fact);
+      break;
     case 'credential.intended':
     case 'credential.issued':
     case 'credential.renew_intended':
@@ -258,6 +316,9 @@ function addElsewhere(
     case 'credential.abandoned':
       addToLease(facts.leases, permits, fact);
       break;
+    case 'evaluation.decided':
+      addWaived(facts.waived, fact, control);
+      break;
     case 'runtime.observed':
       addObservation(facts, fact, control);
       break;
@@ -265,14 +326,44 @@ function addElsewhere(
   }
 }
 
+function addWaived(waived: Map<string, WaivedPass>, fact: Fact, control: string): void {
+  const rules = objects(fact.detail['waived'])
+    .filter((each) => each['control'] === control)
+    .flatMap((each) => text(each['rule']) ?? []);
+  if (rules.length > 0) waived.set(text(fact.detail['evaluation']) ?? '', { fact, rules });
+}
+
 function addToRoster(roster: RosterEntries, fact: Fact): void {
   const { subject: person, index, detail } = fact;
   if (fact.name !== 'person.link_made') {
     const left = detail['state'] === 'deactivated';
-    push(roster.groups, person, { index, groups: left ? [] : texts(detail['groups']) });
+    const groups = left ? [] : texts(detail['groups']);
+    push(roster.groups, person, { index, groups, isActive: !left });
   }
   const by = text(object(doorOf(fact))['id']);
   if (by !== null) push(roster.doors, person, { index, by });
+}
+
+function addDuty(roster: RosterEntries, { name, index, detail }: Fact): void {
+  const person = text(detail['stand_in']) ?? '';
+  if (name === 'on_call.looked') {
+    push(roster.called, text(detail['source']) ?? '', { index, people: texts(detail['people']) });
+  } else if (name === 'person.back') {
+    const known = roster.absences.get(person)?.find(({ id }) => id === detail['absence']);
+    if (known) known.back = index;
+  } else {
+    push(roster.absences, person, {
+      index,
+      id: text(detail['absence']) ?? '',
+      away: text(detail['person']) ?? '',
+      from: text(detail['starts_at']) ?? '',
+      to: text(detail['ends_at']) ?? '',
+      back: Infinity,
+    });
+    // Whoever hands a vote to somebody else lets them in.
+    const by = text(object(detail['by'])['id']);
+    if (by !== null) push(roster.doors, person, { index, by });
+  }
 }
 
 /** Who made a way in: by inviting, by a new link, or by saying which Slack user somebody is. */
@@ -288,9 +379,16 @@ function addToLease(
   fact: Fact,
 ): void {
   const id = text(fact.detail['credential']) ?? '';
-  const request = fact.request ?? permits.get(text(fact.detail['permit']) ?? '') ?? null;
-  const lease = leases.get(id) ?? { request, until: null, ended: null };
+  const lease: Lease = leases.get(id) ?? {
+    request: fact.request ?? permits.get(text(fact.detail['permit']) ?? '') ?? null,
+    evaluation: null,
+    issued: false,
+    until: null,
+    ended: null,
+  };
   leases.set(id, lease);
+  lease.evaluation ??= text(fact.detail['evaluation']);
+  lease.issued ||= fact.name === 'credential.issued';
   switch (fact.name) {
     case 'credential.intended':
     case 'credential.issued':
@@ -319,21 +417,19 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
   const controls = texts(detail['controls']);
   if (!controls.includes(control)) return;
   if (kind === 'standing_access')
-    facts.standing.set(target, { count: numberOf(detail['statements']), fact });
+    facts.standing.set(target, { count: number(detail['statements']), fact });
   if (kind === 'effect' && detail['outcome'] === 'ran')
     facts.effects.push({
       fact,
       at: text(detail['at']) ?? fact.time,
-      skewMs: numberOf(detail['skew_ms']),
+      skewMs: number(detail['skew_ms']),
       target,
       login: text(detail['login']) ?? 'other',
       effect: text(detail['effect']) ?? 'opaque',
       credential: text(detail['credential']),
       controls,
       unexplainedRows: text(detail['session_ref'])?.endsWith('/row-counts')
-        ? numberOf(detail['statements'])
+        ? number(detail['statements'])
         : null,
     });
 }
-
-const numberOf = (value: JsonValue | undefined): number => (typeof value === 'number' ? value : 0);

@@ -10,6 +10,7 @@ import { deliberationTests, designTests, evidenceTests } from './layers.ts';
 import { operationFindings } from './operation.ts';
 import { RULE, RULE_SET } from './rule.ts';
 import type { Grain, Judgement, LayerState, Verdict, VerdictLayer, VerdictTest } from './types.ts';
+import { isWaivable, waived, waivedShare } from './waived.ts';
 
 export interface Asked {
   control: string;
@@ -21,7 +22,10 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
   const all = within(gather(leaves, asked.control), asked.period);
   const simulated = all.cases.length > 0 && all.cases.every((found) => found.simulated);
   const facts = simulated ? all : withoutPlayed(all);
-  const findings = operationFindings(facts);
+  const findings = [
+    ...operationFindings(facts),
+    ...(isWaivable(facts, asked.control) ? [waived(facts, asked)] : []),
+  ];
   const layers = {
     design: layerOf(designTests(facts, asked.period)),
     operation: layerOf(findings.map(testOf)),
@@ -39,7 +43,7 @@ export function judge(leaves: Iterable<Leaf>, asked: Asked): Verdict {
     rule_set: RULE_SET,
     verdict,
     layers,
-    needed: needed(facts, findings, simulated, layers.evidence.tests),
+    needed: needed(facts, findings, simulated, layers.evidence.tests, asked.period),
   };
 }
 
@@ -159,7 +163,9 @@ function needed(
   findings: readonly Finding[],
   simulated: boolean,
   evidence: readonly VerdictTest[],
+  period: Asked['period'],
 ): string[] {
+  const past = waivedShare(facts, period);
   const population = (id: string): number =>
     findings.find((finding) => finding.id === id)?.population ?? 0;
   const exceptions = findings.flatMap((finding) => finding.exceptions).length;
@@ -183,6 +189,8 @@ function needed(
     `Planted effects: ${RULE.planted_effects_min} known effects, all seen, so that it is known how much the sensor misses.`,
     standing > 0 &&
       `Standing access: ${standing} login${standing === 1 ? '' : 's'} can do the same without asking; take the privilege away, or declare the login under application_logins.`,
+    past.isMost &&
+      `Waivers: ${past.passed} of ${past.all} actions were asked of nobody here; narrow the waivers, or judge what is left of this control as the smaller thing it is.`,
     exceptions > 0 &&
       `Exceptions: ${exceptions} to be closed, each with its cause, a look back and somebody independent to accept it.`,
     unknownIn('completeness') > 0 &&

@@ -5,6 +5,7 @@ import { brokenGlass, emergenciesIn } from './emergency.ts';
 import { text, type Case, type Fact, type Facts } from './facts.ts';
 import { exceptionIn, named, NONE, wasUsed, type Finding } from './finding.ts';
 import { standingUse } from './standing.ts';
+import type { VerdictCase } from './types.ts';
 import { eligibility, independence } from './voters.ts';
 
 export function operationFindings(facts: Facts): Finding[] {
@@ -81,10 +82,20 @@ function binding({ cases }: Facts): Finding {
     id: 'binding',
     population: used.length,
     exceptions,
-    unknown: [],
+    unknown: used.flatMap(usesUntold),
     threshold: NONE,
     says: `${used.length - exceptions.length} of ${used.length} used approvals are bound to what was shown`,
   };
+}
+
+/** Uses by somebody else of which nobody said in time what ran, nor ever since. */
+function usesUntold(found: Case): VerdictCase[] {
+  const told = named(found, 'receipt.recorded').map(({ detail }) => text(detail['effect']));
+  return named(found, 'finding.raised').flatMap(({ id, detail }) =>
+    detail['kind'] === 'receipt_missing' && !told.includes(text(detail['redemption']))
+      ? [{ request: found.request, events: [id], says: 'used, and nobody said what ran' }]
+      : [],
+  );
 }
 
 /** Where what was left after narrowing does not stay the same; without any narrowing it is what was asked for. */
@@ -130,7 +141,13 @@ function refusalHeld(facts: Facts): Finding {
   };
 }
 
-/** One approval, one use. */
+/** How often people let their approval be used: once, where nothing else was said. */
+function usesAllowed(found: Case): number {
+  const uses = named(found, 'permit.issued')[0]?.detail['uses'];
+  return typeof uses === 'number' ? uses : 1;
+}
+
+/** One approval, one use, or as many as were agreed to. */
 function singleUse({ cases }: Facts): Finding {
   const used = cases.filter((found) => named(found, 'permit.redeemed').length > 0);
   const exceptions = used.flatMap((found) => {
@@ -138,8 +155,8 @@ function singleUse({ cases }: Facts): Finding {
     const collected = named(found, 'credential.collected');
     const issued = named(found, 'credential.issued');
     const abandoned = named(found, 'credential.abandoned');
-    if (redeemed.length > 1)
-      return [exceptionIn(found, 'single_use', true, 'one permit was redeemed twice', redeemed)];
+    if (redeemed.length > usesAllowed(found))
+      return [exceptionIn(found, 'single_use', true, 'a permit was redeemed too often', redeemed)];
     if (collected.length > 1)
       return [
         exceptionIn(found, 'single_use', true, 'one approval was collected twice', collected),
@@ -156,7 +173,7 @@ function singleUse({ cases }: Facts): Finding {
     exceptions,
     unknown: [],
     threshold: NONE,
-    says: `${used.length - exceptions.length} of ${used.length} approvals were used once`,
+    says: `${used.length - exceptions.length} of ${used.length} approvals were used once, or as often as was agreed`,
   };
 }
 

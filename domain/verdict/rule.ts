@@ -27,6 +27,8 @@ export const RULE = {
   break_glass_uses_min: 5,
   /** From so many on, more than half of them not good is a way past the gate. */
   break_glass_reviews_min: 3,
+  /** The share of actions that may pass a control by waiver before what people decide at it says little. */
+  waived_share_max: 0.5,
 } as const;
 
 export const RULE_SET: Digest = digestOf('countersign/rule-set/v1', {

@@ -2,6 +2,7 @@
 import type { JsonObject } from '../json.ts';
 import { object, objects, text, texts, type Case, type Fact, type Facts } from './facts.ts';
 import { exceptionIn, NONE, wasUsed, type Finding } from './finding.ts';
+import { groupsBehind, unfilledRoutes } from './seats.ts';
 import type { VerdictCase } from './types.ts';
 
 /** Whoever voted was an approver then, by the roster in the log and not by their own word. */
@@ -9,8 +10,7 @@ export function eligibility(facts: Facts): Finding {
   const votes = facts.cases.flatMap((found) => found.votes.map((vote) => ({ found, vote })));
   const unknown: VerdictCase[] = [];
   const exceptions = votes.flatMap(({ found, vote }) => {
-    const person = text(vote.detail['person']) ?? '';
-    const groups = facts.roster.groupsAt(person, vote.index);
+    const groups = groupsBehind(found, vote, facts.roster, vote.index);
     if (groups === null) {
       unknown.push({
         request: found.request,
@@ -24,10 +24,16 @@ export function eligibility(facts: Facts): Finding {
     const says = 'a vote by somebody who was no approver';
     return [exceptionIn(found, 'eligibility', wasUsed(found), says, [vote])];
   });
+  const unfilled = facts.cases.flatMap((found) => {
+    const routes = unfilledRoutes(found, facts.roster) ?? [];
+    if (routes.length === 0 || found.closed === null) return [];
+    const says = 'approved without everybody whom its routes ask for';
+    return [exceptionIn(found, 'eligibility', wasUsed(found), says, [found.closed])];
+  });
   return {
     id: 'eligibility',
     population: votes.length,
-    exceptions,
+    exceptions: [...exceptions, ...unfilled],
     unknown,
     threshold: NONE,
     says: `${votes.length - exceptions.length - unknown.length} of ${votes.length} votes came from approvers`,
@@ -44,12 +50,16 @@ export function independence({ cases, roster }: Facts): Finding {
   const votes = cases.flatMap((found) => found.votes.map((vote) => ({ found, vote })));
   const unknown: VerdictCase[] = [];
   const exceptions = votes.flatMap(({ found, vote }) => {
-    const person = text(vote.detail['person']) ?? '';
-    if (decidedForThemselves(found, person)) {
+    const heads = [
+      text(vote.detail['person']) ?? '',
+      ...texts([vote.detail['in_stead_of'] ?? null]),
+    ];
+    if (heads.some((head) => decidedForThemselves(found, head))) {
       const says = 'decided by somebody it was for';
       return [exceptionIn(found, 'independence', wasUsed(found), says, [vote])];
     }
-    const doubt = whyDependent(found, roster.letInBy(person, vote.index));
+    const letInBy = heads.flatMap((head) => roster.letInBy(head, vote.index));
+    const doubt = whyDependent(found, letInBy);
     if (doubt !== null)
       unknown.push({ request: found.request, events: [found.opened.id, vote.id], says: doubt });
     return [];

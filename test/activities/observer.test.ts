@@ -70,6 +70,13 @@ async function look(): Promise<void> {
   for (let looks = 0; looks < 20 && (await observer.look()); looks += 1);
 }
 
+async function secondsSinceAlive(): Promise<number> {
+  const [row] = await service.database.owner.sql<
+    { seconds: string }[]
+  >`select extract(epoch from clock_timestamp() - alive_at)::text as seconds from sensor_cursor`;
+  return Number(row?.seconds);
+}
+
 /** Works in one session of the standing login, whatever fails of it, and says how the session is named. */
 async function session(...texts: string[]): Promise<string> {
   const sql = postgres(urls.legacy, { max: 1, onnotice: () => undefined });
@@ -308,6 +315,7 @@ describe('a sensor', () => {
     const said = await kinds();
     expect(said.filter((kind) => kind === 'sensor_started')).toHaveLength(1);
     expect(said).not.toContain('sensor_blind');
+    expect(await secondsSinceAlive()).toBeLessThan(60);
   });
 
   it('that cannot see says so, and does not say that it is alive', async () => {
@@ -320,5 +328,7 @@ describe('a sensor', () => {
     const said = await kinds();
     expect(said).toContain('sensor_blind');
     expect(said).not.toContain('sensor_alive');
+    // From then on policy that wants these eyes permits nothing, long before anybody would call them silent.
+    expect(await secondsSinceAlive()).toBeGreaterThan(1_000_000);
   });
 });

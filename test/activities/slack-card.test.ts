@@ -265,7 +265,7 @@ const NASTY = [
   '\u001b[2J\u001b[31mred\u0007\b\b\b',
   'p\u0430ypal g\u03bfogle \uff41dmin a\u2215b',
   '<!date^1^{ago}|Expires never>',
-  `${'a\u0301\u0302\u0303'.repeat(20)}`,
+  'a\u0301\u0302\u0303'.repeat(20),
   'https://evil.example/approve?x=<script>alert(1)</script>',
 ];
 
@@ -280,7 +280,8 @@ describe('text that means harm', () => {
     for (const { emoji } of textsOf(face.blocks).filter(({ type }) => type === 'plain_text'))
       expect(emoji).toBe(false);
     // A line that somebody wrote is never a line of the card.
-    for (const { text } of textsOf(face.blocks)) expect(String(text)).not.toMatch(/\n(?!│ )/);
+    for (const { text } of textsOf(face.blocks))
+      expect(JSON.stringify(text)).not.toMatch(/\\n(?!│ )/);
   });
 
   it('never gets into the text that Slack reads as markup', () => {
@@ -311,7 +312,7 @@ describe('text that means harm', () => {
         const isWhole = cardOf(full).lines.every(({ text }) =>
           shown.includes(JSON.stringify(text.replaceAll('\n', '\n│ ')).slice(1, -1)),
         );
-        if (!isWhole) expect(shown).not.toContain('"action_id":"approve"');
+        expect(isWhole || !shown.includes('"action_id":"approve"')).toBe(true);
         expect(viewError(denialForm(cardOf(full), 'x'.repeat(32)), 'modal')).toBeNull();
         const rows = Array.from({ length: 60 }, () => full);
         expect(viewError(homeView(rows, 'https://cs.example'), 'home')).toBeNull();

@@ -5,7 +5,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { tryPort } from '../../cli/embedded/process.ts';
 import { serve } from '../../cli/serve.ts';
 import { hold, startCast, startTask, type Cast } from '../support/cast.ts';
-import { anyone, askCredential, bearer, eventually, text, vote } from '../support/client.ts';
+import {
+  anyone,
+  askCredential,
+  bearer,
+  eventually,
+  object,
+  text,
+  vote,
+} from '../support/client.ts';
 import { listen } from '../support/network.ts';
 import type { TestService } from '../support/service.ts';
 
@@ -75,6 +83,30 @@ describe('a callback', () => {
     expect(Math.abs(age)).toBeLessThan(60);
     expect(call.headers['authorization']).toBeUndefined();
     expect(call.headers['cookie']).toBeUndefined();
+  });
+
+  it('says that the agent is asked something, once per question and without its words', async () => {
+    const { request } = await hold(cast.agent, cast.seal, { callback: { url } });
+    const asked = await cast.approver.call('POST', `/v1/requests/${request}/questions`, {
+      to: 'agent',
+      text: 'Which order is it?',
+    });
+    const { id } = object(asked.body['question']);
+    await eventually(() => Promise.resolve(callsAbout(request).length > 0), 'the callback');
+    const [call] = callsAbout(request);
+    expect(JSON.parse(call?.body ?? '')).toMatchObject({
+      type: 'request.asked',
+      data: { request, question: id },
+    });
+    expect(call?.headers['webhook-id']).toBe(`msg_${text(id)}`);
+    expect(call?.body).not.toContain('order');
+    expect(call && (await isSigned(call))).toBe(true);
+    expect((await vote(cast.approver, request, 'approve')).status).toBe(201);
+    await eventually(() => Promise.resolve(callsAbout(request).length > 1), 'the decision');
+    const types = callsAbout(request).map(
+      ({ body }) => (JSON.parse(body) as { type: string }).type,
+    );
+    expect(types).toEqual(['request.asked', 'request.decided']);
   });
 
   it('is tried again under the same id until it is heard', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ROUTES } from '../../api/app.ts';
-import { EVENTS } from '../../domain/event.ts';
+import { EVENTS } from '../../domain/event-types.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { REFUSAL_CODES } from '../../domain/refusal.ts';
 import { admin, anyone, list, object, text } from '../support/client.ts';

@@ -199,7 +199,7 @@ describe('who may answer', () => {
   });
 
   it('I4: answering gives nobody a vote: the owner and whoever set it off stay barred', async () => {
-    const request = await held('pair', { triggered_by: cast.approver.id });
+    const request = await held('patient', { triggered_by: cast.approver.id });
     const question = await asked(request, 'triggerer');
     expect((await answer(cast.approver, request, question)).status).toBe(201);
     expect((await vote(cast.approver, request, 'approve')).body['code']).toBe('self_approval');

@@ -1,11 +1,22 @@
 // Votes that are signed with a passkey: good for one decision in one wording by one person, and for nothing else.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { JsonObject } from '../../domain/json.ts';
+import { utf8 } from '../../domain/bytes.ts';
+import { canonicalJson, type JsonObject } from '../../domain/json.ts';
+import { leafHash } from '../../domain/merkle.ts';
+import { formatVerifierKey, signCheckpoint } from '../../domain/note.ts';
+import { appendLeaves } from '../../domain/tile.ts';
+import { makeEd25519Key, openEd25519Key } from '../../keys/ed25519.ts';
+import { BUNDLE_FORMAT } from '../../sdk/verify.ts';
+import { audit, sealed } from '../support/audit.ts';
 import { addPasskey, signedVote, statementFor } from '../support/authenticator.ts';
 import { changePolicy, detailsOf, hold, seen, startCast, type Cast } from '../support/cast.ts';
 import {
   admin,
   anyone,
+  eventually,
   list,
   object,
   person,
@@ -148,6 +159,7 @@ describe('a statement', () => {
     ['another reason', { reason: 'because I say so' }],
     ['no reason', { reason: undefined as never }],
     ['another disposition', { disposition: 'revise' }],
+    ['limits that it does not name', { narrow: { ttl_seconds: 60 } }],
   ];
   it.each(others)('is not good for %s', async (_name, change) => {
     const request = await ask();
@@ -165,7 +177,7 @@ describe('a statement', () => {
       '409 shown_mismatch',
     );
     const body = { ...spoken, shown, passkey: passkey.sign(reply.body) };
-    expect(said(await send(cast.approver, request, body))).toBe('409 shown_mismatch');
+    expect(said(await send(cast.approver, request, body))).toBe('403 passkey_refused');
   });
 
   it('is not good for another request', async () => {
@@ -364,4 +376,58 @@ describe('strength by risk', () => {
     expect(digests.map(([risk]) => risk)).toEqual([null, 'high']);
     expect(digests[0]?.[1]).not.toBe(digests[1]?.[1]);
   });
+});
+
+describe('offline', () => {
+  let folder: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(path.join(tmpdir(), 'countersign-signed-'));
+  });
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('I9: a bundle with signed votes verifies, and with a key swapped in it and signed anew it does not', async () => {
+    const { service } = cast;
+    await signedVote(cast.approver, await ask(), passkey, { reason: 'for the record' });
+    const file = path.join(folder, 'record.bundle');
+    const env = { COUNTERSIGN_URL: service.url, COUNTERSIGN_TOKEN: service.adminToken };
+    await eventually(async () => {
+      if ((await audit(['export', '--out', file], env)).code !== 0) return false;
+      return (await readFile(file, 'utf8')).includes('\\"step_up\\":{');
+    }, 'a bundle with a signed vote');
+    const { code, said } = await audit(['verify', file]);
+    expect([code, said]).toEqual([0, expect.stringContaining('signed with a passkey')]);
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n').slice(0, -1);
+    const forged = resigned(lines, (leaf) =>
+      leaf.replace(/"signature":"[\w-]{8}/, '"signature":"MEUCIQCA'),
+    );
+    await writeFile(file, forged);
+    const after = await audit(['verify', file]);
+    expect([after.code === 0, after.said]).toEqual([
+      false,
+      expect.stringContaining('the signature on a vote does not hold'),
+    ]);
+  });
+
+  /** The bundle with its leaves changed, by somebody who holds a key of a log and recomputes everything around them. */
+  function resigned(lines: readonly string[], change: (leaf: string) => string): string {
+    const leaves = lines.flatMap((line) => {
+      const { leaf } = JSON.parse(line) as { leaf?: string };
+      return leaf === undefined ? [] : [change(leaf)];
+    });
+    const key = openEd25519Key(makeEd25519Key());
+    const { root } = appendLeaves(
+      [],
+      0,
+      leaves.map((leaf) => leafHash(utf8(leaf))),
+    );
+    const origin = 'forged.example/log';
+    const checkpoint = signCheckpoint(
+      { origin, size: leaves.length, root },
+      key.publicKey,
+      key.sign,
+    );
+    const vkey = formatVerifierKey(origin, key.publicKey);
+    const header = { bundle: { format: BUNDLE_FORMAT, vkey, checkpoint } };
+    return sealed([header, ...leaves.map((leaf) => ({ leaf }))].map((line) => canonicalJson(line)));
+  }
 });

@@ -19,6 +19,7 @@ import {
   refusalsOf,
   startSlackCast,
   threadOf,
+  type Carded,
   type SlackCast,
 } from '../support/slack.ts';
 
@@ -148,9 +149,14 @@ describe('a card that we do not remember putting up', () => {
 });
 
 describe('what the policy calls risky', () => {
-  it('looks different, says so in its header, and is decided on the web', async () => {
-    const ordinary = await carded(cast);
+  let ordinary: Carded;
+  beforeAll(async () => {
+    ordinary = await carded(cast);
     await risk('critical');
+  });
+  afterAll(() => risk('medium'));
+
+  it('looks different, says so in its header, and is decided on the web', async () => {
     const { request: id } = await hold(cast.agent, cast.seal);
     const message = await cardIn(cast, id, cast.slack.channel);
     const [header, second] = message.blocks;
@@ -170,7 +176,6 @@ describe('what the policy calls risky', () => {
     await eventually(async () => (await refusalsOf(cast, id)).length > 0, 'a refusal');
     expect(await refusalsOf(cast, id)).toEqual(['shown_mismatch']);
     expect((await vote(dana, id, 'deny')).status).toBe(201);
-    await risk('medium');
   });
 });
 

@@ -223,6 +223,13 @@ describe('a route', () => {
       'quorum: 1 → 2',
     ],
     ['valid_seconds: 900', 'valid_seconds: 9000', 'wider', 'valid_seconds: 900 → 9000'],
+    ['valid_seconds: 900', 'valid_seconds: 900\n  uses: 5', 'wider', 'uses: 1 → 5'],
+    [
+      'valid_seconds: 900',
+      'valid_seconds: 900\n  receipt_within_seconds: 60',
+      'narrower',
+      'receipt_within_seconds: 300 → 60',
+    ],
     [
       'groups: [data-owners]',
       'groups: [data-owners, interns]',
@@ -231,12 +238,27 @@ describe('a route', () => {
     ],
     ['groups: [data-owners]', 'groups: [interns]', 'changed', 'groups: data-owners → interns'],
     ['strength: session', 'strength: passkey', 'narrower', 'strength: session → passkey'],
+    [
+      'strength: session',
+      'strength_by_risk: { high: passkey }',
+      'narrower',
+      'strength_by_risk: none → high: passkey',
+    ],
   ])('%s becomes %s: %s', (from, to, direction, says) => {
     const diff = between(sample, replacing('routes.yaml', from, to)(sample));
     const [line] = lines(diff);
     expect(line).toBe(`${direction} | route | orders-write | ${says}`);
     // Whom it takes to agree is the same judgement.
     expect(diff.silenced.routes).toEqual(direction === 'narrower' ? [] : ['orders-write']);
+  });
+
+  it('that lets questions stop the clock is told, and silences nothing: nobody decides more easily', () => {
+    const ask = 'strength: session\n  ask: { clock: stops, answer_within_seconds: 600 }';
+    const diff = between(sample, replacing('routes.yaml', 'strength: session', ask)(sample));
+    expect(lines(diff)).toEqual([
+      'changed | route | orders-write | ask: the clock runs, 3600 s to answer → the clock stops, 600 s to answer',
+    ]);
+    expect(diff.silenced.routes).toEqual([]);
   });
 });
 

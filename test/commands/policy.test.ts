@@ -106,6 +106,14 @@ describe('a bundle with mistakes is refused, with file, line and what is allowed
     expect(problemsOf(replacing('routes.yaml', 'strength: session', 'strength: strong'))).toContain(
       '"session"|"fresh"|"passkey"',
     );
+    for (const [ask, says] of [
+      ['{ clock: pauses }', '"runs"|"stops"'],
+      ['{ answer_within_seconds: 0 }', 'ask.answer_within_seconds'],
+      ['{ clock: stops, questions: 9 }', 'questions'],
+    ] as const)
+      expect(
+        problemsOf(replacing('routes.yaml', 'quorum: 1', `quorum: 1\n  ask: ${ask}`)),
+      ).toContain(says);
     expect(problemsOf(replacing('routes.yaml', 'groups: [admins]', 'groups: []'))).toMatch(
       /routes\.yaml:\d+/,
     );

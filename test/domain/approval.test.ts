@@ -155,6 +155,12 @@ describe('folding votes', () => {
     expect(outcome({})).toBe('approved');
     expect(outcome({ channel: 'slack' })).toBe('pending');
     const strict = [route('r', { quorum: 1, strength: 'passkey' })];
+    expect(fold(strict, [{ ...vote('psn_ada'), strength: 'passkey' }], everybody).outcome).toBe(
+      'approved',
+    );
+    expect(fold(strict, [{ ...vote('psn_ada'), strength: 'fresh' }], everybody).outcome).toBe(
+      'pending',
+    );
     expect(fold(strict, [vote('psn_ada')], everybody).outcome).toBe('pending');
   });
 
@@ -248,6 +254,8 @@ describe('the digest of a rule', () => {
       { channels: [...CHANNELS] },
       { independence: { owner: 'allowed', triggerer: 'barred' } },
       { independence: { owner: 'barred', triggerer: 'allowed' } },
+      { uses: 2 },
+      { receipt_within_seconds: 60 },
       { escalation: [] },
       { escalation: [{ after_seconds: 601, groups: ['security'] }] },
       { escalation: [{ after_seconds: 600, groups: ['admins'] }] },

@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isDigest, type Digest } from '../../domain/digest.ts';
+import { EVENTS } from '../../domain/event-types.ts';
 import {
   eventName,
-  EVENTS,
   eventType,
   leafText,
   privateCommitment,

@@ -8,6 +8,7 @@ import { leafHash } from '../../domain/merkle.ts';
 import { checkSignedVotes, type LoggedLeaf } from '../../domain/signed-votes.ts';
 import { approvalStatement, challengeFor, type Grounds } from '../../domain/statement.ts';
 import { appendLeaves } from '../../domain/tile.ts';
+import { text } from '../../domain/verdict/facts.ts';
 import { verifyPasskey } from '../../keys/passkey.ts';
 import { LogBook, testIn } from '../support/leaves.ts';
 import { Passkey } from '../support/software-passkey.ts';
@@ -61,8 +62,8 @@ function signedVote(
 ): JsonObject {
   const shown = `sha256:${'c'.repeat(64)}` as const;
   const grounds: Grounds = {
-    request: String(about['request']),
-    actionRef: String(about['action_ref']) as Grounds['actionRef'],
+    request: text(about['request']) ?? '',
+    actionRef: (text(about['action_ref']) ?? '') as Grounds['actionRef'],
     approver: 'psn_ada',
     shown,
     checkpoint: { size: book.leaves.length, root: rootOf(book) },
@@ -155,7 +156,7 @@ describe('a signed vote', () => {
         fc.integer({ min: 1, max: 63 }),
         (member, place, by) => {
           const path = [...STEP_UP, member];
-          const old = String(valueAt(book.leaves[index]?.event ?? {}, path));
+          const old = text(valueAt(book.leaves[index]?.event ?? {}, path)) ?? '';
           const at = place % old.length;
           const to = ALPHABET.charAt((ALPHABET.indexOf(old.charAt(at)) + by) % 64);
           const forged = changedIn(book, index, path, old.slice(0, at) + to + old.slice(at + 1));
@@ -302,7 +303,7 @@ describe('the verdict on votes by a key that a human holds', () => {
         event: withValue(opened.event, [...DETAIL, 'risk'], risk) as JsonObject,
       };
     const vote = passkey
-      ? String(signedVote(book, passkey, about)['vote'])
+      ? (text(signedVote(book, passkey, about)['vote']) ?? '')
       : book.vote(about, 'approve');
     const until = '2026-11-02T00:00:00.000Z';
     const detail = { deciding_vote: vote, approved_by: ['psn_ada'], approved_until: until };
@@ -330,7 +331,7 @@ describe('the verdict on votes by a key that a human holds', () => {
     const passkey = new Passkey();
     const { about } = book.open();
     addKey(book, passkey);
-    const vote = String(signedVote(book, passkey, about)['vote']);
+    const vote = text(signedVote(book, passkey, about)['vote']) ?? '';
     book.add('request.approved', { deciding_vote: vote, approved_by: ['psn_ada'] }, about);
     expect(test(book)).toMatchObject({ state: 'insufficient_data', population: 1, exceptions: 1 });
     expect(test(book).cases[0]?.says).toContain('added after the request');

@@ -139,6 +139,30 @@ describe('each operation test catches its violation', () => {
   });
 });
 
+describe('a permit that somebody else uses', () => {
+  const judged = (options: CaseOptions) => {
+    const log = newLog();
+    log.approved(options);
+    return log.judge();
+  };
+
+  it('may be used as often as people agreed to, and no more', () => {
+    const twice = { flaw: 'redeemed twice' } as const;
+    expect(testIn(judged({ ...twice, uses: 2 }), 'single_use').exceptions).toBe(0);
+    expect(testIn(judged({ ...twice, uses: 1 }), 'single_use').state).toBe('deficient');
+  });
+
+  it('leaves it unclear what ran while nobody says, and a late word clears that', () => {
+    const silent = testIn(judged({ flaw: 'nobody said what ran' }), 'binding');
+    expect([silent.state, silent.exceptions, silent.cases.length]).toEqual([
+      'insufficient_data',
+      0,
+      1,
+    ]);
+    expect(testIn(judged({ lateReceipt: true }), 'binding').cases).toEqual([]);
+  });
+});
+
 describe('I4: independence', () => {
   it('cannot be told of a voter whose account or link somebody made whom it was for', () => {
     const invited = newLog().person('psn_sock', ['data-owners'], 'psn_owner');

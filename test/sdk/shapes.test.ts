@@ -1,10 +1,12 @@
 import { describe, expectTypeOf, it } from 'vitest';
 import type { z } from 'zod';
+import type { attentionReport } from '../../api/attention.ts';
 import type { emergency } from '../../api/break-glass.ts';
 import type { foundIdentity } from '../../api/discovery.ts';
 import type { grant } from '../../api/grants.ts';
 import type { newScanner, scanner } from '../../api/leak-scanners.ts';
 import type { leak, leakLine } from '../../api/leaks.ts';
+import type { permitShape, redemptionShape } from '../../api/permits.ts';
 import type { placement } from '../../api/placements.ts';
 import type { member } from '../../api/population.ts';
 import type { receiver, signalDelivery } from '../../api/receivers.ts';
@@ -31,8 +33,11 @@ import type {
   MadeJoinToken,
   NewAgent,
   Page,
+  Permit,
+  Redemption,
   Person,
   Placement,
+  AttentionReport,
   PopulationMember,
   Receiver,
   RecordedEvent,
@@ -58,6 +63,8 @@ type Open = 'action' | 'data' | 'disclosed' | 'narrowed';
 
 describe('the types of the client', () => {
   it('are those of the server’s own schemas, member for member', () => {
+    expectTypeOf<z.infer<typeof permitShape>>().toEqualTypeOf<Permit>();
+    expectTypeOf<z.infer<typeof redemptionShape>>().toEqualTypeOf<Redemption>();
     expectTypeOf<Answer<'agent'>>().toEqualTypeOf<Agent>();
     expectTypeOf<Answer<'task'>>().toEqualTypeOf<Task>();
     expectTypeOf<Answer<'delegation'>>().toEqualTypeOf<Delegation>();
@@ -76,6 +83,7 @@ describe('the types of the client', () => {
     expectTypeOf<z.infer<typeof source>>().toEqualTypeOf<TriggerSource>();
     expectTypeOf<z.infer<typeof foundIdentity>>().toEqualTypeOf<FoundIdentity>();
     expectTypeOf<z.infer<typeof member>>().toEqualTypeOf<PopulationMember>();
+    expectTypeOf<z.infer<typeof attentionReport>>().toEqualTypeOf<AttentionReport>();
     expectTypeOf<z.infer<typeof placement>>().toEqualTypeOf<Placement>();
     expectTypeOf<Stopping<'revocation'>>().toEqualTypeOf<Revocation>();
     expectTypeOf<Stopping<'killed'>>().toEqualTypeOf<Killed>();

@@ -1,7 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { withTask, type AccessRequest, type Client, type Task } from '../../sdk/index.ts';
+import {
+  withTask,
+  type AccessRequest,
+  type Client,
+  type RequestQuestion,
+  type Task,
+} from '../../sdk/index.ts';
 import { vote } from '../support/client.ts';
 import { loseCall, network } from '../support/network.ts';
 import { agentClient, policyWithForbiddenRole, team, type Team } from '../support/sdk.ts';
@@ -54,6 +60,41 @@ describe('withTask', () => {
     await expect.poll(() => seenAfter(id)).toMatchObject({ state: 'failed', alive: 0 });
     const rows = await service.database.owner.sql`select reason from task where id = ${id}`;
     expect(rows).toEqual([{ reason: 'The work threw Error.' }]);
+  });
+
+  it('what approvers ask is answered while it waits, each question once', async () => {
+    const heard: string[] = [];
+    const asking = {
+      ...options,
+      onHeld: (request: AccessRequest) => {
+        void members.approver
+          .call('POST', `/v1/requests/${request.id}/questions`, { to: 'agent', text: 'Which?' })
+          .then(() =>
+            members.approver.call('POST', `/v1/requests/${request.id}/questions`, {
+              to: 'owner',
+              text: 'Yours?',
+            }),
+          );
+      },
+      onQuestion: async ({ text }: RequestQuestion, request: AccessRequest) => {
+        heard.push(text);
+        // Somebody decides by what was answered.
+        setTimeout(() => void vote(members.approver, request.id, 'approve'), 1_500);
+        return Promise.resolve('Order 7.');
+      },
+    };
+    let id = '';
+    await withTask(client, asking, async (task) => {
+      await task.postgres('orders-write', { reason: 'refund order 71' });
+      id = task.id;
+    });
+    expect(heard).toEqual(['Which?']);
+    const { data } = await client.requests.list({ state: 'consumed' });
+    const mine = data.find(({ action }) => action.context['task'] === id);
+    expect(mine?.questions).toMatchObject([
+      { to: 'agent', state: 'answered', answer: { text: 'Order 7.' } },
+      { to: 'owner', state: 'lapsed', answer: null },
+    ]);
   });
 
   it('a statement that policy permits is run, and its rows come back', async () => {

@@ -49,7 +49,9 @@ function faultOf(seen: Seen): string | null {
   if (missing !== undefined) return `the header ${missing} is missing`;
   const route = routeFor(seen.method, seen.path);
   const type = seen.headers.get('content-type') ?? '';
-  if (type.startsWith('application/problem+json')) return faultOfProblem(seen, route);
+  // A standard's own form of a no is one of the promised answers.
+  if (type.startsWith('application/problem+json') && !route?.refuse)
+    return faultOfProblem(seen, route);
   if (!route) return null;
   const promised = route.answers[seen.status];
   if (!promised) return `the table promises ${Object.keys(route.answers).join(', ')}`;

@@ -97,6 +97,8 @@ export interface RequestRow {
   expiresAt: string;
   approvedUntil: string | null;
   notices: Notice[];
+  /** How many stages are behind it, where its routes have any. */
+  stage?: number;
   startsAt?: string;
   answerBy?: string | null;
   untold?: string[];
@@ -132,6 +134,7 @@ type RequestHands = Pick<
   | 'lookAtRequest'
   | 'announceRequest'
   | 'remindApprovers'
+  | 'announceStage'
   | 'escalateRequest'
   | 'tellAsked'
   | 'lapseQuestions'
@@ -148,6 +151,7 @@ export const requestHands = (row: RequestRow): RequestHands => ({
   lookAtRequest: () => Promise.resolve(viewOf(row)),
   announceRequest: nothing,
   remindApprovers: nothing,
+  announceStage: nothing,
   escalateRequest: nothing,
   tellAsked: (_id, question) => {
     row.untold = (row.untold ?? []).filter((each) => each !== question);
@@ -185,6 +189,7 @@ const viewOf = (row: RequestRow): RequestView => ({
   expiresAt: row.expiresAt,
   approvedUntil: row.approvedUntil,
   notices: row.notices,
+  ...(row.stage !== undefined && { stage: row.stage }),
   ...(row.startsAt !== undefined && { startsAt: row.startsAt }),
   ...(row.answerBy !== undefined && { answerBy: row.answerBy }),
   ...(row.untold !== undefined && { untold: row.untold }),

@@ -19,7 +19,8 @@ export interface CaseOptions {
     | 'digest differs'
     | 'redeemed twice'
     | 'collected twice'
-    | 'approved late';
+    | 'approved late'
+    | 'nobody said what ran';
   simulated?: boolean;
   /** The control that asks; `orders-write` unless told. */
   control?: string;
@@ -30,6 +31,10 @@ export interface CaseOptions {
   action?: string;
   /** A person, where it was not the agent that asked. */
   requester?: string;
+  /** How often people let it be used. */
+  uses?: number;
+  /** Said after it had been missed what ran. */
+  lateReceipt?: boolean;
   /** What was left of it, by what the deciding vote, the approval and its use each say. */
   left?: {
     narrows: boolean;
@@ -214,8 +219,22 @@ export class LogBook {
       },
       about,
     );
+    if (options.uses !== undefined)
+      this.add('permit.issued', { permit: 'prm', expires_at: this.now, uses: options.uses }, about);
     if (options.flaw !== 'used before approval') redeem();
     if (options.flaw === 'redeemed twice') redeem();
+    if (options.flaw === 'nobody said what ran' || options.lateReceipt === true)
+      this.add(
+        'finding.raised',
+        { kind: 'receipt_missing', permit: 'prm', redemption: 'rdm' },
+        about,
+      );
+    if (options.lateReceipt === true)
+      this.add(
+        'receipt.recorded',
+        { permit: 'prm', digest_matches: true, outcome: 'done', effect: 'rdm' },
+        about,
+      );
     this.add('credential.intended', { credential }, about);
     this.add('credential.issued', { credential, permit: 'prm' }, about);
     this.add('credential.collected', { credential }, about);

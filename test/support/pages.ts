@@ -7,7 +7,6 @@ import { ControlsPage, VerdictPage } from '../../web/controls.tsx';
 import type { CredentialLine } from '../../web/credentials.tsx';
 import { EventPage, LogPage, type EventView } from '../../web/log.tsx';
 import type { Html } from '../../web/parts.tsx';
-import { PeoplePage, PersonPage } from '../../web/people.tsx';
 import { PolicyPage } from '../../web/policy.tsx';
 import { ProblemPage } from '../../web/problem.tsx';
 import { ReferencePage } from '../../web/reference.tsx';
@@ -15,17 +14,16 @@ import type { RequestView, Standing } from '../../web/request-data.ts';
 import { RequestPage } from '../../web/request.tsx';
 import { InboxPage, RequestsPage, type RequestSummary } from '../../web/requests.tsx';
 import type { Shell } from '../../web/shell.ts';
-import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
 import { StoppingPage } from '../../web/stopping.tsx';
 import { TaskPage } from '../../web/task.tsx';
-import { accountPage, passkeyLine } from './account-pages.ts';
 import { discoveryPages } from './discovery-pages.ts';
 import { emergencyPages } from './emergency-pages.ts';
 import { leakPages } from './leak-pages.ts';
 import { newLog } from './leaves.ts';
+import { peoplePages } from './people-pages.ts';
 import { reference } from './reference-page.ts';
 import { reviewPages } from './review-pages.ts';
-import { ruleTitled, stagesTitled } from './rules.ts';
+import { routeViewTitled, ruleTitled } from './rules.ts';
 import { secretPages } from './secret-pages.ts';
 import { ticketsIn } from './upstreams.ts';
 
@@ -104,18 +102,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
   controls: ['orders-write'],
   whyHeld: [HOSTILE],
   policyVersion: DIGEST,
-  routes: [
-    {
-      name: 'orders-write',
-      title: 'Write to orders',
-      groups: ['data-owners'],
-      quorum: 2,
-      approvals: 1,
-      stages: stagesTitled(HOSTILE),
-      strength: 'session',
-      barred: ['whoever asked'],
-    },
-  ],
+  routes: [routeViewTitled(HOSTILE)],
   votes: [
     {
       person: HOSTILE,
@@ -127,6 +114,9 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
       ...{ inSteadOf: HOSTILE, slackBinding: 'email_match' },
     },
   ],
+  startsAt: null,
+  asks: ['agent', 'owner'],
+  toAnswer: [{ id: 'qst_1', by: HOSTILE, text: HOSTILE }],
   narrowable: {
     ttlSeconds: 600,
     validSeconds: 900,
@@ -192,16 +182,6 @@ const agentLine = {
   lastUsedAt: AT,
 };
 
-const personLine = {
-  id: 'psn_1',
-  name: HOSTILE,
-  email: HOSTILE,
-  roles: ['approver'],
-  groups: ['data-owners'],
-  slack: null,
-  state: 'active',
-};
-
 const event: EventView = {
   id: 'evt_1',
   name: 'vote.cast',
@@ -216,8 +196,6 @@ const event: EventView = {
 };
 
 const said = { says: HOSTILE, details: [HOSTILE] };
-const link = { name: HOSTILE, url: 'http://localhost/sign-in/abc', expiresAt: LATER };
-const rights = { roles: ['admin'], groups: ['admins'], values: { name: HOSTILE, groups: HOSTILE } };
 const registration = {
   kinds: ['ai_agent'],
   people: [{ id: 'psn_1', name: HOSTILE }],
@@ -227,9 +205,7 @@ const registration = {
 
 /** Every page by name. */
 export const PAGES: Record<string, () => Html> = {
-  'sign in': () => SignInPage({ shell: stranger, next: HOSTILE, refusal: HOSTILE }),
-  'a sign-in link': () => LinkPage({ shell: stranger, token: HOSTILE, next: HOSTILE }),
-  'a dead link': () => DeadLinkPage({ shell: stranger, why: HOSTILE }),
+  ...peoplePages(shell, stranger, HOSTILE, said),
   'the inbox': () =>
     InboxPage({
       shell,
@@ -260,6 +236,17 @@ export const PAGES: Record<string, () => Html> = {
       shell,
       view: requestIn({ kind: 'may_not', title: 'No', says: HOSTILE }),
       refused: { code: 'self_approval', says: HOSTILE, advice: HOSTILE, reason: HOSTILE },
+    }),
+  'a request of which less is approved': () =>
+    RequestPage({
+      shell,
+      view: requestIn({ kind: 'may' }),
+      refused: null,
+      draft: {
+        narrow: '{"ttl_seconds":60}',
+        changes: [{ label: HOSTILE, before: HOSTILE, after: HOSTILE }],
+        reason: '<b>',
+      },
     }),
   'a denied request': () =>
     RequestPage({ shell, view: requestIn({ kind: 'over' }, decided), refused: null }),
@@ -320,11 +307,6 @@ export const PAGES: Record<string, () => Html> = {
         audits: true,
       },
     }),
-  people: () =>
-    PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
-  'a person': () =>
-    PersonPage({ shell, row: personLine, link, said, rights, passkeys: [passkeyLine] }),
-  account: () => accountPage(shell, said),
   controls: () =>
     ControlsPage({
       shell,

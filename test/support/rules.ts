@@ -17,7 +17,7 @@ export const ruleTitled = (title: string): RouteRule => ({
 });
 
 /** Two stages, one behind us; the open one has this title and a seat for each of two groups. */
-export const stagesTitled = (title: string): RouteView['stages'] => [
+const stagesTitled = (title: string): RouteView['stages'] => [
   {
     title: null,
     state: 'complete',
@@ -32,3 +32,15 @@ export const stagesTitled = (title: string): RouteView['stages'] => [
     ],
   },
 ];
+
+/** A route as the page of a request shows it, with stages of this title. */
+export const routeViewTitled = (title: string): RouteView => ({
+  name: 'orders-write',
+  title: 'Write to orders',
+  groups: ['data-owners'],
+  quorum: 2,
+  approvals: 1,
+  stages: stagesTitled(title),
+  strength: 'session',
+  barred: ['whoever asked'],
+});

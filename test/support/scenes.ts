@@ -119,6 +119,20 @@ const requestScenes: Scene[] = [
     decide(row, 'approved', iso(now + 60_000));
     return { hands: requestHands(row), act: (stage, handle) => stage.ended(handle) };
   }),
+  scene('request-asked-and-scheduled', 'request', 'req_asked', (now) => {
+    const row = requestRow(now, { untold: ['qst_1'], answerBy: iso(now + 0.25 * HOUR_MS) });
+    return {
+      hands: requestHands(row),
+      act: async (stage, handle, bench) => {
+        await settled(stage, 'tellAsked');
+        await bench.skip(30 * 60);
+        decide(row, 'approved', iso(now + 3 * HOUR_MS));
+        row.startsAt = iso(now + 2 * HOUR_MS);
+        await stage.wake(handle);
+        await stage.ended(handle);
+      },
+    };
+  }),
 ];
 
 const otherScenes: Scene[] = [

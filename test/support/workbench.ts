@@ -247,6 +247,7 @@ const HANDS: Record<ActivityName, true> = {
   lookAtRequest: true,
   announceRequest: true,
   remindApprovers: true,
+  announceStage: true,
   escalateRequest: true,
   expireRequest: true,
   tellAsked: true,

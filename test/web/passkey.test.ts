@@ -171,6 +171,7 @@ describe.skipIf(executable === null)(
       await page.getByLabel('Name').fill('Phone');
       await page.getByRole('button', { name: 'Add a passkey' }).tap();
       await page.getByText(`Passkeys work only at ${home}`).waitFor();
+      expect((await who.call('GET', '/v1/session/passkeys')).body['data']).toEqual([]);
     });
 
     it('without scripts it says that they are needed, and what is sent unsigned is refused', async () => {

@@ -69,6 +69,33 @@ describe('while nobody has decided', () => {
     });
   });
 
+  it('the people of a stage are told when it opens, once, and those of the first by the announcement', async () => {
+    const row = requestRow(await bench.now(), { stage: 0 });
+    await bench.play(requestHands(row), async (stage) => {
+      const handle = await stage.start('request', 'req_staged');
+      const lookedAt = async (): Promise<void> => {
+        const before = stage.callsOf('lookAtRequest').length;
+        await stage.wake(handle);
+        await expect.poll(() => stage.callsOf('lookAtRequest').length).toBeGreaterThan(before);
+      };
+      await lookedAt();
+      expect(stage.callsOf('announceStage')).toHaveLength(0);
+      row.stage = 1;
+      await lookedAt();
+      await lookedAt();
+      await expect.poll(() => stage.callsOf('announceStage').length).toBe(1);
+      // Open again, because somebody left, and complete once more.
+      row.stage = 0;
+      await lookedAt();
+      row.stage = 1;
+      await lookedAt();
+      await expect.poll(() => stage.callsOf('announceStage').length).toBe(2);
+      decide(row, 'denied');
+      await stage.wake(handle);
+      expect(await stage.ended(handle)).toBe('denied');
+    });
+  });
+
   it('I6: a request that nobody decides ends as expired, at its time and never as anybody’s denial', async () => {
     const from = await bench.now();
     const row = requestRow(from, { expiresAt: iso(from + 3 * DAY_MS) });

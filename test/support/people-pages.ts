@@ -1,0 +1,45 @@
+// The pages about people, and of whoever is signed in or about to be, with a text wherever somebody else wrote one.
+import { AccountPage } from '../../web/account.tsx';
+import type { Html, Said } from '../../web/parts.tsx';
+import { PeoplePage, PersonPage } from '../../web/people.tsx';
+import type { Shell } from '../../web/shell.ts';
+import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+
+const AT = '2026-11-21T10:00:00.000Z';
+
+/** Each by name. */
+export const peoplePages = (
+  shell: Shell,
+  stranger: Shell,
+  text: string,
+  said: Said,
+): Record<string, () => Html> => {
+  const personLine = {
+    id: 'psn_1',
+    name: text,
+    email: text,
+    roles: ['approver'],
+    groups: ['data-owners'],
+    slack: null,
+    state: 'active',
+  };
+
+  const link = { name: text, url: 'http://localhost/sign-in/abc', expiresAt: AT };
+  const rights = { roles: ['admin'], groups: ['admins'], values: { name: text, groups: text } };
+  const passkeys = [{ id: 'pky_1', name: text, synced: true, createdAt: AT, lastUsedAt: null }];
+  const account = (signedInBy: 'link' | 'passkey') =>
+    AccountPage({
+      shell,
+      account: { groups: ['data-owners'], signedInBy, isFresh: true, passkeys, said },
+    });
+  return {
+    'sign in': () => SignInPage({ shell: stranger, next: text, refusal: text }),
+    'a sign-in link': () => LinkPage({ shell: stranger, token: text, next: text }),
+    'a dead link': () => DeadLinkPage({ shell: stranger, why: text }),
+    people: () =>
+      PeoplePage({ shell, rows: [personLine], link, said, rights, once: 'once', isAdmin: true }),
+    'a person': () => PersonPage({ shell, row: personLine, link, said, rights, passkeys }),
+    account: () => account('passkey'),
+    'an account with a link': () => account('link'),
+  };
+};
