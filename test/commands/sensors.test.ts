@@ -26,7 +26,7 @@ const rule = (id: string, annotations: string, effect = 'permit'): Change =>
     'main.cedar',
     `@id("${id}")\n${annotations}\n${effect} (${SCOPE} == Role::"orders-write");`,
   );
-const seenGate = replacing('main.cedar', '@risk("high")', `@risk("high")\n${EYES}`);
+const seenGate = replacing('main.cedar', '@risk("medium")', `@risk("medium")\n${EYES}`);
 
 /** What a policy says while the sensors see, and while nobody does. */
 function asked(change: Change): { seen: Evaluation; unseen: Evaluation } {
