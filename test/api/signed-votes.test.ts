@@ -145,7 +145,11 @@ describe('a route that wants a passkey', () => {
     expect(await stateOf(request)).toBe('approved');
     const leaves = await detailsOf(cast.service, request, 'vote.cast');
     expect(
-      leaves.map((each) => [each['strength'], each['routes'], each['step_up'] === null]),
+      leaves.map(({ strength, routes, step_up: step }) => [
+        strength,
+        Array.isArray(routes) ? routes.map(text).toSorted() : [],
+        step === null,
+      ]),
     ).toEqual([
       ['fresh', ['weak'], true],
       ['passkey', ['mixed', 'weak'], false],
