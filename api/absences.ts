@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { absencesOf, comeBack, goAway } from '../commands/absences.ts';
 import { answerOnce } from '../commands/once.ts';
+import { knownPerson } from '../commands/people.ts';
 import type { AbsenceRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { created, defineRoute, ok } from './route.ts';
@@ -67,10 +68,11 @@ const list = defineRoute({
   answers: {
     200: { description: 'Their absences', schema: z.object({ data: z.array(absenceShape) }) },
   },
-  refusals: [],
+  refusals: ['not_found'],
   events: [],
   handle: async ({ params }, deps) => {
-    const rows = await absencesOf(deps.db.query, params['id'] ?? '');
+    const { id } = await knownPerson(deps.db.query, params['id'] ?? '');
+    const rows = await absencesOf(deps.db.query, id);
     return ok({ data: rows.map(present) });
   },
 });

@@ -87,7 +87,7 @@ const onCallSource = defineRoute({
   }),
   answers: { 200: { description: 'Connected', schema: z.object({ configured: z.literal(true) }) } },
   refusals: ['person_unknown'],
-  events: ['integration.changed', 'on_call.looked'],
+  events: ['integration.changed', 'duty.looked'],
   handle: ({ call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       await configureOnCall(unit, nameOfSource(params['name']), {
@@ -109,7 +109,7 @@ const noOnCallSource = defineRoute({
   allow: ['admin'],
   answers: { 204: { description: 'Disconnected' } },
   refusals: [],
-  events: ['integration.changed', 'on_call.looked'],
+  events: ['integration.changed', 'duty.looked'],
   handle: ({ call, once, params }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       await removeOnCall(unit, nameOfSource(params['name']));

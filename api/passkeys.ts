@@ -16,7 +16,7 @@ import {
   type PasskeyOffer,
   type UsedPasskey,
 } from '../commands/passkeys.ts';
-import { asPersonId } from '../commands/people.ts';
+import { asPersonId, knownPerson } from '../commands/people.ts';
 import type { PersonPrincipal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { PasskeyRow } from '../db/rows.ts';
@@ -207,10 +207,12 @@ const list = defineRoute({
   summary: 'The passkeys of a person',
   allow: ['auditor'],
   answers: { 200: { description: 'Passkeys', schema: shape.passkeys } },
-  refusals: [],
+  refusals: ['not_found'],
   events: [],
-  handle: async ({ params }, deps) =>
-    ok(listed(await passkeysOf(deps.db.query, asPersonId(params['id'] ?? '')))),
+  handle: async ({ params }, deps) => {
+    const { id } = await knownPerson(deps.db.query, params['id'] ?? '');
+    return ok(listed(await passkeysOf(deps.db.query, id)));
+  },
 });
 
 const remove = defineRoute({

@@ -23,7 +23,7 @@ const ask = defineRoute({
   summary: 'Ask the agent, its owner or whoever set off the task, before you decide',
   description:
     'Whoever may vote may ask. A question is no vote; it is part of what everybody is shown from then on, so a vote on the card without it is refused. What it does to the time to decide is up to the route.',
-  allow: ['person'],
+  allow: ['member'],
   body: askBody,
   answers,
   refusals: [
@@ -51,7 +51,7 @@ const answer = defineRoute({
   path: '/v1/requests/{id}/questions/{question}/answer',
   tag: 'Requests',
   summary: 'Answer a question that was put to you; approvers read it as what you claim',
-  allow: ['agent', 'person'],
+  allow: ['agent', 'member'],
   body: answerBody,
   answers,
   refusals: ['not_found', 'forbidden', 'already_decided', 'request_expired', 'wrong_state'],

@@ -72,8 +72,8 @@ export async function goAway(unit: Unit, id: string, away: Away): Promise<Absenc
 
 /** Takes an absence back. What was voted under it and is not decided yet counts no more. */
 export async function comeBack(unit: Unit, id: string, which: string): Promise<AbsenceRow> {
-  refuseOthers(unit, id);
   const who = await lockPerson(unit, id);
+  refuseOthers(unit, who.id);
   const now = await unit.readClock();
   const [row] = await unit.sql
     .update(absence)

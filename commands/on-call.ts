@@ -156,7 +156,7 @@ const said = ({ people, unmatched, code }: OnCallRow): string =>
   JSON.stringify([people, unmatched, code]);
 
 function emitLooked(unit: Unit, { source, people, unmatched, code }: OnCallRow): void {
-  unit.emit('on_call.looked', {
+  unit.emit('duty.looked', {
     subject: `${PREFIX}${source}`,
     detail: { source, people, unmatched, code },
     private: {},

@@ -65,6 +65,16 @@ export interface PersonChange {
   state?: 'active' | 'deactivated' | undefined;
 }
 
+/** A person as they are now. */
+export async function knownPerson(query: Query, id: string): Promise<PersonRow> {
+  const [row] = await query
+    .select()
+    .from(person)
+    .where(eq(person.id, asPersonId(id)));
+  if (!row) throw new Refusal('not_found', 'There is no such person.');
+  return row;
+}
+
 /** A person, held as they are until the transaction ends. */
 export async function lockPerson(unit: Unit, id: string): Promise<PersonRow> {
   const [row] = await unit.sql

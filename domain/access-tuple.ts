@@ -75,7 +75,8 @@ export const accessAction = (
   },
 });
 
-function tupleAsJson({ subject, action, resource, context }: Tuple): JsonObject {
+/** A question as JSON, member by member. */
+export function tupleAsJson({ subject, action, resource, context }: Tuple): JsonObject {
   const named = ({ type, id, properties }: Named): JsonObject => ({ type, id, properties });
   return {
     subject: named(subject),

@@ -392,7 +392,7 @@ export const EVENTS = {
   },
   'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
   'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
-  'on_call.looked': { public: ['source', 'people', 'unmatched', 'code'], private: [] },
+  'duty.looked': { public: ['source', 'people', 'unmatched', 'code'], private: [] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'secret.put': { public: ['secret', 'version', 'by'], private: [] },
   'secret.rotated': { public: ['secret', 'version', 'replaces', 'by'], private: [] },

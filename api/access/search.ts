@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { searchAccess, type Search } from '../../commands/authzen/search.ts';
 import { transact } from '../../commands/unit.ts';
-import type { Tuple } from '../../domain/access-tuple.ts';
+import { tupleAsJson, type Tuple } from '../../domain/access-tuple.ts';
 import { digestOf } from '../../domain/digest.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { makeCursor, readCursor } from '../cursor.ts';
@@ -56,7 +56,7 @@ async function find(
   pattern: Tuple,
   deps: ApiDeps,
 ) {
-  const list = `access/${search}/${digestOf('countersign/search/v1', asJson(pattern))}`;
+  const list = `access/${search}/${digestOf('countersign/search/v1', tupleAsJson(pattern))}`;
   const key = deps.keys.cursors;
   const token = body.page?.token;
   const after = readCursor(key, list, token === '' ? undefined : token);
@@ -67,9 +67,6 @@ async function find(
   const nextToken = next === null ? '' : makeCursor(key, list, next);
   return ok({ results, page: { next_token: nextToken, count: results.length } });
 }
-
-/** A question holds nothing but what came as JSON. */
-const asJson = (pattern: Tuple): JsonObject => pattern as unknown as JsonObject;
 
 export const searchRoutes: Route[] = [
   defineRoute({

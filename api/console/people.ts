@@ -1,9 +1,9 @@
 // People, for administrators and auditors.
-import { asc, eq } from 'drizzle-orm';
+import { asc } from 'drizzle-orm';
 import { answerOnce } from '../../commands/once.ts';
 import { changeOwningPerson } from '../../commands/owners.ts';
 import { passkeysOf, removePasskey } from '../../commands/passkeys.ts';
-import { asPersonId, invitePerson, lockPerson, makeSignInLink } from '../../commands/people.ts';
+import { invitePerson, knownPerson, lockPerson, makeSignInLink } from '../../commands/people.ts';
 import { readActiveBundle } from '../../commands/policies.ts';
 import { isAdmin } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
@@ -126,19 +126,12 @@ const invite: ConsoleRoute = {
 /** The body is the one that `invite` made, replayed or not. */
 const asLink = (body: unknown): NewLink => body as NewLink;
 
-async function knownPerson(visit: Visit, deps: ConsoleDeps): Promise<PersonRow> {
-  const id = asPersonId(visit.params['id'] ?? '');
-  const [row] = await deps.db.query.select().from(person).where(eq(person.id, id));
-  if (!row) throw new Refusal('not_found', 'There is no such person.');
-  return row;
-}
-
 async function showPerson(
   visit: Visit,
   deps: ConsoleDeps,
   outcome: { link?: NewLink; refusal?: Refusal },
 ): Promise<Response> {
-  const row = await knownPerson(visit, deps);
+  const row = await knownPerson(deps.db.query, visit.params['id'] ?? '');
   const current = {
     ...Object.fromEntries(row.roles.map((role) => [`role-${role}`, 'on'])),
     groups: row.groups.join(', '),
@@ -175,7 +168,7 @@ const change: ConsoleRoute = {
   sameAs: 'patch /v1/people/{id}',
   who: 'admin',
   handle: async (visit, deps) => {
-    const { id } = await knownPerson(visit, deps);
+    const { id } = await knownPerson(deps.db.query, visit.params['id'] ?? '');
     const done = await attempt(async () => {
       const slack = field(visit, 'slack');
       const body = parseFields(shape.personChange, {
@@ -198,7 +191,7 @@ const newLink: ConsoleRoute = {
   sameAs: 'post /v1/people/{id}/links',
   who: 'admin',
   handle: async (visit, deps) => {
-    const { id } = await knownPerson(visit, deps);
+    const { id } = await knownPerson(deps.db.query, visit.params['id'] ?? '');
     const link = await transact(deps, visit.call, async (unit) => {
       const row = await lockPerson(unit, id);
       const made = await makeSignInLink(unit, row.id);
@@ -218,7 +211,7 @@ const removePasskeyOf: ConsoleRoute = {
   sameAs: 'delete /v1/people/{id}/passkeys/{passkey}',
   who: 'admin',
   handle: async (visit, deps) => {
-    const { id } = await knownPerson(visit, deps);
+    const { id } = await knownPerson(deps.db.query, visit.params['id'] ?? '');
     await transact(deps, visit.call, (unit) =>
       removePasskey(unit, id, visit.params['passkey'] ?? ''),
     );

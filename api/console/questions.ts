@@ -13,7 +13,7 @@ const ask: ConsoleRoute = {
   method: 'post',
   path: '/requests/{id}/questions',
   sameAs: 'post /v1/requests/{id}/questions',
-  who: 'person',
+  who: 'member',
   handle: (visit, deps) => {
     const request = visit.params['id'] ?? '';
     const { to, text } = parseFields(askBody, {
@@ -28,7 +28,7 @@ const answer: ConsoleRoute = {
   method: 'post',
   path: '/requests/{id}/questions/{question}/answer',
   sameAs: 'post /v1/requests/{id}/questions/{question}/answer',
-  who: 'person',
+  who: 'member',
   handle: (visit, deps) => {
     const { id: request = '', question = '' } = visit.params;
     const { text } = parseFields(answerBody, { text: field(visit, 'text') });

@@ -305,7 +305,7 @@ function addElsewhere(
       break;
     case 'person.away':
     case 'person.back':
-    case 'on_call.looked':
+    case 'duty.looked':
       addDuty(roster, fact);
       break;
     case 'credential.intended':
@@ -346,7 +346,7 @@ function addToRoster(roster: RosterEntries, fact: Fact): void {
 
 function addDuty(roster: RosterEntries, { name, index, detail }: Fact): void {
   const person = text(detail['stand_in']) ?? '';
-  if (name === 'on_call.looked') {
+  if (name === 'duty.looked') {
     push(roster.called, text(detail['source']) ?? '', { index, people: texts(detail['people']) });
   } else if (name === 'person.back') {
     const known = roster.absences.get(person)?.find(({ id }) => id === detail['absence']);

@@ -183,13 +183,14 @@ describe('an ordinary card', () => {
             "elements": [
               {
                 "emoji": false,
-                "text": "req_01m7zyrh2te0087w8444vwzp8a · sha256:aaaaaaaaaaaaaaaa…",
+                "text": "req_01m7zyrh2te0087w8444vwzp8a · sha256:baaf83a7df7b7154…",
                 "type": "plain_text",
               },
             ],
             "type": "context",
           },
           {
+            "block_id": "sha256:dd3a02f64745242e0dddf530099454ee9a154f689f0fc408238ac57a38575057",
             "elements": [
               {
                 "accessibility_label": "Approve req_01m7zyrh2te0087w8444vwzp8a",

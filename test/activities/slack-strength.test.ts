@@ -12,7 +12,7 @@ it('a request that wants a passkey has no buttons to decide in Slack, whatever e
   const route = (strength: (typeof STRENGTHS)[number]) =>
     freezeRoute(strength, { ...ruleTitled('Route'), channels: ['slack', 'web'], strength });
   const decides = (...routes: ReturnType<typeof route>[]) =>
-    mayDecideHere({ routes } as RequestRow, plain);
+    mayDecideHere({ routes, risk: null as string | null } as RequestRow, plain);
   expect(STRENGTHS.map((strength) => decides(route(strength)))).toEqual([true, false, false]);
   expect(decides(route('session'), route('passkey'))).toBe(false);
 });

@@ -14,6 +14,7 @@ import {
   type TestAgent,
 } from '../support/client.ts';
 import { routeFor } from '../support/conformance.ts';
+import { decidingSteps } from '../support/once-deciding.ts';
 import { laterSteps, type Steps } from '../support/once-steps.ts';
 
 let cast: Cast;
@@ -160,6 +161,7 @@ const STEPS: Steps = {
     };
   },
   ...laterSteps(() => ({ cast, other })),
+  ...decidingSteps(() => ({ cast, other })),
   ...Object.fromEntries(
     ['suspend', 'resume', 'kill', 'retire'].map((verb) => [
       `POST /v1/agents/{id}/${verb}`,
@@ -179,6 +181,21 @@ const NOT_HERE = [
   'POST /v1/requests/{id}/remind',
   'POST /oauth2/introspect',
   'POST /v1/policies/simulate',
+  'POST /access/v1/search/subject',
+  'POST /access/v1/search/resource',
+  'POST /access/v1/search/action',
+  // A yes by an approval is one only while it still is: test/api/authzen-approvals.test.ts.
+  'POST /access/v1/evaluation',
+  'POST /access/v1/evaluations',
+  // With a policy of their own: test/api/authzen-requests.test.ts, test/api/permits.test.ts.
+  'POST /access/v1/requests',
+  'POST /access/v1/requests/{id}/cancel',
+  'POST /v1/permits/{id}/redeem',
+  'POST /v1/receipts',
+  // With an authenticator: test/api/passkeys.test.ts, test/api/signed-votes.test.ts.
+  'POST /v1/requests/{id}/statement',
+  'POST /v1/session/passkeys',
+  'POST /v1/session/passkeys/challenge',
 ];
 
 /** What an answer calls a secret that is shown in it alone. */

@@ -342,6 +342,7 @@ describe('the documents of the authorization server', () => {
         'client_credentials',
         'urn:ietf:params:oauth:grant-type:jwt-bearer',
         'urn:ietf:params:oauth:grant-type:token-exchange',
+        'urn:ietf:params:oauth:grant-type:deferred',
       ],
       token_endpoint_auth_methods_supported: [
         'private_key_jwt',

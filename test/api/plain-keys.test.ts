@@ -46,7 +46,7 @@ it('I4: whoever brought one decides on nothing the agent asks for', async () => 
   expect((await vote(eve, await asked(key), 'approve')).body['code']).toBe('self_approval');
 });
 
-it('I4: nor does whofrankr asked for the token with which one was brought', async () => {
+it('I4: nor does whoever asked for the token with which one was brought', async () => {
   const made = await frank.call('POST', `/v1/agents/${cast.agent.id}/join-tokens`, {});
   const key = await newKey();
   const joined = await anyone(cast.service).call('POST', '/v1/join', {

@@ -12,7 +12,7 @@ beforeAll(async () => {
   await changePolicy(
     cast.service,
     cast.approver,
-    replacing('main.cedar', '@risk("high")', '@risk("high")\n@requires_sensor("sample")'),
+    replacing('main.cedar', '@risk("medium")', '@risk("medium")\n@requires_sensor("sample")'),
   );
 });
 afterAll(() => cast.close());

@@ -143,13 +143,10 @@ describe('a route that wants a passkey', () => {
     expect(await stateOf(request)).toBe('pending');
     expect((await signedVote(second, request, secondPasskey)).status).toBe(201);
     expect(await stateOf(request)).toBe('approved');
-    const leaves = await detailsOf(cast.service, request, 'vote.cast');
-    expect(
-      leaves.map((each) => [each['strength'], each['routes'], each['step_up'] === null]),
-    ).toEqual([
-      ['fresh', ['weak'], true],
-      ['passkey', ['mixed', 'weak'], false],
-    ]);
+    const [weak, strong] = await detailsOf(cast.service, request, 'vote.cast');
+    expect(weak).toMatchObject({ strength: 'fresh', routes: ['weak'], step_up: null });
+    expect(strong).toMatchObject({ strength: 'passkey', step_up: { statement: { request } } });
+    expect(new Set([strong?.['routes']].flat())).toEqual(new Set(['mixed', 'weak']));
   });
 });
 

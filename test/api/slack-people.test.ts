@@ -274,7 +274,7 @@ describe('the home tab', () => {
   it('shows what waits, what ends first at the top, within Slack’s hundred blocks', async () => {
     const first = await carded(cast);
     await cast.service.database.owner.sql`
-      update request set expires_at = now() + interval '5 minutes' where id = ${first.id}`;
+      update request set expires_at = now() + interval '3 minutes' where id = ${first.id}`;
     const shown = await homeOf('U0ADA');
     const ids = [...shown.matchAll(/"value":"(req_\w+)"/g)].map(([, id]) => id);
     expect(ids[0]).toBe(first.id);

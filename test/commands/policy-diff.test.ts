@@ -240,9 +240,9 @@ describe('a route', () => {
     ['strength: session', 'strength: passkey', 'narrower', 'strength: session → passkey'],
     [
       'strength: session',
-      'strength_by_risk: { high: passkey }',
+      'strength_by_risk: { medium: passkey }',
       'narrower',
-      'strength_by_risk: none → high: passkey',
+      'strength_by_risk: none → medium: passkey',
     ],
   ])('%s becomes %s: %s', (from, to, direction, says) => {
     const diff = between(sample, replacing('routes.yaml', from, to)(sample));

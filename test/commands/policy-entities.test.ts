@@ -5,26 +5,22 @@ import { evaluate } from '../../commands/evaluate.ts';
 import { parsePolicyBundle, type PolicyBundle } from '../../commands/policy-bundle.ts';
 import { diffPolicies } from '../../commands/policy-diff.ts';
 import { runPolicyCases } from '../../commands/policy-tests.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
 import type { Named, Tuple } from '../../domain/access-tuple.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { fixturePack } from '../support/authzen.ts';
-import { adding, all, replacing, type Change, type Files } from '../support/policy-files.ts';
+import {
+  adding,
+  all,
+  problemsOf,
+  replacing,
+  type Change,
+  type Files,
+} from '../support/policy-files.ts';
 
 let pack: Files;
 beforeAll(async () => {
   pack = await fixturePack();
 });
-
-function problemsOf(files: Files): string {
-  try {
-    parsePolicyBundle(files);
-    return '';
-  } catch (error) {
-    if (error instanceof PolicyError) return error.message;
-    throw error;
-  }
-}
 
 describe('the pack that comes with the product', () => {
   it('has no mistakes, passes its own cases, and has a case for every rule', () => {

@@ -7,8 +7,8 @@ import { prepareCall, toSend } from '../../commands/http-call.ts';
 import { parsePolicyBundle, policyVersion } from '../../commands/policy-bundle.ts';
 import { runPolicyTests } from '../../commands/policy-tests.ts';
 import { retryOf } from '../../commands/policy-upstreams.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
 import { silencedBy } from '../../commands/silenced.ts';
+import { problemsOf } from '../support/policy-files.ts';
 import { withTickets } from '../support/upstreams.ts';
 
 type Files = Record<string, string>;
@@ -22,16 +22,6 @@ function replacing(from: string | RegExp, to: string, file = 'upstreams.yaml'): 
   const changed = (files[file] ?? '').replace(from, to);
   if (changed === files[file]) throw new Error(`${file} has no ${String(from)}`);
   return { ...files, [file]: changed };
-}
-
-function problemsOf(bundle: Files): string {
-  try {
-    parsePolicyBundle(bundle);
-    return '';
-  } catch (error) {
-    if (error instanceof PolicyError) return error.message;
-    throw error;
-  }
 }
 
 describe('upstreams.yaml', () => {

@@ -4,8 +4,8 @@ import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
 import { parsePolicyBundle, policyVersion } from '../../commands/policy-bundle.ts';
 import { evaluateRole, runPolicyTests } from '../../commands/policy-tests.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
 import { silencedBy } from '../../commands/silenced.ts';
+import { problemsOf } from '../support/policy-files.ts';
 
 type Files = Record<string, string>;
 let sample: Files;
@@ -22,17 +22,6 @@ function replacing(file: string, from: string | RegExp, to: string): Files {
   const changed = (sample[file] ?? '').replace(from, to);
   if (changed === sample[file]) throw new Error(`${file} has no ${String(from)}`);
   return { ...sample, [file]: changed };
-}
-
-/** What is said about a bundle with mistakes; nothing when it has none. */
-function problemsOf(files: Files): string {
-  try {
-    parsePolicyBundle(files);
-    return '';
-  } catch (error) {
-    if (error instanceof PolicyError) return error.message;
-    throw error;
-  }
 }
 
 const PLAIN = `permit (principal is Agent, action == Action::"credential:request", resource == Role::"orders-write");`;

@@ -21,7 +21,10 @@ type Files = Record<string, string>;
 
 let sample: Files;
 beforeAll(async () => {
-  sample = { ...(await readPolicyFolder(path.join(PACKAGE_ROOT, 'policy'))), 'tests.yaml': '[]' };
+  const files = await readPolicyFolder(path.join(PACKAGE_ROOT, 'policy'));
+  // Writing to orders is a medium risk in the sample, and a high one here.
+  const rules = (files['main.cedar'] ?? '').replaceAll('@risk("medium")', '@risk("high")');
+  sample = { ...files, 'main.cedar': rules, 'tests.yaml': '[]' };
 });
 
 const BY_RISK = '  strength_by_risk: { high: passkey }\n';

@@ -193,7 +193,7 @@ describe('a stand-in as the leaves tell it', () => {
 describe('duties as the leaves tell them', () => {
   const route = { groups: ['on-call:primary'], quorum: 1, on_call: {} };
   const looked = (names: string[]) => (log: LogBook) => {
-    log.add('on_call.looked', { source: 'primary', people: names, unmatched: 0, code: null });
+    log.add('duty.looked', { source: 'primary', people: names, unmatched: 0, code: null });
   };
 
   it('I4: on call is whom the source last named before it was decided', () => {

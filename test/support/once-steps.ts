@@ -36,7 +36,7 @@ interface Step {
 /** A step is made when it is needed, for each leaves something behind. */
 export type Steps = Record<string, () => Promise<Step> | Step>;
 
-interface Stage {
+export interface Stage {
   cast: Cast;
   /** An agent beside the cast's own, of the same team. */
   other: TestAgent;

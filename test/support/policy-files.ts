@@ -2,6 +2,8 @@
 import path from 'node:path';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
+import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
+import { PolicyError } from '../../commands/policy-yaml.ts';
 
 export type Files = Record<string, string>;
 /** A change of some files. */
@@ -32,3 +34,14 @@ export const all =
   (...changes: Change[]): Change =>
   (files) =>
     changes.reduce((changed, change) => change(changed), files);
+
+/** What is wrong with a policy, as whoever wrote it is told; empty where nothing is. */
+export function problemsOf(files: Files): string {
+  try {
+    parsePolicyBundle(files);
+    return '';
+  } catch (error) {
+    if (error instanceof PolicyError) return error.message;
+    throw error;
+  }
+}

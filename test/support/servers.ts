@@ -32,7 +32,10 @@ declare module 'vitest' {
 
 const TEMPLATE = 'countersign_template';
 /** More than there are test files; making them later would wait for the server's cache. */
-const NAMESPACES = 120;
+const NAMESPACES = 400;
+
+/** Nothing here uses the server's own schedules and batches, for which each namespace would have a worker that polls. */
+const SETTINGS = ['worker.perNamespaceWorkerCount=0'];
 
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const folder = await mkdtemp(path.join(tmpdir(), 'countersign-test-'));
@@ -64,6 +67,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
     namespaces,
     say: () => undefined,
     inMemory: true,
+    settings: SETTINGS,
   });
   project.provide('servers', {
     admin: postgres.url('postgres'),

@@ -99,13 +99,36 @@ describe.skipIf(executable === null)(
       expect(await page.evaluate(OVERFLOW)).toBeLessThanOrEqual(0);
       expect(await page.evaluate(SMALL_TARGETS)).toEqual([]);
       expect(await page.evaluate(LOW_CONTRAST)).toEqual([]);
-      await page.getByLabel('Note (optional)').fill('looked at it,\nline by line');
+      await page.locator('#approve-reason').fill('looked at it,\nline by line');
       await page.getByRole('button', { name: 'Sign and approve' }).tap();
       await page.getByText('Approved by Dana').first().waitFor();
       expect(['approved', 'consumed']).toContain(await stateOf(request));
       const [vote] = await detailsOf(cast.service, request, 'vote.cast');
       expect(vote).toMatchObject({ channel: 'web', strength: 'passkey' });
       expect(object(object(vote?.['step_up'])['statement'])).toMatchObject({ request });
+      expect(opened.errors).toEqual([]);
+    });
+
+    it('approving less is signed as the much that is left', async () => {
+      const who = await person(cast.service, 'Nora', ['data-owners']);
+      const opened = await open(who);
+      await addPasskey(opened);
+      const { page } = opened;
+      const request = await strange();
+      await page.goto(`/requests/${request}`);
+      await page.getByText('Approve less…').tap();
+      await page.locator('#narrow-ttl').fill('60');
+      await page.getByRole('button', { name: 'Show what changes' }).tap();
+      await page.getByText('as far as you leave it').first().waitFor();
+      expect(await page.evaluate(OVERFLOW)).toBeLessThanOrEqual(0);
+      await page.getByRole('button', { name: 'Sign and approve this much' }).tap();
+      await page.getByText('Approved by Nora').first().waitFor();
+      const [vote] = await detailsOf(cast.service, request, 'vote.cast');
+      expect(vote).toMatchObject({ strength: 'passkey', narrows: true });
+      expect(object(object(vote?.['step_up'])['statement'])['limits']).toMatch(/^sha256:/);
+      expect(object((await seen(cast.service, request))['narrowed'])['limits']).toMatchObject({
+        ttl_seconds: 60,
+      });
       expect(opened.errors).toEqual([]);
     });
 
