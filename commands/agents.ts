@@ -26,14 +26,8 @@ import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
-import {
-  cancelRequest,
-  failRequest,
-  lockRequest,
-  openRequest,
-  recordEvaluation,
-  type Asked,
-} from './requests.ts';
+import { cancelRequest, failRequest } from './request-ends.ts';
+import { lockRequest, openRequest, recordEvaluation, type Asked } from './requests.ts';
 import { holdOffStop, refuseWhileStopped } from './stop.ts';
 import { endDelegatedBy, endTasksWhere, revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';

@@ -14,15 +14,8 @@ import {
 import { Refusal } from '../domain/refusal.ts';
 import { INELIGIBLE, whyNotTheirs } from './decide.ts';
 import { partyOf, type Principal } from './principal.ts';
-import {
-  aboutRequest,
-  alreadyDecided,
-  endWith,
-  expireLocked,
-  lapseQuestions,
-  lockRequest,
-  withQuestions,
-} from './requests.ts';
+import { alreadyDecided, expireLocked } from './request-ends.ts';
+import { aboutRequest, endWith, lapseQuestions, lockRequest, withQuestions } from './requests.ts';
 import { newId, type Unit } from './unit.ts';
 
 export interface Asking {

@@ -12,14 +12,8 @@ import type { PolicyBundle } from './policy-bundle.ts';
 import { refuseUnknownPurpose } from './policy-purposes.ts';
 import { partyOf } from './principal.ts';
 import { evaluateAction } from './questions.ts';
-import {
-  aboutRequest,
-  expireLocked,
-  failRequest,
-  isDue,
-  moveRequest,
-  recordEvaluation,
-} from './requests.ts';
+import { expireLocked, failRequest, isDue } from './request-ends.ts';
+import { aboutRequest, moveRequest, recordEvaluation } from './requests.ts';
 import { runOfRequest } from './runs.ts';
 import { aboutTask, lockActiveAgent, partiesOf, revokeWhere } from './tasks.ts';
 import type { Unit } from './unit.ts';

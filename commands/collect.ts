@@ -16,7 +16,8 @@ import { reissueLease } from './leases.ts';
 import { effectiveAction } from './narrow.ts';
 import { claimKey, hold, releaseKey, settleKey, type Answer, type OnceKey } from './once.ts';
 import { refuseUse, UNSEEN, voidUnlessApproved } from './permits.ts';
-import { aboutRequest, expireLocked, failRequest, lockRequest, moveRequest } from './requests.ts';
+import { expireLocked, failRequest } from './request-ends.ts';
+import { aboutRequest, lockRequest, moveRequest } from './requests.ts';
 import { aboutCredential, revokeWhere } from './tasks.ts';
 import { transact, type Call, type Unit } from './unit.ts';
 

@@ -27,14 +27,8 @@ import { approve, deny } from './conclude.ts';
 import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
 import type { UsedPasskey } from './passkeys.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
-import {
-  aboutRequest,
-  alreadyDecided,
-  cardOf,
-  expireLocked,
-  findRequest,
-  lockRequest,
-} from './requests.ts';
+import { alreadyDecided, expireLocked } from './request-ends.ts';
+import { aboutRequest, cardOf, findRequest, lockRequest } from './requests.ts';
 import { checkStepUp, type StepUp } from './step-up.ts';
 import { countVotes, elapsedSeconds, tallyOf, type Count } from './tally.ts';
 import { newId, type Unit } from './unit.ts';

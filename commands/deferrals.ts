@@ -9,7 +9,8 @@ import type { Id } from '../domain/id.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import type { Vault } from '../keys/vault.ts';
-import { aboutRequest, cancelRequest, failRequest, lockRequest } from './requests.ts';
+import { cancelRequest, failRequest } from './request-ends.ts';
+import { aboutRequest, lockRequest } from './requests.ts';
 import { revokeWhere } from './tasks.ts';
 import type { Unit } from './unit.ts';
 

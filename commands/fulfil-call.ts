@@ -9,7 +9,7 @@ import type { Fulfilment } from './fulfil.ts';
 import { approvedCall, type PreparedCall } from './http-call.ts';
 import { performCall } from './perform-call.ts';
 import { activeBundle } from './policies.ts';
-import { failRequest } from './requests.ts';
+import { failRequest } from './request-ends.ts';
 import { endRunLease, intendRun, lockRun, retakeRun } from './runs.ts';
 import type { Unit } from './unit.ts';
 

@@ -12,7 +12,8 @@ import { newestCheckpoint } from './log.ts';
 import { CHALLENGE_SECONDS, keepChallenge } from './passkey-challenges.ts';
 import { passkeysOf } from './passkeys.ts';
 import type { PersonPrincipal } from './principal.ts';
-import { alreadyDecided, cardOf, findRequest } from './requests.ts';
+import { alreadyDecided } from './request-ends.ts';
+import { cardOf, findRequest } from './requests.ts';
 import { groundsOf } from './step-up.ts';
 import type { Unit } from './unit.ts';
 

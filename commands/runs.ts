@@ -10,7 +10,8 @@ import { addSeconds } from '../domain/instant.ts';
 import { canMove, type RunState } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { lockLease } from './leases.ts';
-import { failRequest, lockRequest, moveRequest } from './requests.ts';
+import { failRequest } from './request-ends.ts';
+import { lockRequest, moveRequest } from './requests.ts';
 import { revokeWhere } from './tasks.ts';
 import { newId, type Unit } from './unit.ts';
 

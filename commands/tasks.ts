@@ -14,7 +14,7 @@ import { asPersonId } from './people.ts';
 import { activeBundle } from './policies.ts';
 import { refuseUnknownPurpose } from './policy-purposes.ts';
 import { partyOf, type Delegation, type OnBehalf } from './principal.ts';
-import { closeRequestsOf } from './requests.ts';
+import { closeRequestsOf } from './request-ends.ts';
 import { refuseWhileStopped } from './stop.ts';
 import { readTrigger, useWord } from './triggers.ts';
 import { newId, type Unit } from './unit.ts';

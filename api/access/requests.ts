@@ -6,7 +6,8 @@ import { isAccessRequest, requestAccess } from '../../commands/authzen/request.t
 import { waitUntil } from '../../commands/changes.ts';
 import { answerOnce } from '../../commands/once.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { cancelRequest, findRequest } from '../../commands/requests.ts';
+import { cancelRequest } from '../../commands/request-ends.ts';
+import { findRequest } from '../../commands/requests.ts';
 import type { Query, Transaction } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { taskStatus } from '../../domain/access-tuple.ts';

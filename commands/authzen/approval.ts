@@ -14,7 +14,8 @@ import { Refusal } from '../../domain/refusal.ts';
 import type { Deps } from '../deps.ts';
 import { redeemPermit, refuseUse, standingUnder } from '../permits.ts';
 import type { PolicyBundle } from '../policy-bundle.ts';
-import { aboutRequest, failRequest, findRequest, lockRequest, moveRequest } from '../requests.ts';
+import { failRequest } from '../request-ends.ts';
+import { aboutRequest, findRequest, lockRequest, moveRequest } from '../requests.ts';
 import type { Unit } from '../unit.ts';
 
 /** What an enforcement point should do about a no. */

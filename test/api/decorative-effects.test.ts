@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
 import { fulfilRequest } from '../../commands/fulfil.ts';
-import { cancelRequest, expireRequest } from '../../commands/requests.ts';
+import { cancelRequest, expireRequest } from '../../commands/request-ends.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startFakeSlack, type FakeSlack } from '../fakes/slack.ts';

@@ -6,7 +6,7 @@ import { openService, type Service } from '../../cli/compose.ts';
 import { decide } from '../../commands/decide.ts';
 import { fulfilRequest } from '../../commands/fulfil.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { cancelRequest, expireRequest } from '../../commands/requests.ts';
+import { cancelRequest, expireRequest } from '../../commands/request-ends.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { changePolicy, startCast, type Cast } from '../support/cast.ts';
