@@ -15,6 +15,7 @@ import {
 } from '../support/client.ts';
 import { routeFor } from '../support/conformance.ts';
 import { decidingSteps } from '../support/once-deciding.ts';
+import { emergencySteps } from '../support/once-emergency.ts';
 import { laterSteps, type Steps } from '../support/once-steps.ts';
 
 let cast: Cast;
@@ -161,6 +162,7 @@ const STEPS: Steps = {
     };
   },
   ...laterSteps(() => ({ cast, other })),
+  ...emergencySteps(() => ({ cast, other })),
   ...decidingSteps(() => ({ cast, other })),
   ...Object.fromEntries(
     ['suspend', 'resume', 'kill', 'retire'].map((verb) => [
