@@ -63,7 +63,8 @@ export async function askForKit(
     },
     data_class: definition.data_class,
     destination: accessOf(definition).destination(definition),
-    context: { reason: ask.reason },
+    // Whoever decides is told whom an id stands for.
+    context: { reason: ask.reason, holder_names: await namesOf(unit, ask.holders) },
   };
   refuseElsewhere(bundle, deps, ask);
   const evaluation = await evaluateAction(unit.sql, bundle, action);
@@ -82,6 +83,11 @@ export async function askForKit(
     },
     judged,
   );
+}
+
+async function namesOf(unit: Unit, holders: readonly string[]): Promise<string[]> {
+  const found = await holdersAmong(unit.sql, holders);
+  return holders.toSorted().map((id) => found.get(id)?.name ?? id);
 }
 
 const refused = (says: string): Refusal => new Refusal('break_glass_refused', says);
@@ -120,7 +126,7 @@ async function whyNoKit(
   if (unfit !== undefined)
     return new Refusal(
       'not_eligible',
-      `${unfit} cannot hold a half: holders are active approvers in a group that break_glass of every route names.`,
+      `The person ${unfit} cannot hold a half: holders are active approvers in a group that break_glass of every route names.`,
     );
   if ((await boundByDoor(unit, asPersonId(one))).includes(other))
     return new Refusal(

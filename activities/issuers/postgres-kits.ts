@@ -90,7 +90,7 @@ async function makeLogin(
 
 interface FoundLogin {
   opens: boolean;
-  expires_ms: string | null;
+  ends_as_made: boolean;
   connections: number;
   more: boolean;
   comment: string | null;
@@ -100,7 +100,7 @@ interface FoundLogin {
 async function lookAt({ sql, url }: Target, mark: string, kit: MadeKit): Promise<KitState> {
   const username = kitLoginName(kit.kit);
   const [found] = await sql<FoundLogin[]>`
-    select rolcanlogin as opens, floor(extract(epoch from rolvaliduntil) * 1000)::bigint::text as expires_ms,
+    select rolcanlogin as opens, coalesce(rolvaliduntil = ${kit.expiresAt}::timestamptz, false) as ends_as_made,
       rolconnlimit as connections,
       rolsuper or rolcreaterole or rolcreatedb or rolreplication or rolbypassrls as more,
       shobj_description(r.oid, 'pg_authid') as comment,
@@ -112,7 +112,7 @@ async function lookAt({ sql, url }: Target, mark: string, kit: MadeKit): Promise
     found.opens &&
     !found.more &&
     found.connections === KIT_CONNECTIONS &&
-    Number(found.expires_ms) === Date.parse(kit.expiresAt) &&
+    found.ends_as_made &&
     found.comment === `${mark}${kit.attempt}` &&
     found.groups.join(' ') === [...new Set(groupsOf(kit))].toSorted().join(' ');
   if (!isAsMade) return 'altered';
