@@ -123,7 +123,7 @@ export async function noteKitFailure(unit: Unit, id: string, code: string): Prom
 }
 
 /** Why a kit has to end now; null while it may lie ready. */
-export async function whyKitEnds(
+async function whyKitEnds(
   unit: Unit,
   deps: Pick<Deps, 'policies'>,
   kit: GlassKitRow,

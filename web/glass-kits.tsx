@@ -208,7 +208,7 @@ export const SharePage = ({
   >
     <Panel title={`Half ${seat} of ${kit}`}>
       <p>
-        <Code text={sealed} />
+        <Untrusted text={sealed} />
       </p>
       <p>
         While this service is down, either holder joins both:{' '}

@@ -3,7 +3,6 @@ import { readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { passwordOf, sharesOf, type KitShare } from '../../domain/glass-kit.ts';
-import type { JsonObject } from '../../domain/json.ts';
 import { readPublicKey, sealTo } from '../../keys/public-key.ts';
 import { newKey, type TestKey } from '../support/client.ts';
 import { commandLine, type CommandLine, type Ran } from '../support/command-line.ts';
@@ -28,7 +27,7 @@ const random = (): Uint8Array => crypto.getRandomValues(new Uint8Array(32));
 const fileOf = (name: string): string => path.join(line.folder, name);
 
 async function sealed(name: string, share: KitShare, key: TestKey): Promise<void> {
-  const { jwk } = await readPublicKey(key.publicJwk as JsonObject, 'seal_key_invalid');
+  const { jwk } = await readPublicKey(key.publicJwk, 'seal_key_invalid');
   await writeFile(
     fileOf(name),
     await sealTo(jwk, { ...share, share_checks: [...share.share_checks] }),

@@ -10,7 +10,7 @@ import type { Deps } from '../../commands/deps.ts';
 import { TargetError } from '../../commands/issuer.ts';
 import type { Call } from '../../commands/unit.ts';
 import { startCast, type Cast } from '../support/cast.ts';
-import { admin, list, newKey } from '../support/client.ts';
+import { admin, list, newKey, text } from '../support/client.ts';
 import {
   agreedKit,
   freshen,
@@ -218,7 +218,7 @@ describe('used while we are down', () => {
     expect(await emergencyOf(kit.id)).toBeUndefined();
   }
 
-  it('it is seen once we are back, though its login was gone by then, and what else lay ready for that gate ends', async () => {
+  it('is seen once we are back, though its login was gone by then, and what else lay ready for that gate ends', async () => {
     const there = await nextKit();
     const gone = await nextKit();
     const unused = await nextKit();
@@ -235,7 +235,7 @@ describe('used while we are down', () => {
       expect(await emergencyOf(id)).toMatchObject({ state: 'review_open', agent: null });
       const kit = await kitShown(cast, id);
       expect(kit['effects_seen']).toBe(1);
-      expect(String(kit['first_seen_at']) >= before).toBe(true);
+      expect(text(kit['first_seen_at']) >= before).toBe(true);
     }
     await care();
     expect(await kitShown(cast, there.id)).toMatchObject({ state: 'ended', because: 'used' });
