@@ -21,6 +21,7 @@ import { controlRoutes } from './controls.ts';
 import { credentialRoutes } from './credentials.ts';
 import { discoveryRoutes } from './discovery.ts';
 import { eventRoutes } from './events.ts';
+import { glassKitRoutes } from './glass-kits.ts';
 import { grantRoutes } from './grants.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
@@ -94,6 +95,8 @@ export const ROUTES: readonly Route[] = [
   ...runRoutes,
   ...requestRoutes,
   ...grantRoutes,
+  // Before the emergencies: a kit is no id of one.
+  ...glassKitRoutes,
   ...breakGlassRoutes,
   ...questionRoutes,
   ...agentRoutes,
