@@ -1,4 +1,5 @@
 // People: who there is, inviting somebody, and changing what they may do.
+import { AbsencePanel, type Absences } from './absences.tsx';
 import { PasskeyTable, type PasskeyLine } from './account.tsx';
 import { Choice, Submit, TextField } from './fields.tsx';
 import { Page } from './layout.tsx';
@@ -176,11 +177,13 @@ export const PersonPage = ({
   said,
   rights,
   passkeys,
+  absences,
 }: {
   shell: Shell;
   row: PersonLine;
   link: NewLink | null;
   passkeys: readonly PasskeyLine[];
+  absences: Absences;
   said: Said | null;
   rights: Rights;
 }): Html => (
@@ -225,6 +228,12 @@ export const PersonPage = ({
         />
       </Panel>
     )}
+    <AbsencePanel
+      shell={shell}
+      action={`/people/${row.id}/absences`}
+      absences={absences}
+      note="Who votes in their stead while they are away."
+    />
     <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
       <Form shell={shell} action={`/people/${row.id}/links`}>
         <Submit label="Make a link" tone="plain" />
