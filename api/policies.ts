@@ -132,12 +132,16 @@ function readBundle(files: Record<string, string>, isTested: boolean): PolicyBun
     return bundle;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    throw new Refusal('policy_invalid', 'The policy has mistakes.', {
-      errors: error.problems.map(({ file, line, message }) => ({
-        pointer: line === null ? `/files/${file}` : `/files/${file}#${line}`,
-        detail: message,
-      })),
-    });
+    throw new Refusal(
+      'policy_invalid',
+      'The policy has mistakes: each is named in errors, and countersign policy check finds them offline.',
+      {
+        errors: error.problems.map(({ file, line, message }) => ({
+          pointer: line === null ? `/files/${file}` : `/files/${file}#${line}`,
+          detail: message,
+        })),
+      },
+    );
   }
 }
 
