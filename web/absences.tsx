@@ -66,9 +66,12 @@ export const AbsencePanel = ({
     {absences.standIns.length === 0 ? (
       <p>Nobody else here may vote, so nobody can stand in.</p>
     ) : (
-      <Confirm label="Name a stand-in…">
-        <Away shell={shell} action={action} absences={absences} />
-      </Confirm>
+      <details class="confirm" open={absences.said !== null}>
+        <summary class="button">Name a stand-in…</summary>
+        <div class="confirm-body">
+          <Away shell={shell} action={action} absences={absences} />
+        </div>
+      </details>
     )}
   </Panel>
 );

@@ -234,10 +234,14 @@ export const PersonPage = ({
       absences={absences}
       note="Who votes in their stead while they are away."
     />
-    <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
-      <Form shell={shell} action={`/people/${row.id}/links`}>
-        <Submit label="Make a link" tone="plain" />
-      </Form>
-    </Panel>
+    <NewLinkPanel shell={shell} id={row.id} />
   </Page>
+);
+
+const NewLinkPanel = ({ shell, id }: { shell: Shell; id: string }): Html => (
+  <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
+    <Form shell={shell} action={`/people/${id}/links`}>
+      <Submit label="Make a link" tone="plain" />
+    </Form>
+  </Panel>
 );

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { startFakePagerDuty, type FakeOnCall } from '../fakes/on-call.ts';
 import { startCast, type Cast } from '../support/cast.ts';
-import { admin, eventually, list, person, type TestPerson } from '../support/client.ts';
+import { admin, eventually, list, person, text, type TestPerson } from '../support/client.ts';
 
 let cast: Cast;
 let pagerDuty: FakeOnCall;
@@ -49,6 +49,9 @@ const inHours = (hours: number): string =>
 const absencesOf = async (who: TestPerson) =>
   list((await admin(cast.service).call('GET', `/v1/people/${who.id}/absences`)).body['data']);
 
+const withdrawnOf = async (who: TestPerson): Promise<boolean[]> =>
+  (await absencesOf(who)).map((each) => each['withdrawn_at'] !== null);
+
 it('somebody who leaves names who votes for them on their own page, and takes it back there', async () => {
   const ends = inHours(48);
   const said = await send(ann, '/me/absences', { stand_in: ben.id, starts_at: '', ends_at: ends });
@@ -57,9 +60,8 @@ it('somebody who leaves names who votes for them on their own page, and takes it
   expect(absence).toMatchObject({ stand_in: ben.id, ends_at: `${ends}:00.000Z` });
   expect(await open(ann, '/me')).toContain('away now');
   expect(await open(cast.approver, '/on-duty')).toMatch(/Ann Away[\s\S]*Ben Behind/);
-  const id = String(absence?.['id']);
-  expect((await send(ann, `/me/absences/${id}/remove`)).status).toBe(303);
-  expect(await absencesOf(ann)).toMatchObject([{ withdrawn_at: expect.any(String) }]);
+  expect((await send(ann, `/me/absences/${text(absence?.['id'])}/remove`)).status).toBe(303);
+  expect(await withdrawnOf(ann)).toEqual([true]);
   expect(await open(cast.approver, '/on-duty')).not.toContain('Ben Behind');
 });
 
@@ -103,10 +105,10 @@ it('an administrator says it for somebody else, and nobody else does', async () 
   const said = await send(root, path, fields);
   expect([said.status, said.location]).toEqual([303, `/people/${ben.id}#away`]);
   const [absence] = await absencesOf(ben);
-  const remove = `${path}/${String(absence?.['id'])}/remove`;
+  const remove = `${path}/${text(absence?.['id'])}/remove`;
   expect((await send(ann, remove)).status).toBe(403);
   expect((await send(root, remove)).status).toBe(303);
-  expect(await absencesOf(ben)).toMatchObject([{ withdrawn_at: expect.any(String) }]);
+  expect(await withdrawnOf(ben)).toEqual([true]);
 });
 
 it('who is on call is shown by name; of a schedule that gives no answer, why not', async () => {
