@@ -108,25 +108,15 @@ it.each(['approve', 'deny', 'ask'])(
   },
 );
 
-it('every list is { data } with --json, and nothing else', async () => {
-  const lists = [
-    ...['agent', 'request', 'grant', 'break-glass', 'person', 'control', 'secret'],
-    ...['receiver', 'leak', 'scanner', 'trigger-source', 'found', 'keys', 'on-call', 'finding'],
-  ].map((noun) => [noun, 'list']);
-  const more = [
-    ['absence', 'list', ann.id],
-    ['person', 'passkeys', ann.id],
-    ['discovery'],
-    ['policy', 'history'],
-  ];
-  const help = await run('--help');
-  for (const [noun = ''] of lists) expect(help.stdout).toContain(`\n  ${noun} `);
-  for (const args of [...lists, ...more]) {
-    const said = await json(...args);
-    expect([args.join(' '), Object.keys(said), Array.isArray(said['data'])]).toEqual([
-      args.join(' '),
-      ['data'],
-      true,
-    ]);
-  }
+it.each([
+  ...[
+    ...['agent', 'request', 'grant', 'break-glass', 'person', 'control', 'secret', 'receiver'],
+    ...['leak', 'scanner', 'trigger-source', 'found', 'keys', 'on-call', 'finding'],
+  ].map((noun) => `${noun} list`),
+  ...['absence list', 'person passkeys', 'discovery', 'policy history'],
+])('%s is { data } with --json, and nothing else', async (command) => {
+  const ofPerson = command === 'absence list' || command === 'person passkeys';
+  const said = await json(...command.split(' '), ...(ofPerson ? [ann.id] : []));
+  expect(Object.keys(said)).toEqual(['data']);
+  expect(Array.isArray(said['data'])).toBe(true);
 });
