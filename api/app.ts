@@ -304,7 +304,10 @@ function asRefusal(error: Error, context: AppContext, log: Log): Refusal {
   if (error instanceof Refusal) return error;
   // Text that the database cannot hold, from a place that nobody looked at before: still the caller's mistake.
   if (hasCode(error, UNSTORABLE))
-    return new Refusal('invalid_request', 'A text in this call cannot be kept as it came.');
+    return new Refusal(
+      'invalid_request',
+      'A text in this call holds a character that cannot be kept, such as U+0000: send it without.',
+    );
   const lost = hasCode(error, LOST);
   const requestId = context.get('requestId');
   log(lost ? 'database_lost' : 'fault', { request_id: requestId, ...faultFields(error) });

@@ -44,7 +44,11 @@ async function fromToken(
   await refuseUnbound(context, deps, { token, isDpop, confirmation: own.confirmation });
   const { agent } = own;
   if (agent.state !== 'active')
-    throw new Refusal('agent_not_active', `This agent is ${agent.state}.`, { state: agent.state });
+    throw new Refusal(
+      'agent_not_active',
+      `This agent is ${agent.state}: only an active one is let in.`,
+      { state: agent.state },
+    );
   if (own.mayAct !== null)
     throw refused(
       `This token is for ${own.mayAct} to exchange at the token endpoint, and for nothing else.`,
@@ -148,7 +152,10 @@ function refuseForged(context: AppContext, cookie: string): void {
   // Forms of the console carry the token as a field, which their handler compares. The API has no such forms.
   if (isForm(context) && !context.req.path.startsWith('/v1/')) return;
   if (!isCsrfToken(cookie, context.req.header('x-csrf-token')))
-    throw new Refusal('forbidden', 'Send the session’s csrf_token as X-CSRF-Token.');
+    throw new Refusal(
+      'forbidden',
+      'A session changes something only with its csrf_token: send it as X-CSRF-Token (GET /v1/session has it).',
+    );
 }
 
 const isForm = (context: AppContext): boolean =>

@@ -34,7 +34,10 @@ export async function readText(request: IncomingBody, most = BODY_BYTES_MAX): Pr
 }
 
 const tooLarge = (most: number): Refusal =>
-  new Refusal('too_large', `The body may have at most ${most} bytes.`);
+  new Refusal(
+    'too_large',
+    `The body may have at most ${most} bytes: send less, or in several calls.`,
+  );
 
 export const invalid = (
   detail: string,

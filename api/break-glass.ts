@@ -105,7 +105,10 @@ const presentEmergency = (row: BreakGlassRow): JsonObject => ({
 /** The route table lets only people through here. */
 function asPerson(principal: Principal | null): PersonPrincipal {
   if (principal?.kind === 'person') return principal;
-  throw new Refusal('human_required', 'Only a signed-in person can do this.');
+  throw new Refusal(
+    'human_required',
+    'Only a person who is signed in can do this: on the page of emergencies, or with their session.',
+  );
 }
 
 const declare = defineRoute({
@@ -248,7 +251,10 @@ const collect = defineRoute({
     const row = await foundEmergency(deps, params['id']);
     const request = await findRequest(deps.db.query, row.request);
     if (row.agent === null || request?.requester.id !== asPerson(principal).id)
-      throw new Refusal('forbidden', 'Only whoever declared it collects it.');
+      throw new Refusal(
+        'forbidden',
+        'Only whoever declared it collects it: the agent collects at its request.',
+      );
     await waitForIssue(deps, row.request);
     const collection = { request: row.request, agent: row.agent, action: null, sealTo: null };
     return collectCredential(deps, call, once, collection, (lease) =>

@@ -138,7 +138,10 @@ const forceClose = defineRoute({
   handle: async ({ principal, call, once, params, body }, deps) => {
     const { id } = await visibleCredential(deps, principal, params['id']);
     if (principal === null || !isAdmin(principal))
-      throw new Refusal('forbidden', 'Only an administrator, in person, can give up on this.');
+      throw new Refusal(
+        'forbidden',
+        'Only an administrator can give up on this, signed in as a person: on /stopping, or with their session.',
+      );
     return answerOnce(deps, call, once, async (unit) =>
       ok(presentCredential(await forceCloseLease(unit, id, body.reason))),
     );

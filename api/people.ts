@@ -168,7 +168,8 @@ const show = defineRoute({
   handle: async ({ principal, context }, deps) => {
     const who = asPerson(principal);
     const [row] = await deps.db.query.select().from(person).where(eq(person.id, who.id));
-    if (!row || !who.session) throw new Refusal('unauthenticated', 'Sign in again.');
+    if (!row || !who.session)
+      throw new Refusal('unauthenticated', 'This session is over: sign in again.');
     const [current] = await deps.db.query.select().from(session).where(eq(session.id, who.session));
     return ok(sessionBody(row, cookieOf(context), current?.expiresAt ?? ''));
   },
@@ -224,7 +225,11 @@ const prove = defineRoute({
 
 /** The route table has let only people through. */
 export function asPerson(principal: Principal | null): PersonPrincipal {
-  if (principal?.kind !== 'person') throw new Refusal('forbidden', 'This is for people.');
+  if (principal?.kind !== 'person')
+    throw new Refusal(
+      'forbidden',
+      'This is for people: sign in, as a token speaks for nobody here.',
+    );
   return principal;
 }
 

@@ -131,9 +131,16 @@ const signed = defineRoute({
     const row = await findRequest(deps.db.query, params['id'] ?? '');
     const found = row && (await permitOf(deps.db.query, row));
     if (!row || row.audience === null || !mayRead(principal, row))
-      throw new Refusal('not_found', 'There is no such request for an enforcement point.');
+      throw new Refusal(
+        'not_found',
+        'There is no such request for an enforcement point: only what was asked through /access/v1 has a permit.',
+      );
     if (!found || row.state !== 'approved' || found.permit.state !== 'live')
-      throw new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
+      throw new Refusal(
+        'not_approved',
+        `This request is ${row.state}: there is a permit while it is approved.`,
+        { state: row.state },
+      );
     if (!((await databaseTime(deps.db.query)) < found.permit.expiresAt))
       throw new Refusal('approval_lapsed', 'The approval was not used in time: ask again.');
     const { redemptions: _none, ...shown } = await presentPermit(deps.db.query, found);

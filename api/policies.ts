@@ -1,6 +1,6 @@
 // The policy: which one is active, which ones were, what another one would have said, and proposing it.
 import { z } from 'zod';
-import { readEvents } from '../commands/events.ts';
+import { eventOf, readEvents } from '../commands/events.ts';
 import { answerOnce } from '../commands/once.ts';
 import { readActiveBundle, readStoredPolicy } from '../commands/policies.ts';
 import { parsePolicyBundle, type PolicyBundle } from '../commands/policy-bundle.ts';
@@ -9,9 +9,7 @@ import { PolicyError } from '../commands/policy-yaml.ts';
 import { proposePolicy } from '../commands/propose-policy.ts';
 import { SIMULATED_MAX, simulatePolicy } from '../commands/simulate-policy.ts';
 import { databaseTime } from '../commands/unit.ts';
-import type { Party } from '../domain/action.ts';
 import { eventType } from '../domain/event.ts';
-import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { SIMULATED_KINDS } from '../domain/simulation.ts';
 import { pageOf, readCursor } from './cursor.ts';
@@ -132,12 +130,16 @@ function readBundle(files: Record<string, string>, isTested: boolean): PolicyBun
     return bundle;
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
-    throw new Refusal('policy_invalid', 'The policy has mistakes.', {
-      errors: error.problems.map(({ file, line, message }) => ({
-        pointer: line === null ? `/files/${file}` : `/files/${file}#${line}`,
-        detail: message,
-      })),
-    });
+    throw new Refusal(
+      'policy_invalid',
+      'The policy has mistakes: each is named in errors, and countersign policy check finds them offline.',
+      {
+        errors: error.problems.map(({ file, line, message }) => ({
+          pointer: line === null ? `/files/${file}` : `/files/${file}#${line}`,
+          detail: message,
+        })),
+      },
+    );
   }
 }
 
@@ -163,8 +165,9 @@ const history = defineRoute({
     const page = pageOf(found, query.limit, (row) => row.id, deps.keys.cursors, 'policies');
     // A version may have been active before: only its last activation holds now.
     const newest = after === null ? page.rows[0]?.id : undefined;
-    const data = page.rows.map(({ id, event }) => {
-      const { subject, time, data: facts } = asActivation(event);
+    const data = page.rows.map((row) => {
+      const { id } = row;
+      const { subject, time, data: facts } = eventOf('policy.activated', row);
       return {
         version: subject,
         replaces: facts.detail.replaces,
@@ -177,14 +180,6 @@ const history = defineRoute({
     return ok({ data, next_cursor: page.next });
   },
 });
-
-/** Sound because only `activatePolicy` emits events of this type. */
-const asActivation = (event: JsonObject) =>
-  event as unknown as {
-    subject: string;
-    time: string;
-    data: { request: string | null; detail: { replaces: string | null; by: Party } };
-  };
 
 const stored = defineRoute({
   method: 'get',

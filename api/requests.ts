@@ -308,7 +308,10 @@ const cancel = defineRoute({
   handle: async ({ principal, call, once, params }, deps) => {
     const row = await visibleRequest(deps, principal, params['id']);
     if (!isRequester(principal, row))
-      throw new Refusal('forbidden', 'Only whoever asked can withdraw a request.');
+      throw new Refusal(
+        'forbidden',
+        'Only whoever asked can withdraw a request: an approver denies it instead.',
+      );
     return answerOnce(deps, call, once, async (unit) => {
       const cancelled = await cancelRequest(unit, row.id);
       if (cancelled instanceof Refusal) return cancelled;

@@ -29,7 +29,8 @@ import * as shape from './schemas.ts';
 
 /** The route table has let only agents through. */
 export function asAgent(principal: Principal | null): AgentPrincipal {
-  if (principal?.kind !== 'agent') throw new Refusal('forbidden', 'This is for agents.');
+  if (principal?.kind !== 'agent')
+    throw new Refusal('forbidden', 'This is for agents: call it with an access token of one.');
   return principal;
 }
 
@@ -243,7 +244,11 @@ const delegate = defineRoute({
   handle: ({ principal, call, once, params, body }, deps) =>
     answerOnce(deps, call, once, async (unit) => {
       const { id: agent, token: held } = asAgent(principal);
-      if (!held) throw new Refusal('forbidden', 'This is for agents with a token of their own.');
+      if (!held)
+        throw new Refusal(
+          'forbidden',
+          'This is for agents with a token of their own: sign in at /oauth2/token as the agent.',
+        );
       const tokenId = randomUUID();
       const made = await delegateTask(unit, {
         task: params['id'] ?? '',
@@ -377,7 +382,10 @@ export async function refuseStrangers(
   if (principal === null || principal.kind === 'agent' || isAdmin(principal)) return;
   const [row] = await deps.db.query.select().from(agent).where(eq(agent.id, holder));
   if (row?.owner !== principal.id)
-    throw new Refusal('forbidden', 'Only the owner of the agent or an administrator can do this.');
+    throw new Refusal(
+      'forbidden',
+      'Only the owner of the agent or an administrator can do this: ask one of them.',
+    );
 }
 
 export const taskRoutes = [

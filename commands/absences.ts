@@ -86,7 +86,11 @@ export async function comeBack(unit: Unit, id: string, which: string): Promise<A
       ),
     )
     .returning();
-  if (!row) throw new Refusal('not_found', 'There is no such absence to take back.');
+  if (!row)
+    throw new Refusal(
+      'not_found',
+      'There is no such absence to take back: it may have been taken back already.',
+    );
   unit.emit('person.back', { subject: who.id, detail: aboutAbsence(unit, row), private: {} });
   return row;
 }
@@ -123,7 +127,10 @@ function refuseOthers(unit: Unit, id: string): void {
     );
   }
   if (!isAdmin(principal))
-    throw new Refusal('forbidden', 'Only they themselves or an administrator can say this.');
+    throw new Refusal(
+      'forbidden',
+      'Only they themselves or an administrator can say this: ask one of them.',
+    );
 }
 
 async function refuseStandIn(unit: Unit, away: string, id: string): Promise<void> {
@@ -131,7 +138,8 @@ async function refuseStandIn(unit: Unit, away: string, id: string): Promise<void
     .select()
     .from(person)
     .where(eq(person.id, asPersonId(id)));
-  if (who?.id === away) throw new Refusal('person_unknown', 'Nobody stands in for themselves.');
+  if (who?.id === away)
+    throw new Refusal('person_unknown', 'Nobody stands in for themselves: name another person.');
   if (!who || who.state !== 'active' || !mayVote(who.roles))
     throw new Refusal(
       'person_unknown',

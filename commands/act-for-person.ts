@@ -73,13 +73,22 @@ async function exchangeProven(
     .where(eq(person.id, word.person))
     .for('share');
   if (who?.state !== 'active')
-    throw new Refusal('forbidden', 'The person of this token is nobody known and active here.');
+    throw new Refusal(
+      'forbidden',
+      'The person of this token is nobody known and active here: have an administrator invite them under the address that it names.',
+    );
   // The policy that it was judged by may be another one by now.
   const { federation } = await activeBundle(unit, policies, 'share');
   if (!federation.people.some(({ digest }) => digest === word.digest))
-    throw new Refusal('forbidden', 'The policy no longer lets this agent act for this person.');
+    throw new Refusal(
+      'forbidden',
+      'The policy no longer lets this agent act for this person: ask whoever keeps federation.yaml.',
+    );
   if (!(await useUp(unit, used)))
-    throw new Refusal('forbidden', 'This subject_token was already used, and is good once.');
+    throw new Refusal(
+      'forbidden',
+      'This subject_token was already used, and is good once: get another one of the person.',
+    );
   const expiresAt = earliest(addSeconds(unit.at, SECONDS_MAX), given.expiresAt);
   const token = {
     ...{ agent: actor.id, person: word.person, word: word.digest, roles },

@@ -77,7 +77,11 @@ export async function retireKey(
   await unit.readClock();
   const keys = await keysOf(unit.sql, row.id);
   const key = keys.find((each) => each.id === keyId);
-  if (!key) throw new Refusal('not_found', 'This agent has no such key.');
+  if (!key)
+    throw new Refusal(
+      'not_found',
+      'This agent has no such key: GET /v1/agents/{id} lists those it has.',
+    );
   if (key.state === 'revoked') return key;
   if (!keys.some((each) => each.id !== keyId && staysKey(each)))
     throw new Refusal(

@@ -19,7 +19,7 @@ export const rotationDueAfter = (at: string): string => addSeconds(at, ROTATION_
 export async function refuseTakenKeys(unit: Unit, keys: readonly PublicKey[]): Promise<void> {
   const prints = keys.map((key) => key.thumbprint);
   if (new Set(prints).size < prints.length)
-    throw new Refusal('key_in_use', 'The same key was sent twice.');
+    throw new Refusal('key_in_use', 'The same key was sent twice: send each once.');
   // Two who bring the same key at once take turns, and the second one is told.
   await unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('agent/keys', 0))`);
   const [used] = await unit.sql

@@ -143,13 +143,17 @@ async function askAdmission(
   if (evaluation.decision === 'deny') {
     await moveAgent(unit, row, 'rejected');
     unit.emit('agent.rejected', about(row, { because: 'denied' }));
-    return new Refusal('denied', 'Policy does not allow this agent.', {
-      evaluation: {
-        id: judged.id,
-        policy_version: evaluation.policyVersion,
-        reasons: evaluation.says,
+    return new Refusal(
+      'denied',
+      'Policy allows nobody to bring in this agent: reasons says why, and a change of the policy could let it.',
+      {
+        evaluation: {
+          id: judged.id,
+          policy_version: evaluation.policyVersion,
+          reasons: evaluation.says,
+        },
       },
-    });
+    );
   }
   unit.wake('agent', row.id, row.id);
   if (evaluation.decision === 'permit') return admit(unit, row, null);

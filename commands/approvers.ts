@@ -1,7 +1,7 @@
 // As whom a person could vote: as themselves, and for people who are away; with the groups that count for a request.
 import { and, eq, gt, inArray, isNull, lte } from 'drizzle-orm';
 import type { Query, Transaction } from '../db/client.ts';
-import type { AbsenceRow, PersonRow } from '../db/rows.ts';
+import type { AbsenceRow, PersonRow, OnCallRow } from '../db/rows.ts';
 import { absence, onCall, person } from '../db/schema/index.ts';
 import type { FrozenRoute, Voter } from '../domain/approval.ts';
 import type { Id } from '../domain/id.ts';
@@ -25,6 +25,12 @@ const ON_CALL_GOOD_SECONDS = 300;
 /** People by the duty that makes them approvers. */
 export type Called = ReadonlyMap<string, Id<'person'>[]>;
 
+/** Whether what a source said counts now: it answered, and not too long ago. */
+export const isOnCallGood = (
+  { code, lookedAt }: Pick<OnCallRow, 'code' | 'lookedAt'>,
+  at: string,
+): boolean => code === null && lookedAt >= addSeconds(at, -ON_CALL_GOOD_SECONDS);
+
 /** Who is on call now, by the group that a source makes; nobody where it did not answer lately (I6). */
 export async function readOnCall(
   query: Query | Transaction,
@@ -40,11 +46,10 @@ export async function readOnCall(
     .where(inArray(onCall.source, sources))
     .orderBy(onCall.source);
   const rows = await (lock ? read.for(lock) : read);
-  const since = addSeconds(at, -ON_CALL_GOOD_SECONDS);
   return new Map(
     rows.map(({ source, people, lookedAt, code }) => [
       onCallGroup(source),
-      code === null && lookedAt >= since ? people : [],
+      isOnCallGood({ code, lookedAt }, at) ? people : [],
     ]),
   );
 }

@@ -34,7 +34,10 @@ export interface AboutQuestion {
 export async function askQuestion(unit: Unit, asking: Asking): Promise<AboutQuestion | Refusal> {
   const { principal } = unit.call;
   if (principal.kind !== 'person')
-    throw new Refusal('human_required', 'Only a signed-in person can ask.');
+    throw new Refusal(
+      'human_required',
+      'Only a person who is signed in can ask: on the page of the request.',
+    );
   const row = await lockRequest(unit, asking.request);
   const now = await unit.readClock();
   const why = await whyNotTheirs(unit, row, principal);
@@ -46,7 +49,10 @@ export async function askQuestion(unit: Unit, asking: Asking): Promise<AboutQues
     .from(vote)
     .where(and(eq(vote.request, row.id), eq(vote.person, principal.id)));
   if (earlier)
-    throw new Refusal('already_voted', 'You have voted on this: there is nothing to ask.');
+    throw new Refusal(
+      'already_voted',
+      'You have voted on this, and a vote stays: leave the question to somebody who has not.',
+    );
   refuseUnlessAnswerable(row, asking.to);
   const { clock, answer_within_seconds: within } = askRuleOf(row.routes.map(({ rule }) => rule));
   const question: Question = {
@@ -90,7 +96,10 @@ async function whyOver(unit: Unit, row: RequestRow, now: string): Promise<Refusa
   if (row.state !== 'pending') throw await alreadyDecided(unit.sql, row);
   if (now < row.expiresAt) return null;
   await expireLocked(unit, row);
-  return new Refusal('request_expired', 'This request expired without a decision.');
+  return new Refusal(
+    'request_expired',
+    'This request expired without a decision: whoever asked can ask again.',
+  );
 }
 
 /** Who can be asked about this request: an agent that can read it, and the people it names. */
@@ -134,7 +143,7 @@ export async function answerQuestion(
   const question = row.questions.find((each) => each.id === wanted);
   if (!question) throw new Refusal('not_found', 'There is no such question.');
   if (!mayAnswer(principal, row, question))
-    throw new Refusal('forbidden', 'This question is for somebody else.');
+    throw new Refusal('forbidden', 'This question is for somebody else: to says whom.');
   const over = await whyOver(unit, row, now);
   if (over) return over;
   if (question.state !== 'open' || !(now < question.answer_by)) {

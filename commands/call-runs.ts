@@ -108,11 +108,17 @@ export async function recordBeforeSend(
   if (seen.request !== null) await refuseUnlessGood(unit, seen.request);
   const current = await lockRun(unit, seen.id);
   if (current.state !== 'running' || current.attempt !== seen.attempt)
-    throw new Refusal('wrong_state', 'Another attempt at this run took over.');
+    throw new Refusal(
+      'wrong_state',
+      'Another attempt at this run took over: GET /v1/runs/{id} has what comes of it.',
+    );
   const lease = current.credential === null ? null : await lockLease(unit, current.credential);
   const now = await unit.readClock();
   if (lease && (lease.state !== 'active' || !(now < lease.expiresAt)))
-    throw new Refusal('task_not_running', 'What the call would sign in with has ended.');
+    throw new Refusal(
+      'task_not_running',
+      'What the call would sign in with has ended: ask again under a task that runs.',
+    );
   const change = {
     sends: current.sends + 1,
     runBy: addSeconds(now, timeoutSeconds + AFTER_SECONDS),
@@ -131,7 +137,7 @@ async function refuseUnlessGood(unit: Unit, id: string): Promise<void> {
   const { state, approvedUntil } = await lockRequest(unit, id);
   const now = await unit.readClock();
   if (state !== 'approved' || approvedUntil === null || !(now < approvedUntil))
-    throw new Refusal('approval_lapsed', 'The approval ended before the call went out.');
+    throw new Refusal('approval_lapsed', 'The approval ended before the call went out: ask again.');
 }
 
 /** Whether a call of which no answer came may go out once more. */

@@ -36,7 +36,7 @@ export async function askForKey(
   }
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
-    return new Refusal('denied', 'Policy does not allow this agent another key.', {
+    return new Refusal('denied', 'Policy allows this agent no other key: reasons says why.', {
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,
@@ -117,7 +117,11 @@ export async function revokeKey(unit: Unit, id: string, keyId: string): Promise<
   const row = await lockAgent(unit, id);
   const keys = await keysOf(unit.sql, row.id);
   const key = keys.find((each) => each.id === keyId);
-  if (!key) throw new Refusal('not_found', 'This agent has no such key.');
+  if (!key)
+    throw new Refusal(
+      'not_found',
+      'This agent has no such key: GET /v1/agents/{id} lists those it has.',
+    );
   if (key.state === 'revoked') return key;
   if (!keys.some((each) => each.state === 'active' && each.retireAt === null && each.id !== keyId))
     throw new Refusal(

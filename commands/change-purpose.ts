@@ -37,7 +37,10 @@ export async function changePurpose(
   const bundle = await activeBundle(unit, deps.policies, 'share');
   refuseUnknownPurpose(bundle, purpose);
   if (before.purpose === purpose)
-    throw new Refusal('wrong_state', 'That is the purpose of this task already.');
+    throw new Refusal(
+      'wrong_state',
+      'That is the purpose of this task already: there is nothing to change.',
+    );
   const after = { ...before, purpose };
   await unit.sql.update(task).set({ purpose }).where(eq(task.id, before.id));
   // Requests before credentials, as whoever collects locks them.

@@ -205,7 +205,13 @@ async function whyNotCollectable(
       { state: row.state },
     );
   if (row.state !== 'approved')
-    return new Refusal('not_approved', `This request is ${row.state}.`, { state: row.state });
+    return new Refusal(
+      'not_approved',
+      row.state === 'pending'
+        ? 'This request is pending: wait for people to agree, with Prefer: wait or a callback.'
+        : `This request is ${row.state}: ask again if it is still needed.`,
+      { state: row.state },
+    );
   const now = await unit.readClock();
   if (row.approvedUntil === null || !(now < row.approvedUntil)) return lapsed();
   const start = startOf(effectiveAction(row));

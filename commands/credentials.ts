@@ -167,9 +167,13 @@ async function planIssue(
 }
 
 export const deniedBy = ({ id, evaluation }: Judged): Refusal =>
-  new Refusal('denied', 'Policy does not allow this.', {
-    evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
-  });
+  new Refusal(
+    'denied',
+    'Policy does not allow this: evaluation.reasons says why. Asking again changes nothing, a change of the policy would.',
+    {
+      evaluation: { id, policy_version: evaluation.policyVersion, reasons: evaluation.says },
+    },
+  );
 
 async function settled(unit: Unit, once: OnceKey | null, answer: Answer): Promise<Plan> {
   await settleKey(unit, once, answer);
@@ -240,7 +244,10 @@ export function refuseWithoutReason(
   definition: RoleDefinition,
 ): void {
   if (definition.reason === 'required' && (ask.reason ?? '').trim() === '')
-    throw new Refusal('reason_required', `The role ${ask.role} is given only with a reason.`);
+    throw new Refusal(
+      'reason_required',
+      `The role ${ask.role} is given only with a reason: say in reason what it is for.`,
+    );
 }
 
 /** What is asked for, within what the role allows. */
@@ -268,7 +275,7 @@ function checkedTtl(ask: Wish, definition: RoleDefinition): number {
   if (ttl > definition.ttl_seconds_max)
     throw new Refusal(
       'ttl_too_long',
-      `The role ${ask.role} lasts at most ${definition.ttl_seconds_max} seconds.`,
+      `The role ${ask.role} lasts at most ${definition.ttl_seconds_max} seconds: ask for that or less.`,
       { ttl_seconds_max: definition.ttl_seconds_max },
     );
   return ttl;

@@ -54,13 +54,16 @@ export async function delegateTask(unit: Unit, order: Handover): Promise<ChainTo
   await lockActiveChain(unit, owner.chain.slice(1));
   const to = await findAgent(unit.sql, order.to);
   if (to?.state !== 'active')
-    throw new Refusal('delegation_refused', 'There is no active agent of this id to hand on to.');
+    throw new Refusal(
+      'delegation_refused',
+      'There is no active agent of this id to hand on to: admit it first.',
+    );
   refuseBadLink(owner.chain, to.id);
   const roles = order.roles ?? owner.roles;
   if (!areRolesWithin(roles, owner.roles))
     throw new Refusal(
       'delegation_refused',
-      `This task has the roles ${owner.roles?.join(', ') ?? ''}, and hands on no other.`,
+      `This task has the roles ${owner.roles?.join(', ') ?? ''}, and hands on no other: leave the rest out.`,
     );
   const expiresAt = until(unit, Math.min(order.ttlSeconds, DELEGATION_SECONDS_MAX), owner);
   unit.emit('task.delegated', {
@@ -98,12 +101,12 @@ function refuseBadLink(chain: readonly Id<'agent'>[], actor: string): void {
   if (why === 'cycle')
     throw new Refusal(
       'delegation_refused',
-      'This agent is already in the chain: it would act for itself.',
+      'This agent is already in the chain, and would act for itself: hand on to another.',
     );
   if (why === 'too_deep')
     throw new Refusal(
       'delegation_refused',
-      `A chain has at most ${CHAIN_LENGTH_MAX} agents, and this one is full.`,
+      `A chain has at most ${CHAIN_LENGTH_MAX} agents, and this one is full: let the work be done by one that is in it.`,
     );
 }
 
@@ -153,7 +156,10 @@ async function exchangeProven(
   { actor, proof, subject, roles, tokenId }: Exchange,
 ): Promise<Exchanged> {
   if (subject.mayAct !== actor.id)
-    throw new Refusal('delegation_refused', 'This token was handed on to another agent.');
+    throw new Refusal(
+      'delegation_refused',
+      'This token was handed on to another agent: ask for one of your own.',
+    );
   await lockActiveChain(unit, [actor.id, ...subject.chain]);
   const owner = await lockRunningParent(unit, subject.task);
   refuseBadLink(subject.chain, actor.id);
@@ -161,7 +167,10 @@ async function exchangeProven(
   if (refused !== null) return { outcome: 'refused', says: refused };
   const once = { source: 'token-exchange', jti: subject.jti, expiresAt: subject.expiresAt };
   if (!(await useUp(unit, once)))
-    throw new Refusal('delegation_refused', 'This token was already exchanged, and is good once.');
+    throw new Refusal(
+      'delegation_refused',
+      'This token was already exchanged, and is good once: have the work handed on again.',
+    );
   const chain = [actor.id, ...subject.chain];
   const token = {
     chain,

@@ -38,7 +38,10 @@ export async function lookForIdentities(
 ): Promise<Look[]> {
   const bundle = await readActiveBundle(deps.db.query, deps.policies);
   if (only !== null && !bundle.targets.has(only))
-    throw new Refusal('not_found', `The active policy has no target "${only}".`);
+    throw new Refusal(
+      'not_found',
+      `The active policy has no target "${only}": GET /v1/discovery/targets lists those it has.`,
+    );
   const targets = only === null ? [...bundle.targets.keys()] : [only];
   return Promise.all(targets.map((target) => lookAt(deps, call, bundle, target)));
 }

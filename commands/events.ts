@@ -2,6 +2,8 @@
 import { and, asc, desc, eq, gt, inArray, lt, type SQL } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
 import { event, eventPrivate, logEntry, task } from '../db/schema/index.ts';
+import type { Party } from '../domain/action.ts';
+import { eventType, type EventFacts } from '../domain/event.ts';
 import type { Id } from '../domain/id.ts';
 import { parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 
@@ -91,3 +93,29 @@ async function privateOf(
 
 /** A leaf is always an object: `leafText` wrote it. */
 const asObject = (value: JsonValue): JsonObject => value as JsonObject;
+
+/** What an event is about and what readers here take from its details, by its type. */
+interface Details {
+  'policy.activated': { subject: string; detail: { replaces: string | null; by: Party } };
+  'evaluation.decided': {
+    subject: Id<'evaluation'>;
+    detail: { action: string; resource: Party };
+  };
+}
+
+/** An event of a type that is known beforehand. */
+export interface EventOf<N extends keyof Details> {
+  time: string;
+  subject: Details[N]['subject'];
+  data: EventFacts & { detail: Details[N]['detail'] };
+}
+
+/** Reads an event as one of this type; that it is another one is a mistake of the caller. */
+export function eventOf<N extends keyof Details>(name: N, { event: leaf }: EventRead): EventOf<N> {
+  if (leaf['type'] !== eventType(name)) throw new Error(`this event is no ${name}`);
+  return asEventOf<N>(leaf);
+}
+
+/** Sound because a leaf is what `leafText` wrote, and each type has one writer, which declares these details. */
+const asEventOf = <N extends keyof Details>(leaf: JsonObject): EventOf<N> =>
+  leaf as unknown as EventOf<N>;

@@ -80,7 +80,11 @@ async function lockFound(unit: Unit, id: string): Promise<FoundRow> {
 
 function refuseDecided(row: FoundRow, states: readonly FoundRow['state'][]): void {
   if (!states.includes(row.state))
-    throw new Refusal('wrong_state', `This identity is ${row.state}.`, { state: row.state });
+    throw new Refusal(
+      'wrong_state',
+      `This identity is ${row.state}: this takes one that is ${states.join(' or ')}.`,
+      { state: row.state },
+    );
 }
 
 /** What we ourselves work through is nobody's to take over. */

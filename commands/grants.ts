@@ -74,7 +74,7 @@ async function grantAction(
   if (ttl > definition.ttl_seconds_max)
     throw new Refusal(
       'ttl_too_long',
-      `The role ${ask.role} lasts at most ${definition.ttl_seconds_max} seconds.`,
+      `The role ${ask.role} lasts at most ${definition.ttl_seconds_max} seconds: ask for that or less.`,
       { ttl_seconds_max: definition.ttl_seconds_max },
     );
   const itself = { type: 'agent' as const, id: agent.id };
@@ -107,12 +107,12 @@ function refuseBeyondRoutes(ask: GrantAsk, routes: readonly FrozenRoute[]): void
     if (!standing)
       throw new Refusal(
         'standing_refused',
-        `The route "${name}" is asked about each use: it has no "standing" in routes.yaml.`,
+        `The route "${name}" is asked about each use: it has no "standing" in routes.yaml, so ask for a credential each time.`,
       );
     if (ask.forSeconds > standing.max_seconds || ask.uses > standing.max_uses)
       throw new Refusal(
         'standing_refused',
-        `The route "${name}" lets an approval stand for at most ${standing.max_seconds} seconds and ${standing.max_uses} uses.`,
+        `The route "${name}" lets an approval stand for at most ${standing.max_seconds} seconds and ${standing.max_uses} uses: ask for that or less.`,
         { max_seconds: standing.max_seconds, max_uses: standing.max_uses },
       );
   }

@@ -55,7 +55,7 @@ export async function issueLease(
   // made: the lease is on its way out, or belongs to the attempt that took it.
   return new Refusal(
     'task_not_running',
-    'The task ended while the credential was being made; nothing was issued.',
+    'The task ended while the credential was being made, and nothing was issued: ask under a task that runs.',
   );
 }
 
@@ -135,7 +135,7 @@ export async function leaseToIssue(deps: Deps, lease: CredentialRow): Promise<Le
   if (definition?.issuer !== lease.issuer || !isWhole || !holder || !owner)
     throw new Refusal(
       'policy_changed',
-      'The policy no longer defines this role as it was asked for.',
+      'The policy no longer defines this role as it was asked for: ask again.',
     );
   return {
     credential: lease.id,

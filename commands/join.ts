@@ -212,7 +212,8 @@ async function bindKey(
     .set({ usedAt: unit.at, key: bound.id })
     .where(and(eq(joinToken.id, token.id), isNull(joinToken.usedAt)))
     .returning();
-  if (!won) throw new Refusal('join_token_used', 'This join token was already used.');
+  if (!won)
+    throw new Refusal('join_token_used', 'This join token was already used: ask for another.');
   await unit.sql
     .update(agent)
     .set({ rotationDueAt: rotationDueAfter(unit.at) })

@@ -157,13 +157,17 @@ export async function askToLift(
   }
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
-    return new Refusal('denied', 'Policy does not allow the stop to be lifted by anybody.', {
-      evaluation: {
-        id: judged.id,
-        policy_version: evaluation.policyVersion,
-        reasons: evaluation.says,
+    return new Refusal(
+      'denied',
+      'Policy has no rule by which the stop could be lifted (kill:lift): agree on one that has.',
+      {
+        evaluation: {
+          id: judged.id,
+          policy_version: evaluation.policyVersion,
+          reasons: evaluation.says,
+        },
       },
-    });
+    );
   if (evaluation.decision === 'permit') {
     await liftStop(unit, live.id, null);
     return { stop: { ...live, liftedAt: unit.at } };

@@ -94,6 +94,15 @@ async function refuseUnknownPeople(unit: Unit, { people }: OnCallSettings): Prom
 /** Ids that reach a query are only ever compared: another text finds nothing. */
 const asPersonId = (id: string): Id<'person'> => id as Id<'person'>;
 
+/** The names of every source that is connected. */
+export async function onCallNames(query: Query): Promise<string[]> {
+  const rows = await query
+    .select({ name: integration.name })
+    .from(integration)
+    .where(like(integration.name, `${PREFIX}%`));
+  return rows.map(({ name }) => name.slice(PREFIX.length));
+}
+
 /** Every source, with how to ask it. */
 export async function readOnCallSources(
   query: Query,

@@ -90,7 +90,11 @@ export async function askForOwner(
   const row = await lockOwned(unit, id);
   const next = await knownOwner(unit, owner);
   if (next === row.owner && row.orphanedAt === null)
-    throw new Refusal('wrong_state', 'This person owns the agent already.', { state: row.state });
+    throw new Refusal(
+      'wrong_state',
+      'This person owns the agent already: there is nothing to change.',
+      { state: row.state },
+    );
   const asker = partyOf(unit.call.principal);
   const action: Action = {
     subject: asker,
@@ -110,7 +114,7 @@ export async function askForOwner(
   }
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
-    return new Refusal('denied', 'Policy does not allow this agent another owner.', {
+    return new Refusal('denied', 'Policy allows this agent no other owner: reasons says why.', {
       evaluation: {
         id: judged.id,
         policy_version: evaluation.policyVersion,

@@ -234,7 +234,10 @@ export async function usePasskey(
   if (checked.fault !== null) return new Refusal('passkey_refused', SAYS[checked.fault]);
   const { counter, backupEligible } = checked.signed;
   if (backupEligible !== row.backupEligible)
-    return new Refusal('passkey_refused', 'This passkey is not the one that was added.');
+    return new Refusal(
+      'passkey_refused',
+      'This passkey is not the one that was added: use that one, or have an administrator remove it.',
+    );
   if (hasRegressed(row.counter, counter)) {
     unit.emit('person.passkey_regressed', {
       subject: row.person,

@@ -26,7 +26,11 @@ export async function placeCredential(
 ): Promise<PlacementRow> {
   const lease = await lockLease(unit, id);
   if (isFinal('credential', lease.state))
-    throw new Refusal('wrong_state', `This credential is ${lease.state}.`, { state: lease.state });
+    throw new Refusal(
+      'wrong_state',
+      `This credential is ${lease.state}: places are told while it is active.`,
+      { state: lease.state },
+    );
   const [known] = await unit.sql
     .select({ number: count() })
     .from(placement)

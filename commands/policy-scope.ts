@@ -159,6 +159,14 @@ export function surelyMatches({ scope }: ScopedRule, matter: Matter): boolean {
   );
 }
 
+/** The actions that a rule names one by one; null where it may mean any, or a group of them. */
+export function namedActions({ scope, hasActionGroups }: ScopedRule): string[] | null {
+  const { action } = scope;
+  if (action.op === 'All' || hasActionGroups) return null;
+  if ('entities' in action) return action.entities.map((each) => identity(each).id);
+  return 'entity' in action ? [identity(action.entity).id] : null;
+}
+
 const identity = (entity: EntityUidJson): { type: string; id: string } =>
   '__entity' in entity ? entity.__entity : entity;
 

@@ -47,13 +47,17 @@ export async function proposePolicy(
   const evaluation = withOpened(silenced, opened);
   const judged = recordEvaluation(unit, action, evaluation);
   if (evaluation.decision === 'deny')
-    return new Refusal('denied', 'The active policy does not let itself be replaced this way.', {
-      evaluation: {
-        id: judged.id,
-        policy_version: evaluation.policyVersion,
-        reasons: evaluation.says,
+    return new Refusal(
+      'denied',
+      'The active policy does not let itself be replaced by whoever asks: its rules for policy:activate say who may.',
+      {
+        evaluation: {
+          id: judged.id,
+          policy_version: evaluation.policyVersion,
+          reasons: evaluation.says,
+        },
       },
-    });
+    );
   const unmovable = await whyTargetsMayNotMove(unit, current, bundle);
   if (unmovable) return unmovable;
   await storePolicy(unit, bundle);

@@ -38,7 +38,11 @@ export async function recordReceipt(
       ),
     )
     .for('update');
-  if (!row) throw new Refusal('not_found', 'This permit was not redeemed under that id.');
+  if (!row)
+    throw new Refusal(
+      'not_found',
+      'This permit was not redeemed under that id: send the redemption that redeeming it answered.',
+    );
   if (row.recordedAt !== null) return sameOrRefused(row, receipt);
   const said = {
     recordedAt: await unit.readClock(),

@@ -61,7 +61,10 @@ export const isAudience = (principal: Principal, { audience }: RequestRow): bool
   principal.id === audience;
 
 export const noPermit = (): Refusal =>
-  new Refusal('not_found', 'There is no such permit of yours.');
+  new Refusal(
+    'not_found',
+    'There is no such permit of yours: only the enforcement point that it names redeems one.',
+  );
 
 export interface Use {
   permit: string;

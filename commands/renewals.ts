@@ -133,7 +133,10 @@ const over = (what: string): Refusal =>
 function refuseUnlessLive(row: CredentialRow, now: string, isRepeated: boolean): void {
   // It was made for one statement or one call, and nobody was ever given it: nor is what would be made anew.
   if (row.holder !== 'agent')
-    throw new Refusal('not_renewable', 'This is ours, for one run: it is given to nobody.');
+    throw new Refusal(
+      'not_renewable',
+      'This is ours, for one run, and is given to nobody: there is nothing to renew.',
+    );
   if (row.state !== 'active' || !(now < row.expiresAt))
     throw over(`This credential is ${row.state === 'active' ? 'over' : row.state}`);
   if (row.renewBy !== null && now < row.renewBy && !isRepeated)
@@ -186,7 +189,7 @@ async function wantedEnd(unit: Unit, { row, owner, definition, ask, now }: End):
   if (ttl > definition.ttl_seconds_max)
     throw new Refusal(
       'ttl_too_long',
-      `The role ${row.role} lasts at most ${definition.ttl_seconds_max} seconds at a time.`,
+      `The role ${row.role} lasts at most ${definition.ttl_seconds_max} seconds at a time: ask for that or less.`,
       { ttl_seconds_max: definition.ttl_seconds_max },
     );
   const role = definition.renew_seconds_max ?? definition.ttl_seconds_max;

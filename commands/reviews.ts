@@ -233,11 +233,18 @@ export async function decideLine(
 ): Promise<ReviewLineRow> {
   const { principal } = unit.call;
   if (principal.kind !== 'person')
-    throw new Refusal('human_required', 'Only a signed-in person can decide on a review.');
+    throw new Refusal(
+      'human_required',
+      'Only a person who is signed in can decide on a review: on its page.',
+    );
   if (onlyReads(principal.roles))
-    throw new Refusal('forbidden', 'Auditors read reviews and decide nothing in them.');
+    throw new Refusal(
+      'forbidden',
+      'Auditors read reviews and decide nothing in them: somebody who does more than audit has to.',
+    );
   const row = await lockReview(unit, reviewId);
-  if (row.state !== 'open') throw new Refusal('already_decided', 'This review is closed.');
+  if (row.state !== 'open')
+    throw new Refusal('already_decided', 'This review is closed: open another one.');
   const [line] = await unit.sql
     .select()
     .from(reviewLine)

@@ -83,7 +83,7 @@ async function judge(
   if (prepared.upstream.reason === 'required' && (ask.reason ?? '').trim() === '')
     throw new Refusal(
       'reason_required',
-      `The upstream ${ask.wish.upstream} is called only with a reason.`,
+      `The upstream ${ask.wish.upstream} is called only with a reason: say in reason what the call is for.`,
     );
   return judged(unit, standing, { prepared, reason: ask.reason, preview });
 }

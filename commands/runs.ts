@@ -166,14 +166,17 @@ export async function recordBeforeCommit(
 ): Promise<RunRow> {
   const current = await lockRun(unit, row.id);
   if (current.state !== 'running' || current.attempt !== row.attempt)
-    throw new Refusal('wrong_state', 'Another attempt at this run took over.');
+    throw new Refusal(
+      'wrong_state',
+      'Another attempt at this run took over: GET /v1/runs/{id} has what comes of it.',
+    );
   if (current.credential === null) throw new Error('a statement runs under a login');
   const lease = await lockLease(unit, current.credential);
   // Its time can be over before whoever ends it has come by: nothing is committed on what has expired (I3).
   if (lease.state !== 'active' || !((await unit.readClock()) < lease.expiresAt))
     throw new Refusal(
       'task_not_running',
-      'The task or its approval ended while the statement ran.',
+      'The task or its approval ended while the statement ran: look at the target before you ask again.',
     );
   await unit.sql.update(run).set(result).where(eq(run.id, row.id));
   return { ...current, ...result };

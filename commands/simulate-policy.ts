@@ -7,8 +7,6 @@ import { request, task } from '../db/schema/index.ts';
 import type { Action, Party } from '../domain/action.ts';
 import { isSameRoute, type FrozenRoute } from '../domain/approval.ts';
 import { eventType } from '../domain/event.ts';
-import type { Id } from '../domain/id.ts';
-import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import {
   SIMULATED_KINDS,
@@ -19,7 +17,7 @@ import {
 } from '../domain/simulation.ts';
 import type { Deps } from './deps.ts';
 import { evaluate, togetherAs, type Evaluation } from './evaluate.ts';
-import { readEvents, type EventRead } from './events.ts';
+import { eventOf, readEvents, type EventOf, type EventRead } from './events.ts';
 import { readActiveBundle } from './policies.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { evaluateAction } from './questions.ts';
@@ -187,8 +185,8 @@ const sideOf = ({ decision, reasons, routes, controls, waived }: Evaluation): Si
   waived: [...new Set(waived.map(({ control }) => control))].toSorted(),
 });
 
-function exampleOf({ event }: EventRead): SimulatedChange['examples'][number] {
-  const { time, subject, data } = asEvaluation(event);
+function exampleOf(read: EventRead): SimulatedChange['examples'][number] {
+  const { time, subject, data } = eventOf('evaluation.decided', read);
   const { action, resource } = data.detail;
   return { evaluation: subject, at: time, agent: agentOf(data.actor_chain), action, resource };
 }
@@ -196,21 +194,9 @@ function exampleOf({ event }: EventRead): SimulatedChange['examples'][number] {
 const agentOf = (chain: readonly Party[]): string | null =>
   chain.find(({ type }) => type === 'agent')?.id ?? null;
 
-/** Sound because only `recordEvaluation` emits events of this type. */
-const asEvaluation = (event: JsonObject) =>
-  event as unknown as {
-    time: string;
-    subject: Id<'evaluation'>;
-    data: {
-      actor_chain: Party[];
-      task: Id<'task'> | null;
-      detail: { action: string; resource: { type: string; id: string } };
-    };
-  };
-
 /** The actions of evaluations whose questions were not kept or are erased, as far as rows still tell. */
 async function actionsOf(query: Query, events: readonly EventRead[]): Promise<Map<string, Action>> {
-  const read = events.map(({ id, event }) => ({ id, ...asEvaluation(event) }));
+  const read = events.map((each) => ({ id: each.id, ...eventOf('evaluation.decided', each) }));
   if (read.length === 0) return new Map();
   const held = await query
     .select({ evaluation: request.evaluation, action: request.action })
@@ -241,7 +227,7 @@ async function actionsOf(query: Query, events: readonly EventRead[]): Promise<Ma
 
 /** What was plainly permitted or denied under a task, without what only its own parameters would tell. */
 function rebuilt(
-  { actor_chain: chain, detail }: ReturnType<typeof asEvaluation>['data'],
+  { actor_chain: chain, detail }: EventOf<'evaluation.decided'>['data'],
   owner: typeof task.$inferSelect,
 ): Action {
   return {

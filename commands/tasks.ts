@@ -145,7 +145,7 @@ export async function lockRunningParent(unit: Unit, id: Id<'task'>): Promise<Tas
   if (row?.state !== 'running' || !(now < row.deadlineAt))
     throw new Refusal(
       'task_not_running',
-      'The task that this was delegated from is over, and nothing more is done for it.',
+      'The task that this was delegated from is over, and nothing more is done for it: have the work handed on again.',
     );
   return row;
 }
@@ -182,7 +182,11 @@ async function knownPerson(unit: Unit, id: string | undefined): Promise<Id<'pers
     .select({ id: person.id })
     .from(person)
     .where(eq(person.id, asPersonId(id)));
-  if (!row) throw new Refusal('person_unknown', 'triggered_by names nobody known here.');
+  if (!row)
+    throw new Refusal(
+      'person_unknown',
+      'triggered_by names nobody known here: name a person by their id, or leave it out.',
+    );
   return row.id;
 }
 

@@ -124,6 +124,7 @@ function periodOf(
 
 function timeOf(leaf: Leaf | undefined): string {
   const time = leaf?.event['time'];
-  if (typeof time !== 'string') throw new Refusal('log_unavailable', 'The log is still empty.');
+  if (typeof time !== 'string')
+    throw new Refusal('log_unavailable', 'The log is still empty: ask again in a second.');
   return time;
 }

@@ -25,6 +25,7 @@ export {
   type Permit,
   type ReceiptOrder,
   type ReceiptOutcome,
+  type Finding,
   type Redemption,
 } from './permits.ts';
 export { openSealed } from './seal.ts';

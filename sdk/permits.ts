@@ -8,6 +8,9 @@ import type { CallOptions, Transport } from './transport.ts';
 /** What came of a use. */
 export type ReceiptOutcome = 'done' | 'failed' | 'unknown';
 
+/** What is wrong with a use: nobody said in time what came of it, or something else ran. */
+export type Finding = 'receipt_missing' | 'digest_mismatch';
+
 /** A use of a permit. */
 export interface Redemption {
   id: string;
@@ -21,7 +24,7 @@ export interface Redemption {
     recorded_at: string;
     is_late: boolean;
   } | null;
-  finding: 'receipt_missing' | 'digest_mismatch' | null;
+  finding: Finding | null;
 }
 
 /** What people approved, for one enforcement point to carry out. */
@@ -61,6 +64,10 @@ export const permitCalls = (transport: Transport) => ({
 
   get: (id: string, options?: CallOptions) =>
     transport.get<Permit>(path`/v1/permits/${id}`, options),
+
+  /** Permits with a use that nobody answered for, or that ran something else; of one kind if it is said. */
+  findings: (kind?: Finding, options?: CallOptions) =>
+    transport.get<{ data: Permit[] }>('/v1/permits', { ...options, query: { finding: kind } }),
 
   /** For one use, right before it; anything but an answer means that nothing may run. */
   redeem: (id: string, action: JsonObject, options?: CallOptions) =>

@@ -1,4 +1,5 @@
 // The page of whoever is signed in: who they are here, and their passkeys.
+import { AbsencePanel, type Absences } from './absences.tsx';
 import { Page } from './layout.tsx';
 import {
   Confirm,
@@ -32,6 +33,7 @@ export interface Account {
   /** Whether they signed in within five minutes. */
   isFresh: boolean;
   passkeys: readonly PasskeyLine[];
+  absences: Absences;
   said: Said | null;
 }
 
@@ -115,6 +117,12 @@ export const AccountPage = ({ shell, account }: { shell: Shell; account: Account
     <Panel title="Add a passkey">
       <Adding shell={shell} account={account} />
     </Panel>
+    <AbsencePanel
+      shell={shell}
+      action="/me/absences"
+      absences={account.absences}
+      note={`Who votes in your stead while you are away.${account.isFresh ? '' : ' Changing it takes a sign-in within the last five minutes: sign out, and in again.'}`}
+    />
     <PasskeyScript shell={shell} />
   </Page>
 );

@@ -6,6 +6,7 @@ import { Badge, Confirm, Field, Form, Panel, Untrusted, words, type Html } from 
 import { PasskeyScript, WhatYouSign } from './passkey.tsx';
 import { Ask } from './questions.tsx';
 import type { Draft, Refused, RequestView } from './request-data.ts';
+import { PROOF } from './request-decides.tsx';
 import type { Shell } from './shell.ts';
 
 /** The decision: two forms, or a sentence that says why there is nothing to press. */
@@ -43,6 +44,12 @@ export const Ballots = ({
           You vote in the stead of <Untrusted text={standing.inSteadOf} />, who is away.
         </p>
       ) : null}
+      {(standing.notFor ?? []).map(({ title, strength }) => (
+        <p class="strong">
+          As you are signed in, your vote does not count for <Untrusted text={title} />, which takes{' '}
+          {PROOF[strength]}. <a href="/me">Your account</a> says how.
+        </p>
+      ))}
       {draft ? (
         <Drafted shell={shell} view={view} draft={draft} />
       ) : (

@@ -74,7 +74,11 @@ export const EmergencyPage = ({
     ))}
     <Panel title="Past">
       {view.past.length === 0 ? (
-        <Empty title="The glass was never broken, and every review is closed">
+        <Empty
+          title={
+            view.open.length === 0 ? 'The glass was never broken' : 'None is over and reviewed yet'
+          }
+        >
           <p>What is declared here is shown to everybody, and stays in the log.</p>
         </Empty>
       ) : (
@@ -103,7 +107,8 @@ const Open = ({ shell, row }: { shell: Shell; row: EmergencyLine }): Html => (
     {row.reviewDueAt === null ? null : (
       <>
         <p>
-          {row.effects} effects of it were seen by independent eyes. Its review is due{' '}
+          {row.effects === 1 ? 'One effect' : `${row.effects} effects`} of it{' '}
+          {row.effects === 1 ? 'was' : 'were'} seen by independent eyes. Its review is due{' '}
           <Time at={row.reviewDueAt} now={shell.now} />; until it is closed, neither this gate nor
           this agent nor these people have another emergency.
         </p>

@@ -102,19 +102,19 @@ export function spanText(seconds: number): string {
 
 /** An instant, with how far away it is. Scripts may show it in the reader's own time zone. */
 export function Time({ at, now, bare }: { at: string; now: string; bare?: boolean }): Html {
-  const seconds = (toMs(at) - toMs(now)) / 1000;
-  const distance =
-    Math.abs(seconds) < 1
-      ? 'just now'
-      : seconds > 0
-        ? `in ${spanText(seconds)}`
-        : `${spanText(seconds)} ago`;
   return (
     <span class="time">
       <time dateTime={at}>{dateText(at)}</time>
-      {bare ? null : <span class="distance"> ({distance})</span>}
+      {bare ? null : <span class="distance"> ({distanceText(at, now)})</span>}
     </span>
   );
+}
+
+/** How far away an instant is: `in 3 min`, `2 h ago`. */
+export function distanceText(at: string, now: string): string {
+  const seconds = (toMs(at) - toMs(now)) / 1000;
+  if (Math.abs(seconds) < 1) return 'just now';
+  return seconds > 0 ? `in ${spanText(seconds)}` : `${spanText(seconds)} ago`;
 }
 
 export const MaybeTime = ({

@@ -1,4 +1,5 @@
 // People: who there is, inviting somebody, and changing what they may do.
+import { AbsencePanel, type Absences } from './absences.tsx';
 import { PasskeyTable, type PasskeyLine } from './account.tsx';
 import { Choice, Submit, TextField } from './fields.tsx';
 import { Page } from './layout.tsx';
@@ -176,11 +177,13 @@ export const PersonPage = ({
   said,
   rights,
   passkeys,
+  absences,
 }: {
   shell: Shell;
   row: PersonLine;
   link: NewLink | null;
   passkeys: readonly PasskeyLine[];
+  absences: Absences;
   said: Said | null;
   rights: Rights;
 }): Html => (
@@ -225,10 +228,20 @@ export const PersonPage = ({
         />
       </Panel>
     )}
-    <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
-      <Form shell={shell} action={`/people/${row.id}/links`}>
-        <Submit label="Make a link" tone="plain" />
-      </Form>
-    </Panel>
+    <AbsencePanel
+      shell={shell}
+      action={`/people/${row.id}/absences`}
+      absences={absences}
+      note="Who votes in their stead while they are away."
+    />
+    <NewLinkPanel shell={shell} id={row.id} />
   </Page>
+);
+
+const NewLinkPanel = ({ shell, id }: { shell: Shell; id: string }): Html => (
+  <Panel title="A new sign-in link" note="Earlier links that were not used stop working.">
+    <Form shell={shell} action={`/people/${id}/links`}>
+      <Submit label="Make a link" tone="plain" />
+    </Form>
+  </Panel>
 );

@@ -138,14 +138,26 @@ const Start = ({ reference: { publicUrl } }: { reference: Reference }): Html => 
       </li>
     </ul>
     <Copy
-      label="Asking for a credential with curl"
-      text={`curl -sS ${publicUrl}/v1/tasks -H "Authorization: Bearer $TOKEN" \\
-  -H "Content-Type: application/json" \\
-  -d '{"purpose":"order support","ttl_seconds":600}'
+      label="From a task to an approved credential with curl"
+      text={`TOKEN=$(npx countersign token --agent $AGENT --key orders-bot.json)
 
+TASK=$(curl -sS ${publicUrl}/v1/tasks -H "Authorization: Bearer $TOKEN" \\
+  -H "Content-Type: application/json" \\
+  -d '{"purpose":"order support","ttl_seconds":600}' | grep -o 'tsk_[a-z0-9]*' | head -1)
+
+# Held for people. With "claim" no key is needed: keep the code of the answer.
 curl -sS ${publicUrl}/v1/tasks/$TASK/credentials -H "Authorization: Bearer $TOKEN" \\
   -H "Content-Type: application/json" -H "Idempotency-Key: $(uuidgen)" \\
-  -d '{"role":"orders-write","reason":"refund order 7","seal_to":{"kty":"EC","crv":"P-256","x":"…","y":"…"}}'`}
+  -d '{"role":"orders-write","reason":"refund order 7","claim":true}'
+
+# REQUEST is the id in that answer; this ends when somebody has decided.
+curl -sS ${publicUrl}/v1/requests/$REQUEST -H "Authorization: Bearer $TOKEN" -H "Prefer: wait=60"
+curl -sS ${publicUrl}/v1/requests/$REQUEST/collect -H "Authorization: Bearer $TOKEN" \\
+  -H "Content-Type: application/json" -d '{}'
+
+# CREDENTIAL is the id of what was collected, and CODE the one kept: what it opens is told once.
+curl -sS ${publicUrl}/v1/credentials/$CREDENTIAL/claim -H "Authorization: Bearer $TOKEN" \\
+  -H "Content-Type: application/json" -H "Idempotency-Key: $(uuidgen)" -d "{\\"code\\":\\"$CODE\\"}"`}
     />
   </Panel>
 );

@@ -36,8 +36,13 @@ interface VoteView {
 
 /** Whether the reader may decide, and if not, why not and what to do. */
 export type Standing =
-  /** `signs` where the vote has to be signed with a passkey. */
-  | { kind: 'may'; inSteadOf?: string | null; signs?: boolean }
+  /** `signs` where the vote has to be signed with a passkey; `notFor` are routes that want more proof than they bring. */
+  | {
+      kind: 'may';
+      inSteadOf?: string | null;
+      signs?: boolean;
+      notFor?: { title: string; strength: Strength }[];
+    }
   | { kind: 'over' }
   | { kind: 'may_not'; title: string; says: string; link?: { href: string; label: string } };
 

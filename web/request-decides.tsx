@@ -5,10 +5,10 @@ import { Badge, Code, Facts, Panel, Time, Untrusted, type Html } from './parts.t
 import { SLACK_BINDINGS, type RequestView, type RouteView } from './request-data.ts';
 
 /** How somebody proves to be there, in words. */
-const PROOF: Record<Strength, string> = {
+export const PROOF: Record<Strength, string> = {
   session: 'any session',
   fresh: 'a sign-in within five minutes',
-  passkey: 'signed with a passkey',
+  passkey: 'a signature with a passkey',
 };
 
 /** Anybody of its groups, or so many of each, stage by stage. */

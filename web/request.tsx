@@ -7,6 +7,7 @@ import { Page } from './layout.tsx';
 import {
   Badge,
   Code,
+  dateText,
   Facts,
   MaybeTime,
   Notice,
@@ -18,6 +19,7 @@ import {
   type Html,
 } from './parts.tsx';
 import { Answers } from './questions.tsx';
+import { WhatRuns } from './request-card.tsx';
 import type { Draft, Refused, RequestView } from './request-data.ts';
 import { Votes, WhyHeld } from './request-decides.tsx';
 import type { Shell } from './shell.ts';
@@ -73,7 +75,7 @@ export const RequestPage = ({
     <div class="split split-three">
       <div>
         <WhatRuns view={view} />
-        <WhyHeld view={view} />
+        <ToDecision view={view} now={shell.now} />
       </div>
       <div class="split-side">
         {view.toAnswer.length === 0 ? null : <Answers shell={shell} view={view} />}
@@ -81,6 +83,7 @@ export const RequestPage = ({
         <Votes view={view} now={shell.now} />
       </div>
       <div>
+        <WhyHeld view={view} />
         <ExactAction view={view} />
         <Evidence view={view} now={shell.now} />
       </div>
@@ -98,23 +101,39 @@ const JustDecided = ({ id }: { id: string }): Html => (
   </div>
 );
 
+const Clock = ({ view, now }: { view: RequestView; now: string }): Html => (
+  <span class="clock" data-until={view.expiresAt} data-now={now}>
+    {spanText(Math.max(0, secondsBetween(now, view.expiresAt)))}
+  </span>
+);
+
+/** On a phone: at hand while the card is read, and gone where what is to be done begins. */
+const ToDecision = ({ view, now }: { view: RequestView; now: string }): Html | null => {
+  const isAsked = view.toAnswer.length > 0;
+  if (!isAsked && view.standing.kind !== 'may') return null;
+  return (
+    <p class="to-decision">
+      <span class="strong">
+        <Clock view={view} now={now} /> left
+      </span>
+      <a class="button button-primary" href={isAsked ? '#answer' : '#decide'}>
+        {isAsked ? 'Answer' : 'Decide'}
+      </a>
+    </p>
+  );
+};
+
 const Status = ({ view, now }: { view: RequestView; now: string }): Html => {
   if (view.state === 'pending')
     return (
       <div class="status status-pending">
         <Badge state="pending" />
         <p class="status-main">
-          <span class="clock" data-until={view.expiresAt} data-now={now}>
-            {spanText(Math.max(0, secondsBetween(now, view.expiresAt)))}
-          </span>{' '}
-          left to decide
+          <Clock view={view} now={now} /> left to decide
         </p>
         <p class="quiet">
           Runs out <Time at={view.expiresAt} now={now} bare />. Running out is not a denial: it is
-          recorded as an expiry.{' '}
-          <a class="to-decision" href="#decide">
-            Go to the decision
-          </a>
+          recorded as an expiry.
         </p>
       </div>
     );
@@ -139,7 +158,7 @@ function outcome(view: RequestView): Child {
         <>Approved by {by}; not yet collected</>
       ) : (
         <>
-          Approved by {by}, from {view.startsAt} on
+          Approved by {by}, from {dateText(view.startsAt)} on
         </>
       );
     case 'consumed':
@@ -159,73 +178,6 @@ function outcome(view: RequestView): Child {
   }
 }
 
-/** What a label of the card means to somebody who decides. */
-const LABELS: Record<string, string> = {
-  'Parameter ttl_seconds': 'For how long',
-  'Parameter not_before': 'Not before',
-  'Parameter url': 'Address',
-  'Parameter method': 'Method',
-  'Parameter body': 'Body',
-  'Parameter headers': 'Headers',
-  'Parameter preview': 'What is there now',
-  'Context reason': 'Reason given',
-  'Context purpose': 'Purpose of the task',
-  'Context task': 'Task',
-  'Context triggered_by': 'Set off by',
-  'Context triggered_by_proof': 'Proof of who did',
-};
-
-/** Plain names that are right for calls alone. */
-const CALL_LABELS = new Set(['Parameter body', 'Parameter headers', 'Parameter preview']);
-
-/** Labels say where a line of the action stands; these are the ones with a plainer name. */
-function labelOf(label: string, view: RequestView): string {
-  if (view.card.action['action'] === 'agent:admit' && label === 'Context purpose') return 'Purpose';
-  if (view.card.action['action'] !== 'http:call' && CALL_LABELS.has(label)) return label;
-  return LABELS[label] ?? label;
-}
-
-/** Who says what is only said. */
-const claimOf = (label: string): string =>
-  label.startsWith('Answer ') ? 'said in answer' : 'said by the requester';
-
-function cardText(label: string, text: string): Child {
-  if (label.endsWith('_seconds') && /^\d+$/.test(text))
-    return `${spanText(Number(text))} (${text} seconds)`;
-  return <Untrusted text={text} />;
-}
-
-const WhatRuns = ({ view }: { view: RequestView }): Html => (
-  <Panel title="What you decide on" note={grain(view)}>
-    <Facts
-      facts={[
-        ...view.card.lines.map(({ label, text, claimed }) => ({
-          label: labelOf(label, view),
-          value: (
-            <>
-              {cardText(label, text)}
-              {claimed ? <span class="claimed">{claimOf(label)}</span> : null}
-            </>
-          ),
-        })),
-        view.role && { label: 'What the role gives', value: visible(roleText(view.role)) },
-        view.task && {
-          label: 'Behind the task',
-          value: (
-            <>
-              <Untrusted text={view.task.trigger} /> <ProofBadge proof={view.task.proof} />{' '}
-              <a href={`/tasks/${view.task.id}`}>see the task</a>
-            </>
-          ),
-        },
-        view.agent === null
-          ? null
-          : { label: 'Registry', value: <a href={`/agents/${view.agent}`}>see the agent</a> },
-      ]}
-    />
-  </Panel>
-);
-
 const ExactAction = ({ view }: { view: RequestView }): Html => (
   <Panel title="The exact action">
     <pre tabindex={0} aria-label="The action as JSON">
@@ -237,50 +189,6 @@ const ExactAction = ({ view }: { view: RequestView }): Html => (
     </p>
   </Panel>
 );
-
-const PROOFS: Record<string, { state: string; label: string }> = {
-  verified: { state: 'effective', label: 'verified' },
-  claimed: { state: 'pending', label: 'only claimed' },
-  none: { state: 'none', label: 'nobody named' },
-};
-
-const ProofBadge = ({ proof }: { proof: string }): Html => {
-  const { state, label } = PROOFS[proof] ?? { state: 'none', label: proof };
-  return <Badge state={state} label={label} />;
-};
-
-function grain(view: RequestView): string {
-  switch (view.card.action['action']) {
-    case 'credential:request':
-      return 'You approve a session: a login with this role, for this long. What is then done with it is not approved statement by statement, and the verdict on this control says so.';
-    case 'grant:open':
-      return 'You approve many uses at once: until it ends, each of them is given without asking you or anybody again.';
-    case 'credential:break_glass':
-      return 'This goes past the people who would have to be asked. Confirm it only if you know of the emergency yourself: your name stands under it, and none of you can do it again before somebody else has reviewed it.';
-    case 'break_glass:prepare':
-      return 'You let a login lie ready at its target, which two people can open together while this service is down, without asking you or anybody. Its use is seen afterwards, and reviewed.';
-    case 'access:evaluate':
-      return 'You let exactly this be done once, where an enforcement point of others stands guard. What it says of whom and what this is about is its own word.';
-    case 'agent:admit':
-      return 'You let an identity in, with these keys. What it may then ask for is up to the policy.';
-    case 'agent:add_key':
-      if (isForJoinToken(view))
-        return 'Whoever first comes with this join token brings a key, and can sign in as the agent with it from then on.';
-      return 'Whoever holds this key can sign in as the agent from then on, beside the keys it has.';
-    case 'policy:activate':
-      return 'You replace the rules that everything else here is decided by.';
-    default:
-      return 'You approve exactly this action, once.';
-  }
-}
-
-const isForJoinToken = ({ card }: RequestView): boolean =>
-  typeof card.action['parameters'] === 'object' &&
-  card.action['parameters'] !== null &&
-  'join_token' in card.action['parameters'];
-
-const roleText = ({ title, gives, seconds }: NonNullable<RequestView['role']>): string =>
-  `${title}: ${gives}, for at most ${spanText(seconds)} at a time (by today’s policy)`;
 
 const Evidence = ({ view, now }: { view: RequestView; now: string }): Html => (
   <Panel title="For the record">

@@ -1,6 +1,17 @@
 // Lists of requests: the inbox, and all of them.
 import { Page } from './layout.tsx';
-import { Badge, Copy, Empty, More, Panel, Table, Time, Untrusted, type Html } from './parts.tsx';
+import {
+  Badge,
+  Copy,
+  distanceText,
+  Empty,
+  More,
+  Panel,
+  Table,
+  Time,
+  Untrusted,
+  type Html,
+} from './parts.tsx';
 import type { Shell } from './shell.ts';
 
 /** A request as lists show it. */
@@ -168,7 +179,17 @@ export const RequestTable = ({
           </>
         ),
       },
-      { label: 'State', cell: (row) => <Badge state={row.state} /> },
+      {
+        label: 'State',
+        cell: (row) => (
+          <>
+            <Badge state={row.state} />
+            {row.state === 'pending' ? (
+              <span class="under">runs out {distanceText(row.expiresAt, now)}</span>
+            ) : null}
+          </>
+        ),
+      },
       { label: 'Approvals', cell: (row) => `${row.approvals} of ${row.quorum}` },
       { label: 'Opened', cell: (row) => <Time at={row.createdAt} now={now} /> },
     ]}

@@ -6,6 +6,7 @@ import type { PasskeyRow } from '../../db/rows.ts';
 import { session } from '../../db/schema/index.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { AccountPage, type PasskeyLine } from '../../web/account.tsx';
+import { absencesFor, sayAway, sayBack } from './absences.ts';
 import {
   pageAfter,
   reader,
@@ -28,6 +29,7 @@ async function showAccount(
   visit: Visit,
   deps: ConsoleDeps,
   refusal: Refusal | null,
+  about: 'passkeys' | 'absences' = 'passkeys',
 ): Promise<Response> {
   const who = reader(visit);
   const { query } = deps.db;
@@ -41,7 +43,8 @@ async function showAccount(
       signedInBy: current?.method ?? 'link',
       isFresh: who.strength !== 'session',
       passkeys: (await passkeysOf(query, who.id)).map(passkeyLine),
-      said: refusal && saidBy(refusal),
+      absences: await absencesFor(visit, deps, who.id, about === 'absences' ? refusal : null),
+      said: about === 'passkeys' ? refusal && saidBy(refusal) : null,
     },
   });
   return pageAfter(content, refusal);
@@ -69,4 +72,30 @@ const remove: ConsoleRoute = {
   },
 };
 
-export const accountPages = [show, remove];
+const away: ConsoleRoute = {
+  method: 'post',
+  path: '/me/absences',
+  sameAs: 'post /v1/people/{id}/absences',
+  who: 'member',
+  handle: async (visit, deps) => {
+    const done = await sayAway(visit, deps, reader(visit).id);
+    return done instanceof Refusal
+      ? showAccount(visit, deps, done, 'absences')
+      : redirect('/me#away');
+  },
+};
+
+const back: ConsoleRoute = {
+  method: 'post',
+  path: '/me/absences/{absence}/remove',
+  sameAs: 'delete /v1/people/{id}/absences/{absence}',
+  who: 'member',
+  handle: async (visit, deps) => {
+    const done = await sayBack(visit, deps, reader(visit).id);
+    return done instanceof Refusal
+      ? showAccount(visit, deps, done, 'absences')
+      : redirect('/me#away');
+  },
+};
+
+export const accountPages = [show, remove, away, back];

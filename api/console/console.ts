@@ -63,7 +63,10 @@ async function visitRoute(
         `/sign-in?next=${encodeURIComponent(route.method === 'get' ? url.pathname + url.search : '/')}`,
       );
     if (!isOneOf(person, route.who))
-      throw new Refusal('forbidden', `This page is for people with the role ${route.who}.`);
+      throw new Refusal(
+        'forbidden',
+        `This page is for people with the role ${route.who}: an administrator can give it to you.`,
+      );
   }
   const form = route.method === 'post' ? await readOurForm(context, person) : new Map();
   return route.handle(
@@ -90,7 +93,10 @@ async function readOurForm(
 ): Promise<ReadonlyMap<string, string>> {
   const site = context.req.header('sec-fetch-site');
   if (site !== undefined && site !== 'same-origin' && site !== 'none')
-    throw new Refusal('forbidden', 'This form was sent from another site.');
+    throw new Refusal(
+      'forbidden',
+      'This form was sent from another site: open the page here, and send it from there.',
+    );
   const form = await readForm(context.req);
   const cookie = getCookie(context, SESSION_COOKIE) ?? '';
   if (person && !isCsrfToken(cookie, form.get('csrf_token')))

@@ -21,12 +21,16 @@ export async function attempt<T>(work: () => Promise<T | Refusal>): Promise<T | 
 export function parseFields<T>(schema: z.ZodType<T>, value: unknown): T {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new Refusal('invalid_request', 'Some of this is not what it has to be.', {
-    errors: explainIssues(schema, parsed.error.issues, value).map(({ pointer, detail }) => ({
-      pointer,
-      detail,
-    })),
-  });
+  throw new Refusal(
+    'invalid_request',
+    'Some of this is not what it has to be: mend what is named here, and send it again.',
+    {
+      errors: explainIssues(schema, parsed.error.issues, value).map(({ pointer, detail }) => ({
+        pointer,
+        detail,
+      })),
+    },
+  );
 }
 
 /** What a form made: the body is the one its own handler wrote, replayed or not. */

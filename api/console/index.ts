@@ -7,6 +7,8 @@ import { breakGlassPages } from './break-glass.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
 import { discoveryPages } from './discovery.ts';
+import { dutyPages } from './duty.ts';
+import { findingPages } from './findings.ts';
 import { glassKitPages } from './glass-kits.ts';
 import { grantPages } from './grants.ts';
 import { leakPages } from './leaks.ts';
@@ -41,6 +43,8 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...grantPages,
   ...glassKitPages,
   ...breakGlassPages,
+  ...dutyPages,
+  ...findingPages,
   ...questionPages,
   ...agentPages,
   ...peoplePages,

@@ -55,7 +55,10 @@ const levelsOf = ({
 /** A narrower approval as the first form has it, with what it would change; a refusal where it is none. */
 export function draftFrom(visit: Visit, row: RequestRow): Draft | Refusal {
   if (field(visit, 'shown') !== shownDigest(cardOf(row)))
-    return new Refusal('shown_mismatch', 'This changed since you opened the page.');
+    return new Refusal(
+      'shown_mismatch',
+      'This changed since you opened the page: read it as it is now, and decide then.',
+    );
   const limits = filledIn(visit, row);
   const before = termsOf(row);
   const narrowing = narrow(before, row.narrowable, limits);

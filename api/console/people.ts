@@ -15,6 +15,7 @@ import { PeoplePage, PersonPage, type NewLink, type PersonLine } from '../../web
 import { STATUS } from '../problem.ts';
 import { created } from '../route.ts';
 import * as shape from '../schemas.ts';
+import { absencesFor, sayAway, sayBack } from './absences.ts';
 import { passkeyLine } from './account.ts';
 import {
   field,
@@ -129,9 +130,10 @@ const asLink = (body: unknown): NewLink => body as NewLink;
 async function showPerson(
   visit: Visit,
   deps: ConsoleDeps,
-  outcome: { link?: NewLink; refusal?: Refusal },
+  outcome: { link?: NewLink; refusal?: Refusal; away?: Refusal },
 ): Promise<Response> {
   const row = await knownPerson(deps.db.query, visit.params['id'] ?? '');
+  const refusal = outcome.refusal ?? outcome.away;
   const current = {
     ...Object.fromEntries(row.roles.map((role) => [`role-${role}`, 'on'])),
     groups: row.groups.join(', '),
@@ -144,6 +146,7 @@ async function showPerson(
       row: lineOf(row),
       link: outcome.link ?? null,
       passkeys: (await passkeysOf(deps.db.query, row.id)).map(passkeyLine),
+      absences: await absencesFor(visit, deps, row.id, outcome.away ?? null),
       said: outcome.refusal ? saidBy(outcome.refusal) : null,
       rights: {
         roles: PERSON_ROLES,
@@ -151,7 +154,7 @@ async function showPerson(
         values: outcome.refusal ? typed(visit) : current,
       },
     }),
-    outcome.refusal ? STATUS[outcome.refusal.code] : 200,
+    refusal ? STATUS[refusal.code] : 200,
   );
 }
 
@@ -219,4 +222,36 @@ const removePasskeyOf: ConsoleRoute = {
   },
 };
 
-export const peoplePages = [list, invite, show, change, newLink, removePasskeyOf];
+const away: ConsoleRoute = {
+  method: 'post',
+  path: '/people/{id}/absences',
+  sameAs: 'post /v1/people/{id}/absences',
+  who: 'admin',
+  handle: async (visit, deps) => {
+    const { id } = await knownPerson(deps.db.query, visit.params['id'] ?? '');
+    return afterAbsence(visit, deps, id, await sayAway(visit, deps, id));
+  },
+};
+
+const back: ConsoleRoute = {
+  method: 'post',
+  path: '/people/{id}/absences/{absence}/remove',
+  sameAs: 'delete /v1/people/{id}/absences/{absence}',
+  who: 'admin',
+  handle: async (visit, deps) => {
+    const { id } = await knownPerson(deps.db.query, visit.params['id'] ?? '');
+    return afterAbsence(visit, deps, id, await sayBack(visit, deps, id));
+  },
+};
+
+const afterAbsence = async (
+  visit: Visit,
+  deps: ConsoleDeps,
+  id: string,
+  done: unknown,
+): Promise<Response> =>
+  done instanceof Refusal
+    ? showPerson(visit, deps, { away: done })
+    : redirect(`/people/${id}#away`);
+
+export const peoplePages = [list, invite, show, change, newLink, removePasskeyOf, away, back];

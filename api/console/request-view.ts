@@ -236,7 +236,15 @@ async function standingOf(
   if (!signs && !wanted.some((each) => isStrongEnough(reader.strength, each)))
     return { kind: 'may_not', ...(wanted.includes('fresh') ? SIGN_IN_AGAIN : ADD_PASSKEY) };
   const name = await personNames(query, [voter.inSteadOf ?? null]);
-  return { kind: 'may', inSteadOf: voter.inSteadOf ? name(voter.inSteadOf) : null, signs };
+  const short = mine.filter(
+    ({ rule }) => !signs && !isStrongEnough(reader.strength, rule.strength),
+  );
+  return {
+    kind: 'may',
+    inSteadOf: voter.inSteadOf ? name(voter.inSteadOf) : null,
+    signs,
+    notFor: short.map(({ rule }) => ({ title: rule.title, strength: rule.strength })),
+  };
 }
 
 const ADD_PASSKEY = {

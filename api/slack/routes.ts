@@ -55,7 +55,10 @@ function readPayload(text: string): JsonValue {
   try {
     return parseJson(text);
   } catch {
-    throw new Refusal('invalid_request', 'The payload is not JSON.');
+    throw new Refusal(
+      'invalid_request',
+      'The payload is not JSON: Slack sends it as the form field payload.',
+    );
   }
 }
 

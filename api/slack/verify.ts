@@ -20,10 +20,13 @@ export function verifySlack(secret: string, signed: SignedRequest, nowSeconds: n
   )
     throw new Refusal(
       'stale_timestamp',
-      'X-Slack-Request-Timestamp is not from the last five minutes.',
+      'X-Slack-Request-Timestamp is not from the last five minutes: check the clock of this server.',
     );
   const given = /^v0=([0-9a-f]{64})$/.exec(signature)?.[1];
   const expected = createHmac('sha256', secret).update(`v0:${timestamp}:${body}`).digest();
   if (given === undefined || !timingSafeEqual(Buffer.from(given, 'hex'), expected))
-    throw new Refusal('bad_signature', 'X-Slack-Signature does not fit the body.');
+    throw new Refusal(
+      'bad_signature',
+      'X-Slack-Signature does not fit the body: check the signing secret (countersign slack connect).',
+    );
 }

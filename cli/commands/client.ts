@@ -5,6 +5,7 @@ import { auditCommands } from './audit.ts';
 import { breakGlassCommands } from './break-glass.ts';
 import { credentialCommands } from './credential.ts';
 import { discoveryCommands } from './discovery.ts';
+import { dutyCommands } from './duty.ts';
 import { evidenceCommands } from './evidence.ts';
 import { grantCommands } from './grant.ts';
 import { keysCommands } from './keys.ts';
@@ -29,6 +30,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   grantCommands(program, terminal);
   breakGlassCommands(program, terminal);
   personCommands(program, terminal);
+  dutyCommands(program, terminal);
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);

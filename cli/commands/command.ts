@@ -1,5 +1,7 @@
 // What the commands of the client have in common: --json, and ways to read numbers and lists.
 import { InvalidArgumentError, type Command } from 'commander';
+import { readSecret } from '../config.ts';
+import { UsageError } from '../exit.ts';
 import { json, type Terminal } from './terminal.ts';
 
 export interface OutputFlags {
@@ -79,4 +81,11 @@ export async function firstItems<T>(
     taken.push(item);
   }
   return taken;
+}
+
+/** A secret from the environment, or from the file it names. */
+export function requireSecret({ env }: Terminal, name: string): string {
+  const secret = readSecret(env, name);
+  if (secret === null) throw new UsageError(`set ${name}, or ${name}_FILE to a file with it.`);
+  return secret;
 }

@@ -102,7 +102,7 @@ const spaced = (word: string): string => word.replaceAll('_', ' ');
 
 async function targets(terminal: Terminal, flags: OutputFlags): Promise<void> {
   const looks = await (await asAutomation(terminal)).discovery.targets();
-  printResult(terminal, flags, looks, () =>
+  printResult(terminal, flags, { data: looks.data }, () =>
     table(
       ['TARGET', 'ANSWERED', 'IDENTITIES', 'NEW', 'CHANGED', 'GONE', 'NEXT', 'SAID'],
       looks.data.map((each) => [
@@ -130,7 +130,7 @@ async function list(terminal: Terminal, flags: ListFlags): Promise<void> {
   const { target, state, different } = flags;
   const pages = eachItem((cursor) => client.discovery.list({ target, state, different, cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () => rows(found));
+  printResult(terminal, flags, { data: found }, () => rows(found));
 }
 
 const rows = (found: readonly FoundIdentity[]): string =>

@@ -29,7 +29,7 @@ export function evidenceCommands(program: Command, terminal: Terminal): void {
   const control = program.command('control').description('the rules that verdicts are about');
   resultCommand(control, 'list', 'list controls').action(async (flags: OutputFlags) => {
     const controls = await (await asAutomation(terminal)).controls.list();
-    printResult(terminal, flags, controls, () =>
+    printResult(terminal, flags, { data: controls.data }, () =>
       table(
         ['CONTROL', 'ROUTE', 'TITLE'],
         controls.data.map(({ id, route, title }) => [id, route, title]),

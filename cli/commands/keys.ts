@@ -20,7 +20,7 @@ export function keysCommands(program: Command, terminal: Terminal): void {
   resultCommand(keys, 'list', 'which signs, which is next, which are kept').action(
     async (flags: OutputFlags) => {
       const page = await (await asAutomation(terminal)).signingKeys.list();
-      printResult(terminal, flags, page, () => keyTable(page.data));
+      printResult(terminal, flags, { data: page.data }, () => keyTable(page.data));
     },
   );
   resultCommand(keys, 'rotate', 'publish a new key, which signs once verifiers know it')

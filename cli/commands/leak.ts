@@ -99,7 +99,7 @@ async function list(terminal: Terminal, flags: OutputFlags & { limit: number }):
   const client = await asAutomation(terminal);
   const pages = eachItem((cursor) => client.leaks.list({ cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found }, () =>
     table(
       ['ID', 'REPORTED', 'SOURCE', 'IT IS', 'SECONDS'],
       found.map((each) => [

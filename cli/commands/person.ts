@@ -70,7 +70,7 @@ export function personCommands(program: Command, terminal: Terminal): void {
 
 async function passkeys(terminal: Terminal, id: string, flags: OutputFlags): Promise<void> {
   const found = await (await asAutomation(terminal)).people.passkeys(id);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found.data }, () =>
     table(
       ['PASSKEY', 'NAME', 'SYNCED', 'ADDED', 'LAST USED'],
       found.data.map((each) => [

@@ -32,7 +32,8 @@ export function policyCommands(program: Command, terminal: Terminal): void {
 async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
   const { bundle, problems, text } = await checkFolder(folder);
   const version = bundle?.version ?? null;
-  const warnings = bundle?.federation.warnings ?? [];
+  const { unreachable } = await import('../../commands/unreachable.ts');
+  const warnings = bundle ? [...bundle.federation.warnings, ...unreachable(bundle)] : [];
   const { waiverNotes } = await import('../../commands/waivers.ts');
   const notes = bundle ? waiverNotes(bundle) : [];
   printResult(terminal, flags, { version, problems, warnings, notes }, () =>

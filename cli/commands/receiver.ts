@@ -93,7 +93,7 @@ async function list(terminal: Terminal, flags: ListFlags): Promise<void> {
   const client = await asAutomation(terminal);
   const pages = eachItem((cursor) => client.receivers.list({ cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found }, () =>
     table(
       ['ID', 'KIND', 'STATE', 'URL'],
       found.map((each) => [each.id, each.kind, each.because ?? each.state, each.url]),
@@ -106,7 +106,7 @@ async function deliveries(terminal: Terminal, id: string, flags: ListFlags): Pro
   const client = await asAutomation(terminal);
   const pages = eachItem((cursor) => client.receivers.deliveries(id, { cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found }, () =>
     table(
       ['ID', 'SIGNAL', 'STATE', 'TRIES', 'LAST', 'NEXT'],
       found.map((each) => [

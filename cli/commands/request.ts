@@ -2,7 +2,7 @@
 // terminal on which agents run cannot tell.
 import type { Command } from 'commander';
 import type { AccessRequest } from '../../sdk/index.ts';
-import { EXIT_OF_REQUEST } from '../exit.ts';
+import { EXIT_OF_REQUEST, UsageError } from '../exit.ts';
 import {
   firstItems,
   limitOption,
@@ -15,6 +15,13 @@ import { agentOptions, asAgent, asEither, type AgentFlags } from './session.ts';
 import { facts, json, table, when, type Terminal } from './terminal.ts';
 
 const WAIT_SECONDS = 900;
+
+/** What only a person does, on the page: asked for here, it says where that is. */
+const VOTES = [
+  ['approve', 'says where a person approves it; no command votes'],
+  ['deny', 'says where a person denies it; no command votes'],
+  ['ask', 'says where an approver asks about it first'],
+] as const;
 
 type Flags = OutputFlags & AgentFlags;
 
@@ -58,6 +65,16 @@ export function requestCommands(program: Command, terminal: Terminal): void {
     ).requests.answer(id, question, text);
     printRequest(terminal, flags, seen);
   });
+  for (const [name, does] of VOTES)
+    agentOptions(request.command(`${name} <id>`).description(does))
+      .allowUnknownOption()
+      .allowExcessArguments()
+      .action(async (id: string, flags: AgentFlags) => {
+        const { url } = await (await asEither(terminal, flags)).requests.get(id);
+        throw new UsageError(
+          `no command votes or asks, as a terminal cannot tell a person from an agent in it: sign in and do it at ${url}`,
+        );
+      });
   agentOptions(resultCommand(request, 'remind <id>', 'remind the approvers now')).action(
     async (id: string, flags: Flags) => {
       const reminded = await (await asEither(terminal, flags)).requests.remind(id);

@@ -3,9 +3,8 @@ import type { Command } from 'commander';
 import type { Client } from '../../sdk/index.ts';
 import { readSecret } from '../config.ts';
 import { findServer } from '../endpoint.ts';
-import { UsageError } from '../exit.ts';
 import { packageVersion } from '../package.ts';
-import { printResult, resultCommand, type OutputFlags } from './command.ts';
+import { printResult, requireSecret, resultCommand, type OutputFlags } from './command.ts';
 import { asAutomation } from './session.ts';
 import { facts, type Terminal } from './terminal.ts';
 
@@ -41,12 +40,6 @@ async function connectSlack(terminal: Terminal, flags: SlackFlags): Promise<void
     ...{ channel, apiUrl, signingSecret, botToken, appToken, matchEmail },
   });
   printResult(terminal, flags, connected, () => 'Slack is connected.');
-}
-
-function requireSecret({ env }: Terminal, name: string): string {
-  const secret = readSecret(env, name);
-  if (secret === null) throw new UsageError(`set ${name}, or ${name}_FILE to a file with it.`);
-  return secret;
 }
 
 async function version(terminal: Terminal, flags: OutputFlags): Promise<void> {

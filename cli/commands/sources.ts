@@ -120,7 +120,7 @@ async function listScanners(terminal: Terminal, flags: ListFlags): Promise<void>
   const client = await asAutomation(terminal);
   const pages = eachItem((cursor) => client.scanners.list({ cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found }, () =>
     table(
       ['ID', 'NAME', 'KIND', 'MAY', 'ADDED'],
       found.map((each) => [each.id, each.name, each.kind, each.policy, when(each.created_at)]),
@@ -151,7 +151,7 @@ async function listSources(terminal: Terminal, flags: ListFlags): Promise<void> 
   const client = await asAutomation(terminal);
   const pages = eachItem((cursor) => client.triggerSources.list({ cursor }));
   const found = await firstItems(terminal, flags.limit, pages);
-  printResult(terminal, flags, found, () =>
+  printResult(terminal, flags, { data: found }, () =>
     table(
       ['ID', 'NAME', 'THUMBPRINT', 'ADDED'],
       found.map((each) => [each.id, each.name, each.thumbprint, when(each.created_at)]),

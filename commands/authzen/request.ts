@@ -103,11 +103,14 @@ async function boundDenial(
   if (!((await unit.readClock()) < denial.expiresAt))
     throw new Refusal('expired_denial', 'This denial is too old: evaluate again.');
   if (Date.parse(said.expiresAt) !== Date.parse(denial.expiresAt))
-    throw new Refusal('invalid_denial_binding', 'expires_at is not what this denial said.');
+    throw new Refusal(
+      'invalid_denial_binding',
+      'expires_at is not what this denial said: send it as it came, or evaluate again.',
+    );
   if (!isSameQuestion(denial.action, action))
     throw new Refusal(
       'invalid_denial_binding',
-      'What was denied is another subject, action, resource or context.',
+      'What was denied is another subject, action, resource or context: send those of the denial, or evaluate again.',
     );
   return denial;
 }

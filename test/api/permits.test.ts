@@ -93,6 +93,12 @@ const refusals = async (request: string): Promise<string[]> =>
 const signed = (request: string, by: Caller = gate): Promise<Reply> =>
   by.call('GET', `/v1/requests/${request}/permit`);
 
+/** What is a finding now, as people see it. */
+const findingsPage = async (): Promise<string> => {
+  const { cookie } = cast.approver;
+  return (await fetch(`${cast.service.url}/findings`, { headers: { cookie } })).text();
+};
+
 describe('the signed form of a permit', () => {
   it('says what was approved, for whom and until when, and is signed with a published key', async () => {
     const { request, permit, digest } = await approved();
@@ -335,6 +341,7 @@ describe('a receipt', () => {
     await findMissingReceipts(own.deps, call);
     expect(await findings(request)).toHaveLength(1);
     expect(await listed('receipt_missing')).toContain(permit);
+    expect(await findingsPage()).toContain(permit);
   });
 
   it('that comes late closes the finding, and stays late', async () => {
@@ -347,6 +354,7 @@ describe('a receipt', () => {
       { kind: 'receipt_missing', permit: use.permit, redemption },
     ]);
     expect(await listed('receipt_missing')).not.toContain(use.permit);
+    expect(await findingsPage()).not.toContain(use.permit);
   });
 
   it('is looked for by the worker itself, as soon as it is due', async () => {

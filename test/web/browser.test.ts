@@ -103,6 +103,11 @@ describe.skipIf(executable === null)(
       await expect(page.getByText('refund order 7').first().isVisible()).resolves.toBe(true);
       expect(await page.evaluate(OVERFLOW)).toBeLessThanOrEqual(0);
       expect(await page.evaluate(SMALL_TARGETS)).toEqual([]);
+      // The way to the decision is on the screen from the start, and in nobody's way once it is there.
+      const ahead = page.getByRole('link', { name: 'Decide' });
+      const { y = PHONE.viewport.height } = (await ahead.boundingBox()) ?? {};
+      expect(y).toBeLessThan(PHONE.viewport.height - 40);
+      await ahead.tap();
       await page.getByRole('button', { name: 'Approve' }).tap();
       await page.getByText('Approved by Dana').first().waitFor();
       expect(['approved', 'consumed']).toContain(await stateOf(id));
@@ -236,6 +241,9 @@ describe.skipIf(executable === null)(
           '/people',
           '/controls',
           '/reviews',
+          '/me',
+          '/on-duty',
+          '/findings',
           '/discovery',
           '/leaks',
           '/log',

@@ -90,6 +90,38 @@ it('every line of the card that a vote’s digest covers is on the page', () => 
   expect(html).toContain(`name="shown" value="${view.shown}"`);
 });
 
+it('what is wanted and why comes before who asks and before any id', () => {
+  const html = render(RequestPage({ shell, view: requestIn({ kind: 'may' }), refused: null }));
+  const places = ['Wants', 'Reason given', 'For how long', 'Agent', 'Task'].map((label) =>
+    html.indexOf(`<dt>${label}</dt>`),
+  );
+  expect(places).not.toContain(-1);
+  expect(places).toEqual(places.toSorted((a, b) => a - b));
+});
+
+it('each parameter of a statement stands under the name that its text has for it, however many', () => {
+  const view = requestIn({ kind: 'may' });
+  const values = ['refunded', ...Array.from({ length: 39 }, (_, at) => at + 1), null];
+  const line = { label: 'Parameter parameters', text: JSON.stringify(values), claimed: false };
+  const action = { ...view.card.action, action: 'statement:run' };
+  const card = { ...view.card, action, lines: [line] };
+  const html = render(RequestPage({ shell, view: { ...view, card }, refused: null }));
+  for (const [at, value] of values.entries())
+    expect(html).toContain(
+      `<span class="quiet">$${at + 1}</span> <span class="mono">${render(Untrusted({ text: JSON.stringify(value) }))}</span>`,
+    );
+  // Of anything else it is the text of whoever asks, and no list of ours.
+  const other = requestIn({ kind: 'may' }, { card: { ...view.card, lines: [line] } });
+  expect(render(RequestPage({ shell, view: other, refused: null }))).not.toContain('$41');
+});
+
+it('whoever votes with less proof than one of the routes takes is told for which it does not count', () => {
+  const notFor = [{ title: 'A second look', strength: 'passkey' as const }];
+  const view = requestIn({ kind: 'may', notFor });
+  const html = render(RequestPage({ shell, view, refused: null }));
+  expect(html).toMatch(/does not count for .*A second look.*takes a signature with a passkey/);
+});
+
 it('who may not decide is told why, and gets no button to press', () => {
   const view = requestIn({ kind: 'may_not', title: 'Not yours', says: 'Somebody else decides.' });
   const html = render(RequestPage({ shell, view, refused: null }));

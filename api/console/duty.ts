@@ -1,0 +1,50 @@
+// The page of who is on duty: schedules as they last answered, and stand-ins.
+import { isOnCallGood } from '../../commands/approvers.ts';
+import { onCallAnswers, onCallNames } from '../../commands/on-call.ts';
+import { readActiveBundle } from '../../commands/policies.ts';
+import { sourcesIn } from '../../domain/seats.ts';
+import { DutyPage, type DutyLine } from '../../web/duty.tsx';
+import { awayNow } from './absences.ts';
+import { page, type ConsoleDeps, type ConsoleRoute } from './console.ts';
+import { personNames } from './names.ts';
+
+async function sourcesNow(deps: ConsoleDeps, now: string): Promise<DutyLine[]> {
+  const { query } = deps.db;
+  const { routes } = await readActiveBundle(query, deps.policies);
+  const asks = [...routes].map(([name, { rule }]) => ({ name, sources: sourcesIn(rule) }));
+  const answers = await onCallAnswers(query);
+  const name = await personNames(
+    query,
+    answers.flatMap((row) => row.people),
+  );
+  // What a route asks and nobody connected is shown, too: it puts nobody on call.
+  const sources = [...(await onCallNames(query)), ...asks.flatMap((each) => each.sources)];
+  return [...new Set(sources)].toSorted().map((source) => {
+    const row = answers.find((each) => each.source === source);
+    return {
+      source,
+      routes: asks.filter((each) => each.sources.includes(source)).map((each) => each.name),
+      people: (row?.people ?? []).map((id) => name(id)),
+      unmatched: row?.unmatched ?? 0,
+      lookedAt: row?.lookedAt ?? null,
+      counts: row !== undefined && isOnCallGood(row, now),
+      code: row?.code ?? null,
+    };
+  });
+}
+
+const show: ConsoleRoute = {
+  method: 'get',
+  path: '/on-duty',
+  who: 'person',
+  handle: async ({ shell }, deps) =>
+    page(
+      DutyPage({
+        shell,
+        sources: await sourcesNow(deps, shell.now),
+        away: await awayNow(deps.db.query, shell.now),
+      }),
+    ),
+};
+
+export const dutyPages = [show];
