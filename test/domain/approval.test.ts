@@ -72,7 +72,7 @@ const fold = (
 ): ReturnType<typeof foldVotes> => foldVotes(held, cast, groupsOf, 0);
 
 describe('folding votes', () => {
-  it('I4: a quorum counts distinct humans, however often each of them votes', () => {
+  it('SEC-A9 (I4): a quorum counts distinct humans, however often each of them votes', () => {
     fc.assert(
       fc.property(routes(), approvals(), (held, cast) => {
         const distinct = new Set(cast.map((vote) => vote.person)).size;
@@ -193,7 +193,7 @@ describe('eligibility', () => {
   };
   const voter = (id: string, groups: string[], active = true) => ({ id, groups, active });
 
-  it('I4: nobody approves for themselves: requester, owner and trigger are barred in every group', () => {
+  it('SEC-A1 (I4): nobody approves for themselves: requester, owner and trigger are barred in every group', () => {
     for (const person of ['psn_ada', 'psn_bob', 'psn_cy']) {
       expect(whyIneligible(voter(person, GROUPS), [route('r')], involved, 0)).toBe('self_approval');
       expect(routesFor(voter(person, GROUPS), [route('r')], involved, 9_999)).toEqual([]);

@@ -35,6 +35,13 @@ export async function look(cast: MatrixCast, id: string): Promise<Seen> {
   const message = await cast.slack.messageWith(
     (each) => each.thread === null && JSON.stringify(each.blocks).includes(id),
   );
+  // Remembered as the card of what is now, as whoever brings it up to date would.
+  await eventually(async () => {
+    const { sql } = cast.service.database.owner;
+    const rows = await sql`update slack_message set shown = ${shown}
+      where request = ${id} and ts = ${message.ts} returning ts`;
+    return rows.length > 0;
+  }, 'a card that we remember');
   const button = (actionId: string): JsonObject => ({
     ...{ type: 'button', action_id: actionId, value: id },
   });

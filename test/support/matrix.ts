@@ -207,7 +207,7 @@ export async function bring(cast: MatrixCast, id: string, state: StateName): Pro
   if (state === 'pending') return;
   if (state === 'due') {
     await sql`update request set state = 'pending', decided_at = null,
-      expires_at = now() - interval '1 second' where id = ${id}`;
+      expires_at = created_at + interval '1 millisecond' where id = ${id}`;
     return;
   }
   if (state === 'denied') {
