@@ -205,7 +205,7 @@ const callsTo = ({ slack }: MatrixCast, having: string): JsonObject[] =>
     .map((body) => object(JSON.parse(body) as JsonValue));
 
 const viewOpenedBy = (cast: MatrixCast, trigger: string): JsonObject | null => {
-  const [call] = callsTo(cast, trigger).filter((each) => each['trigger_id'] === trigger);
+  const call = callsTo(cast, trigger).find((each) => each['trigger_id'] === trigger);
   return call ? object(call['view']) : null;
 };
 

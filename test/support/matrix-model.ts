@@ -124,6 +124,29 @@ export const principalOf = (role: RoleName): string =>
         ? 'slack'
         : 'person';
 
+export const WITHDRAWERS = ['asker', 'other agent', 'approver', 'automation', 'nobody'] as const;
+export type Withdrawer = (typeof WITHDRAWERS)[number];
+
+/** The two calls that withdraw: ours, and that of the access request profile. */
+export const WITHDRAWALS = ['/v1', '/access/v1'] as const;
+export type Withdrawal = (typeof WITHDRAWALS)[number];
+
+/** What comes of withdrawing. Each surface withdraws what was asked for on it; of the other's it knows nothing. */
+export function withdrawn(
+  kind: 'credential' | 'access',
+  state: StateName,
+  who: Withdrawer,
+  by: Withdrawal,
+): number {
+  if (who === 'nobody') return 401;
+  if (by === '/access/v1' && who === 'approver') return 403;
+  if (by === '/v1' && (who === 'approver' || who === 'automation')) return 403;
+  const isOwn = who === 'asker' && (by === '/v1') === (kind === 'credential');
+  if (!isOwn) return 404;
+  // Nobody withdraws what ran out of time: that stays an expiry.
+  return state === 'pending' ? 200 : 409;
+}
+
 /** The status that an answer over HTTP has with each outcome. */
 export const STATUS_OF: Record<string, number> = {
   unauthenticated: 401,

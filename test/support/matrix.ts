@@ -99,6 +99,7 @@ export async function startMatrix(): Promise<MatrixCast> {
   await admin(service).call('PATCH', `/v1/people/${owner.id}`, {
     ...{ slack_user_id: 'U0OLGA', groups: ALL, roles: ['approver', 'admin'] },
   });
+  await admin(service).call('PATCH', `/v1/people/${approver.id}`, { groups: ALL });
   // By this address she is whom an access request is about.
   await service.database.owner
     .sql`update person set email = 'olga@example.com' where id = ${owner.id}`;
