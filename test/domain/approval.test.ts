@@ -85,6 +85,25 @@ describe('folding votes', () => {
     );
   });
 
+  it('SEC-A9 (I4): nor one human twice who is heard through another, nor one who speaks for two', () => {
+    const [ada = '', bob = '', cy = ''] = PEOPLE;
+    const inStead = (person: string, away: string): CastVote => ({
+      ...vote(person),
+      inSteadOf: away,
+    });
+    for (const cast of [
+      [vote(ada), inStead(bob, ada)],
+      [inStead(bob, ada), inStead(cy, ada)],
+      [inStead(bob, ada), inStead(bob, cy)],
+      [vote(bob), inStead(bob, ada)],
+    ])
+      for (const order of [cast, cast.toReversed()])
+        expect(fold([route('pair')], order, everybody)).toMatchObject({
+          outcome: 'pending',
+          approvals: { pair: 1 },
+        });
+  });
+
   it('one denial ends it, whatever else was said', () => {
     fc.assert(
       fc.property(routes(), approvals(), fc.nat(), (held, cast, place) => {
