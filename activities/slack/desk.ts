@@ -144,7 +144,7 @@ async function vote(
   try {
     return await transact(deps, { principal, traceId: null }, async (unit) => {
       if (!(await finishDelivery(unit, digest))) return null;
-      const outcome = await decide(unit, {
+      const outcome = await decide(unit, deps, {
         ...ballot,
         channel: 'slack',
         narrow: null,
