@@ -1,22 +1,27 @@
 // Classes of attack on approvals that others had, tried at every edge of ours where a vote, or what it approved, passes.
-import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openService, type Service } from '../../cli/compose.ts';
 import { decide } from '../../commands/decide.ts';
 import type { Principal } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import { openKeyring } from '../../keys/keyring.ts';
 import { detailsOf, hold, seen } from '../support/cast.ts';
 import { admin, eventually, list, object, text, vote } from '../support/client.ts';
 import { mutantsOf } from '../support/mutants.ts';
 import { cardIn, refusalsOf, startSlackCast, type SlackCast } from '../support/slack.ts';
 
 let cast: SlackCast;
+/** As a process of ours has it, past every door. */
+let own: Service;
 
 beforeAll(async () => {
   cast = await startSlackCast();
+  own = await openService(cast.service.config, 'test', 2);
 });
-afterAll(() => cast.close());
+afterAll(async () => {
+  await own.close();
+  await cast.close();
+});
 
 const ask = async (): Promise<string> => (await hold(cast.agent, cast.seal)).request;
 
@@ -59,16 +64,10 @@ describe('SEC-A3: whoever carries a vote lends it no authority', () => {
       { kind: 'slack', id: 'U0ADA' },
       { kind: 'agent', id: asAgentId(cast.agent.id) },
     ];
-    const { owner } = cast.service.database;
-    const keys = await openKeyring(path.join(cast.service.config.state, 'keys'));
-    const deps = {
-      ...{ db: owner, vault: keys.vault, crashPoint: () => undefined },
-      installation: { issuer: 'x', trustDomain: 'x', logOrigin: 'x' },
-    };
     for (const principal of insiders)
       for (const channel of ['web', 'slack', 'api'] as const) {
-        const outcome = await transact(deps, { principal, traceId: null }, (unit) =>
-          decide(unit, {
+        const outcome = await transact(own.deps, { principal, traceId: null }, (unit) =>
+          decide(unit, own.deps, {
             ...{ request, shown, channel, decision: 'approve', disposition: 'stop' },
             ...{ reason: null, narrow: null, passkey: null },
           }),
