@@ -270,7 +270,7 @@ const NASTY = [
   'https://evil.example/approve?x=<script>alert(1)</script>',
 ];
 
-describe('text that means harm', () => {
+describe('SEC-A6: text that means harm', () => {
   it.each(NASTY)('%j stays text', (nasty) => {
     const face = faceOf(reasoned(nasty));
     expect(messageError(face.blocks)).toBeNull();
@@ -324,7 +324,7 @@ describe('text that means harm', () => {
   });
 });
 
-describe('a card that is not decided here', () => {
+describe('SEC-A6: a card that is not decided here', () => {
   it.each([
     ['a reason', { context: { reason: 'log in with password=hunter2 first' } }],
     ['a statement', { parameters: { statement: "ALTER ROLE app PASSWORD 'hunter2'" } }],

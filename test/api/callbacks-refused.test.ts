@@ -43,7 +43,7 @@ const REFUSED = [
   '',
 ];
 
-describe('a callback to where it must not go', () => {
+describe('SEC-B5: a callback to where it must not go', () => {
   it.each(REFUSED)('%s is refused when it is asked for', async (address) => {
     const { agent, seal } = cast;
     const task = await startTask(agent);

@@ -60,7 +60,7 @@ describe('I2: an approval is good for exactly what was approved, once', () => {
     expect(await permitState(request)).toBe('redeemed');
   });
 
-  it('I2: a changed parameter is another action, which nobody approved', async () => {
+  it('SEC-A4 (I2): a changed parameter is another action, which nobody approved', async () => {
     const request = await approved();
     const action = object((await seen(cast.service, request))['action']);
     const wider = { ...action, parameters: { ttl_seconds: 86_400 } };
@@ -80,7 +80,7 @@ describe('I2: an approval is good for exactly what was approved, once', () => {
     expect((await collect(request)).status).toBe(201);
   });
 
-  it('I2: twenty collecting at once get one credential between them', async () => {
+  it('SEC-A8 (I2): twenty collecting at once get one credential between them', async () => {
     const request = await approved();
     const replies = await Promise.all(Array.from({ length: 20 }, () => collect(request)));
     const codes = replies.map(({ status, body }) =>

@@ -86,7 +86,7 @@ describe('a denial', () => {
     expect(text((await seen(cast.service, id))['state'])).toBe('pending');
   });
 
-  it('says in the form what is wrong with a reason, and that it comes too late', async () => {
+  it('says in the form what is wrong with a reason; what comes too late is refused as at every other door', async () => {
     const { id, message } = await carded(cast);
     const view = await formOf(message, 'U0ADA');
     const long = await cast.slack.submit(view, 'U0ADA', 'x'.repeat(2001));
@@ -96,8 +96,12 @@ describe('a denial', () => {
     expect(text((await seen(cast.service, id))['state'])).toBe('pending');
     expect((await vote(dana, id, 'approve')).status).toBe(201);
     await reaches(cast, id, 'approved', 'consumed');
-    const late = await cast.slack.submit(view, 'U0ADA', 'no');
-    expect(text(object(late['errors'])['reason'])).toMatch(/^Too late/);
+    const before = cast.slack.replies.length;
+    expect(await cast.slack.submit(view, 'U0ADA', 'no')).toEqual({});
+    await eventually(async () => (await refusalsOf(cast, id)).length > 0, 'a refusal');
+    expect(await refusalsOf(cast, id)).toEqual(['already_decided']);
+    await eventually(() => Promise.resolve(cast.slack.replies.length > before), 'a reply');
+    expect(cast.slack.replies.at(-1)).toMatch(/^Nothing changed: .*already approved by/);
   });
 
   it('of somebody who may not decide is refused, and says so to them alone', async () => {

@@ -1,7 +1,7 @@
 // The door that everything from Slack comes through, on every route alike.
 import { createHmac } from 'node:crypto';
 import path from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ROUTES } from '../../api/app.ts';
 import { readInteraction } from '../../commands/slack/deliveries.ts';
 import { keepDelivery } from '../../commands/slack/inbox.ts';
@@ -10,6 +10,7 @@ import type { JsonValue } from '../../domain/json.ts';
 import { openKeyring } from '../../keys/keyring.ts';
 import { admin, eventually, list, object, text } from '../support/client.ts';
 import { holdAgainstTable } from '../support/conformance.ts';
+import { startService } from '../support/service.ts';
 import { carded, reaches, refusalsOf, startSlackCast, type SlackCast } from '../support/slack.ts';
 
 let cast: SlackCast;
@@ -49,7 +50,7 @@ async function knock(
   return { status: response.status, code: text(code ?? '') };
 }
 
-describe.each(DOORS)('%s', (door) => {
+describe.each(DOORS)('SEC-B1: %s', (door) => {
   const body = BODIES[door] ?? '';
   const good = (): Record<string, string> => cast.slack.signed(body);
   const signedWith = (secret: string, timestamp: string, over = body): Record<string, string> => ({
@@ -94,6 +95,11 @@ describe.each(DOORS)('%s', (door) => {
       }),
       'bad_signature',
     ],
+    [
+      'with a signature that goes on',
+      () => ({ ...good(), 'x-slack-signature': `${good()['x-slack-signature'] ?? ''}00` }),
+      'bad_signature',
+    ],
     ['with an empty signature', () => ({ ...good(), 'x-slack-signature': 'v0=' }), 'bad_signature'],
   ];
   it.each(wrong)('refuses what is %s, before anything is read', async (_what, headers, code) => {
@@ -105,11 +111,78 @@ describe.each(DOORS)('%s', (door) => {
   });
 });
 
+it('SEC-B3: no part of a signature will do for the whole, nor more than all of it', async () => {
+  const door = '/slack/interactions';
+  const signed = cast.slack.signed(BODIES[door] ?? '');
+  const whole = signed['x-slack-signature'] ?? '';
+  const lengths = Array.from({ length: whole.length }, (_, at) => whole.slice(0, at));
+  const upper = whole.toUpperCase().replace('V0', 'v0');
+  const doubled = [`${whole},${whole}`, `${whole}0`, `${whole} `.padEnd(80, 'a'), `x${whole}`];
+  const padded = [`${whole.slice(0, -1)}\u00e9`, whole.replace(/.$/, 'g')];
+  for (const wrong of [...lengths, ...doubled, ...padded, ...(upper === whole ? [] : [upper])])
+    expect([
+      wrong,
+      await knock(door, { ...signed, 'x-slack-signature': wrong }, BODIES[door]),
+    ]).toEqual([wrong, { status: 401, code: 'bad_signature' }]);
+  expect((await knock(door, signed)).status).toBe(200);
+});
+
+describe('SEC-B2: the old ways into an app', () => {
+  it.each(DOORS)('%s takes no verification token for a signature', async (door) => {
+    const token = 'XXYYZZ';
+    const bodies = [
+      JSON.stringify({ type: 'url_verification', challenge: 'c', token }),
+      new URLSearchParams({ token, payload: JSON.stringify({ token }) }).toString(),
+    ];
+    for (const body of bodies)
+      for (const headers of [
+        { 'content-type': 'application/x-www-form-urlencoded' },
+        { 'x-slack-signature': token, 'x-slack-request-timestamp': String(now()) },
+        { authorization: `Bearer ${cast.slack.botToken}` },
+      ] as Record<string, string>[])
+        expect((await knock(door, headers, body)).status).toBe(401);
+  });
+
+  it('nothing of a body is logged: not what was taken, nor what was refused, nor what could not be read', async () => {
+    const lines: string[] = [];
+    const write = vi.spyOn(process.stdout, 'write').mockImplementation((line) => {
+      lines.push(String(line));
+      return true;
+    });
+    try {
+      const logged = await startService({ env: { COUNTERSIGN_LOG: 'on' }, worker: false });
+      const url = `${logged.url}/slack/interactions`;
+      await admin(logged).call('PUT', '/v1/integrations/slack', {
+        ...{ api_url: cast.slack.apiUrl, signing_secret: cast.slack.signingSecret },
+        ...{ bot_token: cast.slack.botToken, channel: cast.slack.channel },
+      });
+      const marker = 'MARKER-9f31';
+      const payload = { type: 'block_actions', user: { id: marker }, token: marker };
+      const body = new URLSearchParams({ payload: JSON.stringify(payload) }).toString();
+      const garbled = `payload=%7B${marker}`;
+      for (const [headers, sent] of [
+        [cast.slack.signed(body), body],
+        [{ 'x-slack-signature': marker }, body],
+        [cast.slack.signed(garbled), garbled],
+      ] as [Record<string, string>, string][])
+        await fetch(url, { method: 'POST', headers, body: sent });
+      await logged.close();
+    } finally {
+      write.mockRestore();
+    }
+    const said = lines.join('');
+    // Something was logged, or this shows nothing.
+    expect(said).toContain('{');
+    for (const secret of ['MARKER-9f31', cast.slack.signingSecret, cast.slack.botToken])
+      expect(said).not.toContain(secret);
+  });
+});
+
 it('there are three doors, and each is tried here', () => {
   expect(DOORS.toSorted()).toEqual(Object.keys(BODIES).toSorted());
 });
 
-describe('what Slack repeats', () => {
+describe('SEC-B4: what Slack repeats', () => {
   it('a click replayed within the window does nothing twice, however often', async () => {
     const { id, message } = await carded(cast);
     const body = cast.slack.clickBody(message, 'approve', 'U0ADA');

@@ -56,7 +56,7 @@ const bytes = (...parts: (string | number[])[]): Uint8Array =>
     parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : Buffer.from(part))),
   );
 
-describe('a body that two readers could understand differently is refused', () => {
+describe('SEC-A5: a body that two readers could understand differently is refused', () => {
   it.each([
     ['an unknown member', `{"name":"A",${PERSON},"surplus":1}`],
     ['a member that is there twice', `{"name":"A","name":"B",${PERSON}}`],

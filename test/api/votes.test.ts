@@ -115,7 +115,7 @@ describe('refusals come in the order of the contract, and each is an event', () 
   });
 });
 
-describe('I4: nobody approves for themselves', () => {
+describe('SEC-A1 (I4): nobody approves for themselves', () => {
   it('I4: the owner of the agent is barred, though an approver', async () => {
     const request = await ask('pair', {}, ownedByApprover);
     const reply = await vote(cast.approver, request, 'approve');
@@ -178,7 +178,7 @@ describe('I4: nobody approves for themselves', () => {
   });
 });
 
-describe('a quorum', () => {
+describe('SEC-A9: a quorum', () => {
   it('counts distinct humans', async () => {
     const { approver, service } = cast;
     const request = await ask('pair');

@@ -203,7 +203,7 @@ async function run(race: Race): Promise<{
 const OUTCOMES = ['approved', 'denied', 'cancelled', 'expired'].map((name) => `request.${name}`);
 
 it(
-  `REL-I1: ${RACES} times ${CALLERS} callers at one request come to exactly one outcome, in an order that explains every answer`,
+  `SEC-A7 (REL-I1): ${RACES} times ${CALLERS} callers at one request come to exactly one outcome, in an order that explains every answer`,
   async () => {
     const next = numbersFrom(SEED);
     const outcomes = new Set<string>();
@@ -232,7 +232,7 @@ it(
   60_000 + RACES * 4_000,
 );
 
-it('I6: who waited for their turn until the time was over is late, whatever they wanted', async () => {
+it('SEC-A7 (I6): who waited for their turn until the time was over is late, whatever they wanted', async () => {
   const next = numbersFrom(SEED);
   const race = await openRace(next);
   const deadline = Date.now() + 700;

@@ -72,7 +72,7 @@ const fold = (
 ): ReturnType<typeof foldVotes> => foldVotes(held, cast, groupsOf, 0);
 
 describe('folding votes', () => {
-  it('I4: a quorum counts distinct humans, however often each of them votes', () => {
+  it('SEC-A9 (I4): a quorum counts distinct humans, however often each of them votes', () => {
     fc.assert(
       fc.property(routes(), approvals(), (held, cast) => {
         const distinct = new Set(cast.map((vote) => vote.person)).size;
@@ -83,6 +83,25 @@ describe('folding votes', () => {
         for (const { name } of held) expect(tally.approvals[name]).toBe(distinct);
       }),
     );
+  });
+
+  it('SEC-A9 (I4): nor one human twice who is heard through another, nor one who speaks for two', () => {
+    const [ada = '', bob = '', cy = ''] = PEOPLE;
+    const inStead = (person: string, away: string): CastVote => ({
+      ...vote(person),
+      inSteadOf: away,
+    });
+    for (const cast of [
+      [vote(ada), inStead(bob, ada)],
+      [inStead(bob, ada), inStead(cy, ada)],
+      [inStead(bob, ada), inStead(bob, cy)],
+      [vote(bob), inStead(bob, ada)],
+    ])
+      for (const order of [cast, cast.toReversed()])
+        expect(fold([route('pair')], order, everybody)).toMatchObject({
+          outcome: 'pending',
+          approvals: { pair: 1 },
+        });
   });
 
   it('one denial ends it, whatever else was said', () => {
@@ -193,7 +212,7 @@ describe('eligibility', () => {
   };
   const voter = (id: string, groups: string[], active = true) => ({ id, groups, active });
 
-  it('I4: nobody approves for themselves: requester, owner and trigger are barred in every group', () => {
+  it('SEC-A1 (I4): nobody approves for themselves: requester, owner and trigger are barred in every group', () => {
     for (const person of ['psn_ada', 'psn_bob', 'psn_cy']) {
       expect(whyIneligible(voter(person, GROUPS), [route('r')], involved, 0)).toBe('self_approval');
       expect(routesFor(voter(person, GROUPS), [route('r')], involved, 9_999)).toEqual([]);

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { lookalikes } from '../../domain/lookalikes.ts';
 
-describe('what could be mistaken for something else', () => {
+describe('SEC-A6: what could be mistaken for something else', () => {
   it.each([
     ['Cyrillic letters among Latin ones', 'p\u0430ypal', 'Latin and Cyrillic letters in one word'],
     ['Greek letters among Latin ones', 'g\u03bfogle.com', 'Latin and Greek letters in one word'],

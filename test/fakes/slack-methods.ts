@@ -24,6 +24,10 @@ export interface SlackState {
   scopes: Set<string>;
   messages: SlackMessage[];
   replies: string[];
+  /** What came to each response URL, by its path. */
+  repliesAt: Map<string, string[]>;
+  /** Whether messages have to come slowly. */
+  isPaced: boolean;
   views: JsonObject[];
   homes: Map<string, JsonObject>;
   received: string[];
@@ -49,6 +53,8 @@ export const newState = (): SlackState => ({
   scopes: new Set(['chat:write', 'commands', 'users:read', 'users:read.email', 'im:write']),
   messages: [],
   replies: [],
+  repliesAt: new Map(),
+  isPaced: true,
   views: [],
   homes: new Map(),
   received: [],

@@ -35,6 +35,8 @@ export interface FakeSlack {
   messages: SlackMessage[];
   /** Ephemeral replies, by response URL or in a channel. */
   replies: string[];
+  /** The same replies, by the path of the response URL that they came to. */
+  repliesAt: Map<string, string[]>;
   /** Forms that were opened, newest last. */
   views: JsonObject[];
   /** Home tabs by user. */
@@ -74,6 +76,8 @@ export interface FakeSlack {
 export interface FakeSlackOptions {
   /** Where the service takes interactions. */
   interactionsUrl: string;
+  /** Takes messages as fast as they come, for tests that have more of them than Slack's pace would allow in their time. */
+  unpaced?: boolean;
 }
 
 /** Slack gives an app three seconds to answer an interaction. */
@@ -85,6 +89,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
   const server = createServer((request, response) => {
     void handle(request, response, state);
   });
+  state.isPaced = options.unpaced !== true;
   const origin = await listen(server);
   const socket = openSocketSide(server);
   state.socketUrl = () => socket.newUrl(origin.replace('http:', 'ws:'));
@@ -132,6 +137,7 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     signingSecret,
     ...{ botToken: state.botToken, appToken: state.appToken, channel: state.channel },
     ...{ messages: state.messages, replies: state.replies, views: state.views },
+    repliesAt: state.repliesAt,
     ...{ homes: state.homes, received: state.received, refused: state.refused },
     ...{ scopes: state.scopes, socket, signed, clickBody, click, submit },
     addUser: (id, user) => void state.users.set(id, { id, ...user }),
@@ -202,7 +208,7 @@ async function handle(
   }
   const call =
     request.method === 'GET' ? Object.fromEntries(url.searchParams) : asObject(parsed(body));
-  if (!isPaced(method, call, state)) {
+  if (state.isPaced && !isPaced(method, call, state)) {
     response.writeHead(429, { 'retry-after': '1' }).end();
     return;
   }
@@ -231,6 +237,7 @@ function takeReply(path: string, body: string, response: ServerResponse, state: 
     return;
   }
   state.replies.push(textOf(reply['text']));
+  state.repliesAt.set(path, [...(state.repliesAt.get(path) ?? []), textOf(reply['text'])]);
   response.writeHead(200).end('ok');
 }
 
