@@ -25,6 +25,7 @@ import { standingsOf, type Lock, type Standing } from './approvers.ts';
 import { noteBudget } from './attention-budget.ts';
 import { approve, deny } from './conclude.ts';
 import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import { queueNotices } from './notices.ts';
 import type { UsedPasskey } from './passkeys.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import { alreadyDecided, expireLocked } from './request-ends.ts';
@@ -303,6 +304,7 @@ async function castVote(
   if (tally.outcome === 'approved')
     return { vote: cast, request: await approve(unit, row, cast, tally.approvers) };
   emitOpenedStages(unit, row, count.tally, tally);
+  await queueNotices(unit, row, 'changed', cast.id);
   return { vote: cast, request: row };
 }
 
