@@ -14,6 +14,27 @@ export interface MailText {
   html: string;
 }
 
+interface Envelope {
+  from: string;
+  to: string;
+  /** The name of the mail, and of the first one about the same request. */
+  message: string;
+  references: string | null;
+}
+
+/** A mail as the transport takes it. */
+export const envelopeOf = (mail: MailText, { from, to, message, references }: Envelope) => ({
+  // As objects, so that nothing in an address is read as another address.
+  from: { name: 'Countersign', address: from },
+  to: { name: '', address: to },
+  ...mail,
+  messageId: message,
+  ...(references !== null && { references, inReplyTo: references }),
+  headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
+  disableFileAccess: true,
+  disableUrlAccess: true,
+});
+
 /** One thing a mail tells of. */
 export interface Told {
   kind: NoticeKind;

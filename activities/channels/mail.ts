@@ -21,7 +21,7 @@ import { person } from '../../db/schema/index.ts';
 import { addSeconds } from '../../domain/instant.ts';
 import { EMAIL } from '../../domain/notice.ts';
 import type { NoticeDeps } from '../notices.ts';
-import { mailAbout, mailDigest, type MailText, type Told } from './mail-text.ts';
+import { envelopeOf, mailAbout, mailDigest, type MailText, type Told } from './mail-text.ts';
 
 const BATCH = 200;
 /** So many mails to one person in so long; what comes on top is in one mail, and waits for the next after that. */
@@ -182,17 +182,9 @@ async function send(
 ): Promise<{ outcome: NoticeOutcome; code: string }> {
   const transport = openTransport(settings, new URL(deps.publicUrl).hostname);
   try {
-    await transport.sendMail({
-      // As objects, so that nothing in an address is read as another address.
-      from: { name: 'Countersign', address: settings.from },
-      to: { name: '', address: email ?? '' },
-      ...mail,
-      messageId: message,
-      ...(references !== null && { references, inReplyTo: references }),
-      headers: { 'Auto-Submitted': 'auto-generated', 'X-Auto-Response-Suppress': 'All' },
-      disableFileAccess: true,
-      disableUrlAccess: true,
-    });
+    await transport.sendMail(
+      envelopeOf(mail, { from: settings.from, to: email ?? '', message, references }),
+    );
     deps.crashPoint('notice:sent');
     return { outcome: { kind: 'delivered', message }, code: 'smtp_250' };
   } catch (error) {
