@@ -100,8 +100,8 @@ async function tellPerson(post: Post, whom: string, rows: readonly NoticeRow[]):
   const now = await databaseTime(deps.db.query);
   const sent = await mailsSince(deps.db.query, whom, addSeconds(now, -WINDOW_SECONDS));
   const room = MAILS_MAX - sent.length;
-  // One mail beyond the bound, for everything on top of it; then nothing until there is room again.
-  if (room < 0) {
+  // What is on top of that comes in one mail once there is room again.
+  if (room <= 0) {
     const until = addSeconds(sent[0] ?? now, WINDOW_SECONDS);
     for (const { notice } of told)
       await transact(deps, post.call, (unit) => postponeNotice(unit, notice, until));

@@ -156,6 +156,7 @@ function extensions({ encrypted, rules }: Session): string[] {
 
 function startTls(session: Session): void {
   const { socket, rules } = session;
+  if (rules.offersTls === false) return void socket.write('502 Not here\r\n');
   socket.write('220 Go ahead\r\n');
   socket.removeAllListeners('data');
   const secure = new TLSSocket(socket, {
