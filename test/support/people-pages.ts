@@ -4,6 +4,7 @@ import type { Html, Said } from '../../web/parts.tsx';
 import { PeoplePage, PersonPage } from '../../web/people.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+import { SlackLinkedPage, SlackLinkPage } from '../../web/slack-link.tsx';
 
 const AT = '2026-11-21T10:00:00.000Z';
 
@@ -30,7 +31,10 @@ export const peoplePages = (
   const account = (signedInBy: 'link' | 'passkey') =>
     AccountPage({
       shell,
-      account: { groups: ['data-owners'], signedInBy, isFresh: true, passkeys, said },
+      account: {
+        ...{ groups: ['data-owners'], signedInBy, isFresh: true, passkeys, said },
+        slack: signedInBy === 'link' ? null : { user: text, by: 'them' },
+      },
     });
   return {
     'sign in': () => SignInPage({ shell: stranger, next: text, refusal: text }),
@@ -41,5 +45,14 @@ export const peoplePages = (
     'a person': () => PersonPage({ shell, row: personLine, link, said, rights, passkeys }),
     account: () => account('passkey'),
     'an account with a link': () => account('link'),
+    'a Slack user to link': () =>
+      SlackLinkPage({
+        shell,
+        offer: {
+          ...{ token: text, user: text, name: text, team: text, email: text, replaces: text },
+        },
+      }),
+    'a Slack user that was linked': () => SlackLinkedPage({ shell, says: null }),
+    'a Slack user that was not linked': () => SlackLinkedPage({ shell, says: text }),
   };
 };
