@@ -744,6 +744,13 @@ CREATE TABLE "slack_message" (
 	CONSTRAINT "slack_message_request_recipient_purpose_pk" PRIMARY KEY("request","recipient","purpose")
 );
 --> statement-breakpoint
+CREATE TABLE "slack_posting" (
+	"request" text collate "C" NOT NULL,
+	"recipient" text NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "slack_posting_request_recipient_pk" PRIMARY KEY("request","recipient")
+);
+--> statement-breakpoint
 CREATE TABLE "secret_custody" (
 	"credential" text collate "C" NOT NULL,
 	"version" integer NOT NULL,
