@@ -207,7 +207,7 @@ const vote = defineRoute({
       passkey: body.passkey ? usedPasskey(deps, body.passkey) : null,
     };
     return answerOnce(deps, call, once, async (unit) => {
-      const decided = await decide(unit, ballot);
+      const decided = await decide(unit, deps, ballot);
       if (decided instanceof Refusal) return decided;
       const seen = await presentRequest(unit.sql, decided.request, deps.publicUrl, unit.at);
       return created({ vote: presentVote(decided.vote), request: seen });

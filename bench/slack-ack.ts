@@ -79,7 +79,8 @@ async function acknowledgements(agent: TestAgent, key: TestKey): Promise<number[
   for (let at = 0; at < CLICKS; at += 1) {
     const began = performance.now();
     const click = slack.click(message, 'approve', `U0STRANGER${at % 100}`);
-    clicks.push(click.then(() => performance.now() - began));
+    // One that was given up counts with the time it had.
+    clicks.push(click.catch(() => null).then(() => performance.now() - began));
     await sleep(1000 / PER_SECOND);
   }
   return Promise.all(clicks);

@@ -24,9 +24,18 @@ import { stagesOf } from '../domain/seats.ts';
 import { standingsOf, type Lock, type Standing } from './approvers.ts';
 import { noteBudget } from './attention-budget.ts';
 import { approve, deny } from './conclude.ts';
-import { effectiveAction, effectiveRef, narrowingOf, narrowRequest } from './narrow.ts';
+import type { Deps } from './deps.ts';
+import {
+  effectiveAction,
+  effectiveRef,
+  narrowingOf,
+  narrowRequest,
+  withNarrowing,
+} from './narrow.ts';
 import { queueNotices } from './notices.ts';
 import type { UsedPasskey } from './passkeys.ts';
+import { standingUnder } from './permits.ts';
+import { activeBundle } from './policies.ts';
 import type { PersonPrincipal, Principal } from './principal.ts';
 import { alreadyDecided, expireLocked } from './request-ends.ts';
 import { aboutRequest, cardOf, findRequest, lockRequest } from './requests.ts';
@@ -63,7 +72,11 @@ export interface Decided {
 }
 
 /** Takes a vote. A returned refusal is an outcome: its event is kept. */
-export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refusal> {
+export async function decide(
+  unit: Unit,
+  deps: Pick<Deps, 'policies'>,
+  ballot: Ballot,
+): Promise<Decided | Refusal> {
   const { principal } = unit.call;
   if (principal.kind !== 'person') {
     const row = await findRequest(unit.sql, ballot.request);
@@ -82,7 +95,9 @@ export async function decide(unit: Unit, ballot: Ballot): Promise<Decided | Refu
   if (signed instanceof Refusal) return refuse(unit, row, ballot, signed.code, signed.message);
   const strength = signed ? 'passkey' : principal.strength;
   const taken: TakenBallot = { ...ballot, signed, strength, by: principal };
-  const refusal = await whyRefused(unit, hearing, voter, taken, now);
+  const refusal =
+    (await whyRefused(unit, hearing, voter, taken, now)) ??
+    (await whyNotNarrowed(unit, deps, row, taken));
   if (refusal) return refusal;
   return castVote(unit, hearing, voter, taken);
 }
@@ -223,19 +238,35 @@ async function whyRefused(
       'shown_mismatch',
       'What you were shown is not what would run now: look at the request again.',
     );
-  return whyNotNarrowed(unit, row, ballot);
+  return null;
 }
 
-/** Why the limits of a vote are none: an approver takes away, and never adds. */
-function whyNotNarrowed(unit: Unit, row: RequestRow, ballot: Ballot): Refusal | null {
+/**
+ * Why the limits of a vote are none: an approver takes away, never adds, and leaves nothing that policy would ask
+ * somebody else about. The policy is not held in place for it: whoever uses the approval asks it again.
+ */
+async function whyNotNarrowed(
+  unit: Unit,
+  deps: Pick<Deps, 'policies'>,
+  row: RequestRow,
+  ballot: TakenBallot,
+): Promise<Refusal | null> {
   if (ballot.narrow === null) return null;
-  const code = 'narrowing_refused';
-  if (ballot.decision === 'deny')
-    return refuse(unit, row, ballot, code, 'A denial leaves nothing that could be narrowed.');
+  const no = (says: string, details?: JsonObject): Refusal =>
+    refuse(unit, row, ballot, 'narrowing_refused', says, details);
+  if (ballot.decision === 'deny') return no('A denial leaves nothing that could be narrowed.');
   const narrowing = narrowingOf(row, ballot.narrow);
-  if (narrowing.kind === 'narrowed') return null;
-  const { limit, says } = narrowing;
-  return refuse(unit, row, ballot, code, `This is no narrowing: ${limit} ${says}.`, { limit });
+  if (narrowing.kind === 'refused') {
+    const { limit, says } = narrowing;
+    return no(`This is no narrowing: ${limit} ${says}.`, { limit });
+  }
+  const bundle = await activeBundle(unit, deps.policies);
+  const left = withNarrowing(row, ballot.by, ballot.narrow);
+  return (await standingUnder(unit, deps, bundle, left)) === 'changed'
+    ? no(
+        'Today’s policy would not let through what these limits leave, or would ask other people about it: choose other limits, approve all of it, or deny.',
+      )
+    : null;
 }
 
 /** A vote that came another way than its route takes, or with less proof of presence than it wants. */

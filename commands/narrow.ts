@@ -43,13 +43,12 @@ export function termsOf(row: RequestRow): Terms {
 export const narrowingOf = (row: RequestRow, limits: Limits): Narrowing =>
   narrow(termsOf(row), row.narrowable, limits);
 
-/** Takes away what one more approver wants less of. The caller has seen to it that it is a narrowing. */
-export async function narrowRequest(
-  unit: Unit,
+/** A request as it is once an approver took something away. The caller has seen to it that it is a narrowing. */
+export function withNarrowing(
   row: RequestRow,
   { id: person, name }: { id: string; name: string },
   limits: Limits,
-): Promise<RequestRow> {
+): RequestRow {
   const narrowing = narrowingOf(row, limits);
   if (narrowing.kind === 'refused')
     throw new Error(`${narrowing.limit} of ${row.id} cannot be narrowed: ${narrowing.says}`);
@@ -60,8 +59,19 @@ export async function narrowRequest(
     limits: meet(row.narrowable, row.narrowed?.limits ?? {}, limits),
     by: [...(row.narrowed?.by ?? []), { person, name, limits }],
   };
-  await unit.sql.update(request).set({ narrowed }).where(eq(request.id, row.id));
   return { ...row, narrowed };
+}
+
+/** Takes away what one more approver wants less of. */
+export async function narrowRequest(
+  unit: Unit,
+  row: RequestRow,
+  by: { id: string; name: string },
+  limits: Limits,
+): Promise<RequestRow> {
+  const left = withNarrowing(row, by, limits);
+  await unit.sql.update(request).set({ narrowed: left.narrowed }).where(eq(request.id, row.id));
+  return left;
 }
 
 /** Whether what is about to be carried out is no more than each of these votes approved. */

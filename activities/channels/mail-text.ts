@@ -127,7 +127,7 @@ export function mailDigest(all: readonly Told[], inbox: string): MailText {
 const FOOT = 'Sent by Countersign. Answers to this mail are read by nobody and decide nothing.';
 
 /** A header is one line: what would end it, or turn it around, is written out. */
-export function subjectOf(title: string): string {
+function subjectOf(title: string): string {
   const line = visible(`[Countersign] ${title.replaceAll('\n', ' ')}`);
   if (line.length <= SUBJECT_MAX) return line;
   // Half a surrogate pair would be no text any more.

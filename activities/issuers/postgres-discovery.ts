@@ -49,7 +49,7 @@ export async function discoverLogins(
       kind: 'login',
       facts: {
         ...PLAIN_FACTS,
-        groups: login.groups,
+        groups: groupsOf(login, servants),
         reaches: reaches(login),
         isSuperuser: login.superuser,
         makesRoles: login.superuser || login.makes_roles,
@@ -61,6 +61,10 @@ export async function discoverLogins(
     })),
   );
 }
+
+/** Whoever makes a role administers it: the logins that the issuer gives come and go, and are no news of it. */
+const groupsOf = ({ name, groups }: Login, servants: Servants): string[] =>
+  servants.get(name) === 'issuer' ? groups.filter((group) => leaseOfLogin(group) === null) : groups;
 
 interface Login {
   name: string;

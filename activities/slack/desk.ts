@@ -159,7 +159,7 @@ async function vote(
   try {
     return await transact(deps, { principal, traceId: null }, async (unit) => {
       if (!(await finishDelivery(unit, digest))) return null;
-      const outcome = await decide(unit, { ...ballot, channel: 'slack', passkey: null });
+      const outcome = await decide(unit, deps, { ...ballot, channel: 'slack', passkey: null });
       return outcome instanceof Refusal ? outcome : null;
     });
   } catch (error) {

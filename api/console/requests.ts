@@ -202,7 +202,7 @@ const vote: ConsoleRoute = {
     if (field(visit, 'decision') === 'preview') return showDraft(visit, deps, row);
     const { id } = row;
     const ballot = ballotFrom(visit, id, deps);
-    const decided = await transact(deps, visit.call, (unit) => decide(unit, ballot));
+    const decided = await transact(deps, visit.call, (unit) => decide(unit, deps, ballot));
     if (!(decided instanceof Refusal)) return redirect(`/requests/${id}`);
     return showRequest(visit, deps, refusedBy(decided, visit), STATUS[decided.code]);
   },

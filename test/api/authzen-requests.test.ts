@@ -101,6 +101,29 @@ describe('from denial to access', () => {
     expect(answers.filter(({ body }) => body['decision'] === true)).toHaveLength(1);
   });
 
+  it('is one use, by whichever of its two doors: evaluated again, or redeemed as a permit', async () => {
+    const redeemable = async (question: JsonObject) => {
+      const request = await at.asked(question);
+      const approval = await at.approved(request);
+      const permit = text((await point.call('GET', `/v1/requests/${request}/permit`)).body['id']);
+      const action = object((await seen(cast.service, request))['action']);
+      const redeem = () => point.call('POST', `/v1/permits/${permit}/redeem`, { action });
+      return { approval, redeem };
+    };
+    const one = publish();
+    const first = await redeemable(one);
+    expect((await first.redeem()).status).toBe(200);
+    expect((await at.again(one, first.approval)).body['decision']).toBe(false);
+    const other = publish();
+    const second = await redeemable(other);
+    expect((await at.again(other, second.approval)).body['decision']).toBe(true);
+    expect((await second.redeem()).body['code']).toBe('permit_used');
+    const third = publish();
+    const both = await redeemable(third);
+    const [redeemed, again] = await Promise.all([both.redeem(), at.again(third, both.approval)]);
+    expect([redeemed.status === 200, again.body['decision']].filter(Boolean)).toHaveLength(1);
+  });
+
   it('one call that uses an approval twice gets one yes', async () => {
     const question = publish();
     const approval = await at.approved(await at.asked(question));

@@ -141,6 +141,12 @@ describe('discovery of a PostgreSQL', () => {
     expect(login).toMatch(/^cs_/);
     expect(names).not.toContain(login);
     expect(names).toContain(marked);
+    // Whoever makes a login administers it, which is no news of our issuer; of anybody else it would be.
+    expect(JSON.stringify((await foundAs('countersign_issuer'))['groups'])).not.toContain(login);
+    const behind = await plant('behind_lease');
+    await server.sql.unsafe(`GRANT ${quoted(login)} TO ${quoted(behind)}`);
+    await look();
+    expect((await foundAs(behind))['groups']).toContain(login);
   });
 
   it('keeps hostile names and comments as text, and I5: no secret that a comment holds', async () => {

@@ -37,6 +37,7 @@ beforeAll(async () => {
     const changed = withRoles(files, [
       { name: 'pair', routes: { pair: `${OWNERS}  quorum: 2\n` } },
       { name: 'single', routes: { single: OWNERS } },
+      { name: 'brief', routes: { brief: OWNERS } },
     ]);
     const roles = text(changed['roles.yaml']).replace(/^targets:\n/m, CODE.trimStart());
     return {
@@ -45,6 +46,11 @@ beforeAll(async () => {
 @id("take-code")
 @approval("single")
 permit (principal is Agent, action == Action::"credential:request", resource == Role::"code");
+
+@id("very-brief")
+@approval("pair")
+permit (principal is Agent, action == Action::"credential:request", resource == Role::"brief")
+when { context.ttl_seconds < 60 };
 `,
       'roles.yaml': `${roles}
   code:
@@ -237,6 +243,16 @@ describe('what is no narrowing is refused, and is an event', () => {
     expect(denied.body['code']).toBe('narrowing_refused');
     expect((await approveLess(second, request, {})).status).toBe(400);
     expect((await approveLess(second, request, { role: 'admin' })).status).toBe(400);
+  });
+
+  it('what policy would ask other people about, once it is less', async () => {
+    const { request } = await ask('brief');
+    const refused = await approveLess(second, request, { ttl_seconds: 59 });
+    expect(refused.status).toBe(422);
+    expect(refused.body).toMatchObject({ code: 'narrowing_refused' });
+    expect(await seen(cast.service, request)).toMatchObject({ state: 'pending', votes: [] });
+    expect((await approveLess(second, request, { ttl_seconds: 60 })).status).toBe(201);
+    expect((await collect(request)).status).toBe(201);
   });
 
   it('a repository that the role has not cannot be slipped in', async () => {

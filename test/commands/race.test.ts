@@ -107,7 +107,7 @@ async function make(race: Race, call: RequestCall, trace: string): Promise<unkno
   switch (call.kind) {
     case 'vote':
       return transact(deps, by, (unit) =>
-        decide(unit, {
+        decide(unit, deps, {
           request: race.request,
           decision: call.decision,
           shown: race.shown,

@@ -1,7 +1,7 @@
 // For tests of workflows: the program that skips time instead of waiting for it, and the workflows bundled from
 // their source. Each test file runs a server of its own, because the time of a server is shared by all of it.
 import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -33,16 +33,45 @@ export default async function setup(project: TestProject): Promise<() => Promise
 /** Finds the program, fetching it if need be, and bundles the workflows into a folder. */
 export async function prepareTimeSkipping(folder: string): Promise<TimeSkipping> {
   const bundle = path.join(folder, 'workflow-bundle.js');
-  const [program, { code }] = await Promise.all([
+  const [program] = await Promise.all([
     findTestServer(),
-    bundleWorkflowCode({
-      workflowsPath: path.join(PACKAGE_ROOT, 'workflows/index.ts'),
-      failureConverterPath: path.join(PACKAGE_ROOT, 'workflows/failure-converter.ts'),
-      logger: QUIET,
-    }),
+    bundleInto(bundle, path.join(PACKAGE_ROOT, 'workflows')),
   ]);
-  await writeFile(bundle, code);
   return { program, bundle };
+}
+
+/**
+ * The workflows as another version of them might be: passages of one file replaced by others. Fails where
+ * one is not there once.
+ */
+export async function bundleChanged(
+  file: string,
+  changes: readonly [passage: string, instead: string][],
+): Promise<string> {
+  // Below the package, so that what the workflows import is found.
+  const below = path.join(PACKAGE_ROOT, 'dist');
+  await mkdir(below, { recursive: true });
+  const folder = await mkdtemp(path.join(below, 'countersign-version-'));
+  const source = path.join(folder, 'workflows');
+  await cp(path.join(PACKAGE_ROOT, 'workflows'), source, { recursive: true });
+  let text = await readFile(path.join(source, file), 'utf8');
+  for (const [passage, instead] of changes) {
+    if (text.split(passage).length !== 2) throw new Error(`${file} has this not once: ${passage}`);
+    text = text.replace(passage, instead);
+  }
+  await writeFile(path.join(source, file), text);
+  const bundle = path.join(folder, 'workflow-bundle.js');
+  await bundleInto(bundle, source);
+  return bundle;
+}
+
+async function bundleInto(bundle: string, source: string): Promise<void> {
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: path.join(source, 'index.ts'),
+    failureConverterPath: path.join(source, 'failure-converter.ts'),
+    logger: QUIET,
+  });
+  await writeFile(bundle, code);
 }
 
 const QUIET = {

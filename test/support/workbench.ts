@@ -71,7 +71,14 @@ export interface Stage {
   /** Skips time until the workflow has ended. */
   ended(handle: WorkflowHandle): Promise<unknown>;
   /** Takes the worker away and puts a new one there, as an upgrade or a crash does. */
-  replaceWorker(): Promise<void>;
+  replaceWorker(change?: Replacement): Promise<void>;
+}
+
+interface Replacement {
+  /** The workflows that the new one has; the same as ever where this is not said. */
+  bundle?: string;
+  /** What happens while there is none. */
+  meanwhile?: () => Promise<void>;
 }
 
 /** The key of everything that tests and recorded histories encrypt. It protects nothing. */
@@ -223,9 +230,10 @@ async function play<T>(
     wake: (handle) => handle.signal(wake),
     historyOf: async (handle) => asJson(await handle.fetchHistory()),
     ended: (handle) => time.unlocked(() => handle.result()),
-    replaceWorker: async () => {
+    replaceWorker: async ({ bundle = place.bundle, meanwhile } = {}) => {
       await running.stop();
-      running = await startWorker(place, activities);
+      await meanwhile?.();
+      running = await startWorker({ ...place, bundle }, activities);
     },
   };
   try {

@@ -93,6 +93,7 @@ describe.skipIf(executable === null)(
       await page.goto(`/requests/${request}`);
       await page.getByText('you have none yet').waitFor();
       await page.getByRole('link', { name: 'Add a passkey' }).tap();
+      await page.waitForURL(/\/me/);
       await addPasskey(opened);
       await page.goto(`/requests/${request}`);
       await page.getByText('What you sign:').first().waitFor();
