@@ -10,6 +10,7 @@ import {
   eventually,
   list,
   object,
+  person,
   text,
   vote,
   type Reply,
@@ -24,12 +25,19 @@ const OWNERS = '  groups: [data-owners]\n';
 beforeAll(async () => {
   cast = await startCast();
   receiver = await startWebhookReceiver();
+  await person(cast.service, 'Bea', ['data-owners']);
   const version = await anyone(cast.service).call('GET', '/version');
   receiver.key = text(version.body['webhook_key']);
   await changePolicy(cast.service, cast.approver, (files) =>
     withRoles(files, [
       { name: 'told', routes: { told: `${OWNERS}  webhooks: [teams]\n` } },
       { name: 'silent', routes: { silent: OWNERS } },
+      {
+        name: 'soon',
+        routes: {
+          soon: `${OWNERS}  webhooks: [teams]\n  expiry_seconds: 30\n  remind_at: [0.03]\n`,
+        },
+      },
       { name: 'pair', routes: { pair: `${OWNERS}  quorum: 2\n  webhooks: [teams]\n` } },
     ]),
   );
@@ -100,18 +108,18 @@ describe('a request on a route that names a webhook', () => {
     expect(object(about(id)[1]?.message['data'])['state']).toBe('denied');
   });
 
-  it('is told when it changes: a vote, a question', async () => {
+  it('is told when it changes: a vote, a question, a reminder', async () => {
     const id = await ask('pair');
     await hears(id, 'request.opened');
     expect((await vote(cast.approver, id, 'approve')).status).toBe(201);
     await hears(id, 'request.changed');
-    const path = `/v1/requests/${id}/questions`;
+    const late = await ask('soon');
+    await hears(late, 'request.opened', 'request.reminded');
+    const path = `/v1/requests/${late}/questions`;
     const asked = await cast.approver.call('POST', path, { to: 'agent', text: 'which order?' });
     expect(asked.status).toBe(201);
-    await eventually(
-      () => Promise.resolve(about(id).at(-1)?.raw.includes('which order?') ?? false),
-      'the question to be told',
-    );
+    await hears(late, 'request.changed');
+    expect(about(late).at(-1)?.raw).toContain('which order?');
     expect(receiver.heard.every(({ fault }) => fault === null)).toBe(true);
   });
 
