@@ -21,6 +21,8 @@ import { startOf } from '../domain/narrowing.ts';
 import { nextLapseAt } from '../domain/question.ts';
 import type { Activities, Notice, RequestView } from '../workflows/contract.ts';
 import { warnOfGrants } from './grant-notices.ts';
+import { tellOfKits } from './kit-notices.ts';
+import { careForKits, sweepKits } from './kits.ts';
 import { callBack, tellAsked, type NoticeDeps } from './notices.ts';
 import { reap, sweep } from './reaper.ts';
 import { announce, announceStage, refresh, remind } from './slack/cards.ts';
@@ -218,10 +220,18 @@ function otherActivities(deps: NoticeDeps): Pick<Activities, OtherActivity> {
       await transact(deps, asWorkflow(id), (unit) => careForAgent(unit, id));
     },
     finishRetirement: (id) => transact(deps, asWorkflow(id), (unit) => finishRetirement(unit, id)),
-    reapTarget: (target) =>
-      reap(deps, asWorkflow(`target:${target}`), target, Context.current().cancellationSignal),
+    reapTarget: async (target) => {
+      const call = asWorkflow(`target:${target}`);
+      await careForKits(deps, call, target);
+      await tellOfKits(deps, call, target);
+      return reap(deps, call, target, Context.current().cancellationSignal);
+    },
     discoverTarget: (target) => lookWhenDue(deps, asWorkflow(discoveryWorkflow(target)), target),
-    sweepTarget: (target) => sweep(deps, asWorkflow(`target:${target}`), target),
+    sweepTarget: async (target) => {
+      const call = asWorkflow(`target:${target}`);
+      await sweepKits(deps, call, target);
+      await sweep(deps, call, target);
+    },
     lookAtReview: async (id) => {
       const found = await findReview(deps.db.query, id);
       if (!found) return null;

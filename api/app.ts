@@ -22,6 +22,7 @@ import { controlRoutes } from './controls.ts';
 import { credentialRoutes } from './credentials.ts';
 import { discoveryRoutes } from './discovery.ts';
 import { eventRoutes } from './events.ts';
+import { glassKitRoutes } from './glass-kits.ts';
 import { grantRoutes } from './grants.ts';
 import { joinRoutes } from './join.ts';
 import { leakScannerRoutes } from './leak-scanners.ts';
@@ -95,6 +96,8 @@ export const ROUTES: readonly Route[] = [
   ...runRoutes,
   ...requestRoutes,
   ...grantRoutes,
+  // Before the emergencies: a kit is no id of one.
+  ...glassKitRoutes,
   ...breakGlassRoutes,
   ...questionRoutes,
   ...agentRoutes,

@@ -48,8 +48,12 @@ export const emergency = z
   .object({
     id: z.string(),
     request: z.string(),
-    agent: z.string(),
-    task: z.string(),
+    agent: z.string().nullable(),
+    task: z.string().nullable(),
+    kit: z
+      .string()
+      .nullable()
+      .meta({ description: 'The login that lay ready for when we are down, if it was one' }),
     role: z.string(),
     gates: z.array(z.string()),
     reviewers: z.array(z.string()),
@@ -80,6 +84,7 @@ const presentEmergency = (row: BreakGlassRow): JsonObject => ({
   request: row.request,
   agent: row.agent,
   task: row.task,
+  kit: row.kit,
   role: row.role,
   gates: row.gates,
   reviewers: row.reviewers,
@@ -242,7 +247,7 @@ const collect = defineRoute({
   handle: async ({ principal, call, once, params }, deps) => {
     const row = await foundEmergency(deps, params['id']);
     const request = await findRequest(deps.db.query, row.request);
-    if (request?.requester.id !== asPerson(principal).id)
+    if (row.agent === null || request?.requester.id !== asPerson(principal).id)
       throw new Refusal('forbidden', 'Only whoever declared it collects it.');
     await waitForIssue(deps, row.request);
     const collection = { request: row.request, agent: row.agent, action: null, sealTo: null };

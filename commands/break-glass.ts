@@ -107,7 +107,7 @@ export async function declareEmergency(
 }
 
 /** Declarations and openings take turns: two at once would each find nothing unreviewed. */
-const takeEmergencies = async (unit: Unit): Promise<void> => {
+export const takeEmergencies = async (unit: Unit): Promise<void> => {
   await unit.sql.execute(sql`select pg_advisory_xact_lock(hashtextextended('break-glass', 0))`);
 };
 
@@ -162,7 +162,8 @@ async function whyNotNow(
   return null;
 }
 
-const reviewOpen = (): Refusal =>
+/** What whoever wants another emergency is told meanwhile. */
+export const reviewOpen = (): Refusal =>
   new Refusal(
     'review_open',
     'An emergency of this agent, this gate or one of these people was not reviewed yet: have it reviewed first. One incident may go on under its own id, with people who were not in it before.',
@@ -182,11 +183,14 @@ export const unreviewed = (query: Query | Transaction): Promise<BreakGlassRow[]>
  */
 async function spentBy(unit: Unit, declarer: Id<'person'>): Promise<string[]> {
   const used = (await unreviewed(unit.sql)).flatMap(({ people }) => people);
-  const doors = [...(await invitations(unit)), ...(await laterDoors(unit))];
-  const others = doors.flatMap(({ person: id, by }) =>
-    by === declarer ? [id] : id === declarer ? [by] : [],
-  );
+  const others = await boundByDoor(unit, declarer);
   return [...new Set([...used, ...others])].filter((id) => id !== declarer && isNoun('person', id));
+}
+
+/** Whom somebody let in, and who let them in: either could be the same human with another account. */
+export async function boundByDoor(unit: Unit, who: Id<'person'>): Promise<string[]> {
+  const doors = [...(await invitations(unit)), ...(await laterDoors(unit))];
+  return doors.flatMap(({ person: id, by }) => (by === who ? [id] : id === who ? [by] : []));
 }
 
 interface Door {
@@ -244,6 +248,7 @@ async function noteDeclared(
     request: request.id,
     agent,
     task: asTask(request),
+    kit: null,
     role: declaration.role,
     gates: [...gates],
     reviewers: [...new Set(routes.flatMap(({ rule }) => rule.groups))],
@@ -338,7 +343,7 @@ export async function openEmergency(
     private: {},
   });
   // Its agent's workflow remembers the review.
-  unit.wake('agent', row.agent, row.agent);
+  if (row.agent !== null) unit.wake('agent', row.agent, row.agent);
   unit.changed(row.id);
 }
 

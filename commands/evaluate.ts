@@ -119,7 +119,7 @@ function permitted(bundle: PolicyBundle, question: Question, rules: Rule[]): Eva
 }
 
 /** A route that asks the owner of what is asked for, with who that is; nobody where none is named (I6). */
-const withOwner = (route: FrozenRoute, owner: string | null): FrozenRoute =>
+export const withOwner = (route: FrozenRoute, owner: string | null): FrozenRoute =>
   groupsEver(route.rule).includes(RESOURCE_OWNER) ? { ...route, resource_owner: owner } : route;
 
 /** Who answers for a role or an API: as it says itself, or else as its target says. */

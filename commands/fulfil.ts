@@ -6,6 +6,7 @@ import { ACCESS_ACTION } from '../domain/access-tuple.ts';
 import { BREAK_GLASS } from '../domain/break-glass.ts';
 import { readConfirmation } from '../domain/delegation.ts';
 import type { Digest } from '../domain/digest.ts';
+import { PREPARE_KIT } from '../domain/glass-kit.ts';
 import { OPEN_GRANT } from '../domain/grant.ts';
 import { addSeconds, earliest } from '../domain/instant.ts';
 import type { JsonObject, JsonValue } from '../domain/json.ts';
@@ -20,6 +21,7 @@ import { changePolicy } from './change-policy.ts';
 import { linkCredential, lockRunningTask } from './credentials.ts';
 import type { Deps } from './deps.ts';
 import { fulfilRun } from './fulfil-run.ts';
+import { openKit } from './glass-kits.ts';
 import { openGrant } from './grants.ts';
 import { issueLease } from './issue.ts';
 import { liftStop } from './kill.ts';
@@ -71,6 +73,8 @@ export async function fulfilRequest(deps: Deps, call: Call, id: string): Promise
       return fulfilAtOnce(deps, call, id, (unit, locked, permit) =>
         openGrant(unit, locked, permit),
       );
+    case PREPARE_KIT:
+      return fulfilAtOnce(deps, call, id, (unit, locked, permit) => openKit(unit, locked, permit));
     case 'agent:add_key':
       return fulfilAtOnce(deps, call, id, (unit, locked) => addApprovedKey(unit, locked));
     case 'policy:activate':

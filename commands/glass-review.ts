@@ -10,7 +10,9 @@ import { secondsBetween } from '../domain/instant.ts';
 import { ALIVE } from '../domain/lifecycle.ts';
 import { Refusal, type RefusalCode } from '../domain/refusal.ts';
 import { findAgent } from './agents.ts';
+import { findKit } from './glass-kits.ts';
 import { whoIsInvolved } from './involved.ts';
+import { effectsOfKit } from './kit-use.ts';
 import { isAdmin, mayVote, type PersonPrincipal } from './principal.ts';
 import { aboutRequest, findRequest } from './requests.ts';
 import type { Unit } from './unit.ts';
@@ -46,7 +48,7 @@ export async function reviewEmergency(
     });
     return refusal;
   }
-  const effects = await effectsOf(unit.sql, request.credential);
+  const effects = await effectsOfUse(unit.sql, row, request.credential);
   const change = { closedAt: now, closedBy: who.id, disposition, findings, effects };
   await unit.sql.update(breakGlass).set(change).where(eq(breakGlass.id, row.id));
   unit.emit('emergency.reviewed', {
@@ -89,6 +91,11 @@ async function whyNotReviewed(
   if (!isStrongEnough(who.strength, 'fresh'))
     return no('stronger_auth_required', 'Sign in again first: a review takes a fresh session.');
   if (row.closedAt !== null) return no('already_decided', 'This was reviewed already.');
+  if (await isKitThere(unit, row))
+    return no(
+      'wrong_state',
+      'Its login is not seen gone yet, so it is not known what it did: wait until the target was asked.',
+    );
   if (await isUnderWay(unit, request))
     return no(
       'wrong_state',
@@ -115,8 +122,19 @@ async function isUnderWay(unit: Unit, { state, credential: id }: RequestRow): Pr
   return lease !== undefined && ALIVE.includes(lease.state);
 }
 
-/** How many effects of a credential independent eyes saw. */
-export async function effectsOf(
+async function isKitThere(unit: Unit, { kit }: BreakGlassRow): Promise<boolean> {
+  const row = kit && (await findKit(unit.sql, kit));
+  return row !== null && row.state !== 'ended';
+}
+
+/** How many effects of one use independent eyes saw: of its credential, or of the login that lay ready. */
+export const effectsOfUse = (
+  query: Query | Transaction,
+  { kit }: Pick<BreakGlassRow, 'kit'>,
+  issued: CredentialRow['id'] | null,
+): Promise<number> => (kit === null ? effectsOf(query, issued) : effectsOfKit(query, kit));
+
+async function effectsOf(
   query: Query | Transaction,
   id: CredentialRow['id'] | null,
 ): Promise<number> {
@@ -165,26 +183,39 @@ export const listEmergencies = (
 export const newestEmergencies = (query: Query, limit: number): Promise<BreakGlassRow[]> =>
   query.select().from(breakGlass).orderBy(desc(breakGlass.id)).limit(limit);
 
+const isLateUnsaid = and(
+  isNotNull(breakGlass.openedAt),
+  isNull(breakGlass.closedAt),
+  isNull(breakGlass.remindedAt),
+);
+
 const unremindedOf = (query: Query | Transaction, agent: Id<'agent'>): Promise<BreakGlassRow[]> =>
   query
     .select()
     .from(breakGlass)
-    .where(
-      and(
-        eq(breakGlass.agent, agent),
-        isNotNull(breakGlass.openedAt),
-        isNull(breakGlass.closedAt),
-        isNull(breakGlass.remindedAt),
-      ),
-    );
+    .where(and(eq(breakGlass.agent, agent), isLateUnsaid));
 
 /** When a review of an agent's emergency is late. */
 export const reviewTimesOf = async (query: Query, agent: Id<'agent'>): Promise<string[]> =>
   (await unremindedOf(query, agent)).flatMap(({ reviewDueAt }) => reviewDueAt ?? []);
 
-/** Says of each review that is late that it is, once. */
-export async function noteLateReviews(unit: Unit, agent: Id<'agent'>): Promise<void> {
-  for (const row of await unremindedOf(unit.sql, agent)) {
+/** Says of each review of an agent's emergency that is late that it is, once. */
+export const noteLateReviews = async (unit: Unit, agent: Id<'agent'>): Promise<void> =>
+  noteLate(unit, await unremindedOf(unit.sql, agent));
+
+/** The same for logins that lay ready, which are no agent's. */
+export const noteLateKitReviews = async (unit: Unit): Promise<void> =>
+  noteLate(
+    unit,
+    await unit.sql
+      .select()
+      .from(breakGlass)
+      .where(and(isNotNull(breakGlass.kit), isLateUnsaid))
+      .for('update'),
+  );
+
+async function noteLate(unit: Unit, rows: readonly BreakGlassRow[]): Promise<void> {
+  for (const row of rows) {
     const request = await findRequest(unit.sql, row.request);
     if (!request || row.reviewDueAt === null || unit.at < row.reviewDueAt) continue;
     await unit.sql.update(breakGlass).set({ remindedAt: unit.at }).where(eq(breakGlass.id, row.id));

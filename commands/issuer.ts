@@ -88,6 +88,50 @@ export interface Issuer {
    * it can do without. Left out where there are none, or nobody can be asked.
    */
   discover?(target: TargetRef, roles: ReadonlyMap<string, RoleDefinition>): Promise<Census>;
+  /** Logins that lie ready for when we are down; left out where there can be none. */
+  kits?: KitHands;
+}
+
+/** A login that is to lie ready for when we are down. Its password is nobody's business but its holders'. */
+export interface KitLogin {
+  kit: Id<'glassKit'>;
+  target: TargetRef;
+  definition: RoleDefinition;
+  expiresAt: string;
+  issueBy: string;
+  attempt: number;
+  /** What the target keeps of the password: it never hears the password itself. */
+  verifier: string;
+}
+
+/** Where such a login is used. */
+export interface KitPlace {
+  host: string;
+  port: number;
+  database: string;
+  username: string;
+}
+
+/** What was made once, to be found again as it was. */
+export type MadeKit = Pick<KitLogin, 'kit' | 'target' | 'definition' | 'expiresAt' | 'attempt'> & {
+  salt: string;
+};
+
+/** Whether the login is as it was made: not there, or with other rights, another end or another password. */
+export type KitState = 'good' | 'missing' | 'altered';
+
+/** What an issuer can do that lets logins lie ready. Each throws a TargetError where the target cannot be asked. */
+export interface KitHands {
+  /** Makes the login. Repeating it replaces the password. */
+  make(login: KitLogin): Promise<KitPlace>;
+  /** Ends it and its sessions, and looks that it is gone. Idempotent. */
+  end(
+    target: TargetRef,
+    kit: Id<'glassKit'>,
+  ): Promise<{ code: string | null; sessionsEnded: number; seenGone: boolean }>;
+  check(kit: MadeKit): Promise<KitState>;
+  /** Every login of this kind that the target has of ours. */
+  list(target: TargetRef): Promise<Id<'glassKit'>[]>;
 }
 
 /** The target could not be reached or refused; trying again later may work. */

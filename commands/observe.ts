@@ -2,15 +2,17 @@
 // reads the target's own log with a login that can do nothing else; what cannot be joined is kept as it is.
 import { and, eq, inArray, lt } from 'drizzle-orm';
 import type { Query } from '../db/client.ts';
+import type { GlassKitRow } from '../db/rows.ts';
 import { agent, credential, sensorCursor, sensorSession } from '../db/schema/index.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import type { Id } from '../domain/id.ts';
 import { addSeconds, fromMs } from '../domain/instant.ts';
 import type { SqlEffect } from '../domain/sql-effect.ts';
+import { kitsBehind, noteKitUses } from './kit-use.ts';
 import type { Unit } from './unit.ts';
 
-/** Whose login a session in a target is: a lease of ours, our issuer, a declared application, or somebody else's. */
-export type LoginKind = 'credential' | 'issuer' | 'application' | 'other';
+/** Whose login a session in a target is: a lease of ours, one that lay ready, our issuer, a declared application, or somebody else's. */
+export type LoginKind = 'credential' | 'kit' | 'issuer' | 'application' | 'other';
 
 interface SeenFacts {
   session: string;
@@ -18,6 +20,8 @@ interface SeenFacts {
   loginName: string;
   login: LoginKind;
   credential: Id<'credential'> | null;
+  /** The kit that it is the login of. */
+  kit: Id<'glassKit'> | null;
 }
 
 export type Seen = SeenFacts &
@@ -86,9 +90,13 @@ export async function recordObservation(
   from: CursorRow | null,
 ): Promise<void> {
   if (!(await stillAt(unit, observation.target, from))) return;
-  const leases = await leasesBehind(unit, observation);
+  const behind = {
+    leases: await leasesBehind(unit, observation),
+    kits: await kitsBehind(unit, observation.seen),
+  };
   for (const seen of observation.seen)
-    await record(unit, observation, narrowed(seen, leases), leases);
+    await record(unit, observation, narrowed(seen, behind.leases), behind);
+  await noteKitUses(unit, observation.seen, behind.kits);
   const { isAlive } = observation.health;
   const reportedAt = from?.reportedAt ?? NEVER;
   const isFirst = reportedAt === NEVER;
@@ -166,6 +174,12 @@ function narrowed(seen: Seen, leases: Leases): Seen {
 
 type Leases = Map<string, typeof credential.$inferSelect>;
 
+/** What stands behind the logins of a look: leases, and kits. */
+interface Behind {
+  leases: Leases;
+  kits: ReadonlyMap<string, GlassKitRow>;
+}
+
 async function leasesBehind(unit: Unit, { seen }: Observation): Promise<Leases> {
   return leasesOf(
     unit.sql,
@@ -193,7 +207,7 @@ async function record(
   unit: Unit,
   observation: Observation,
   seen: Seen,
-  leases: Leases,
+  behind: Behind,
 ): Promise<void> {
   const key = and(
     eq(sensorSession.target, observation.target),
@@ -211,7 +225,7 @@ async function record(
         statements: 0,
       })
       .onConflictDoNothing();
-    await noteUse(unit, seen, leases);
+    await noteUse(unit, seen, behind.leases);
   }
   const [session] = await unit.sql.select().from(sensorSession).where(key);
   if (seen.kind === 'harmless' || seen.kind === 'effect')
@@ -220,7 +234,7 @@ async function record(
       .set({ statements: (session?.statements ?? 0) + 1 })
       .where(key);
   if (seen.kind === 'session_closed') await unit.sql.delete(sensorSession).where(key);
-  if (seen.kind !== 'harmless') emitSeen(unit, observation, seen, leases, session?.statements ?? 0);
+  if (seen.kind !== 'harmless') emitSeen(unit, observation, seen, behind, session?.statements ?? 0);
 }
 
 /** When a credential and its agent were last seen at work, as the target itself tells it. */
@@ -238,17 +252,18 @@ function emitSeen(
   unit: Unit,
   observation: Observation,
   seen: Exclude<Seen, { kind: 'harmless' }>,
-  leases: Leases,
+  { leases, kits }: Behind,
   statements: number,
 ): void {
   const lease = leases.get(seen.credential ?? '');
+  const kit = kits.get(seen.kit ?? '');
   const effect = seen.kind === 'effect' ? seen : null;
   unit.emit('runtime.observed', {
-    subject: seen.credential ?? `${observation.target}/${seen.session}`,
+    subject: seen.credential ?? seen.kit ?? `${observation.target}/${seen.session}`,
     actor_chain: lease ? [{ type: 'agent', id: lease.agent }] : [],
     task: lease?.task ?? null,
     agent: lease?.agent ?? null,
-    request: lease?.request ?? null,
+    request: lease?.request ?? kit?.request ?? null,
     control: effect?.controls[0] ?? null,
     detail: {
       kind: seen.kind,

@@ -97,6 +97,7 @@ const routeSchema = z
           .min(0)
           .max(30 * DAY)
           .default(0),
+        offline: z.strictObject({ max_days: z.number().int().min(1).max(90) }).optional(),
       })
       .optional(),
     uses: z.number().int().min(1).max(1000).optional(),

@@ -1,5 +1,6 @@
 // What of an answer may stand on a card: text, without what is named like a secret, and short enough to be read.
 import { canonicalJson, parseJson, type JsonValue } from '../domain/json.ts';
+import { withoutSecrets } from '../domain/secrets.ts';
 import type { Answered } from './caller.ts';
 
 /** More than this nobody reads on a card. */
@@ -7,15 +8,14 @@ const TEXT_MAX = 2_000;
 
 const SECRET_NAME =
   /pass(?:word|wd|phrase)?$|secret|token|api[_-]?key|private[_-]?key|authorization|cookie|credential|session|otp$|pin$|cvv|iban|card[_-]?number/i;
-/** As other services write their own keys, wherever these stand. */
-const SECRET_TEXT =
-  /\b(?:eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|gh[opsu]_\w{20,}|xox[a-z]-[\w-]{10,}|sk_(?:live|test)_\w{10,}|AKIA[A-Z0-9]{16})|-----BEGIN [A-Z ]*PRIVATE KEY-----[^]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)/g;
-
 /** Null where the answer is no text. What was left out is said, and so is a cut. */
 export function previewText({ body, encoding }: Answered): string | null {
   if (encoding !== 'utf8') return null;
   // What is shown is kept, and no database keeps a NUL.
-  const text = redacted(body).replaceAll(SECRET_TEXT, '[redacted]').replaceAll('\0', '\uFFFD');
+  const text = withoutSecrets(redacted(body), () => '[redacted]', 'digests').replaceAll(
+    '\0',
+    '\uFFFD',
+  );
   if (text.length <= TEXT_MAX) return text;
   const shown = text.slice(0, TEXT_MAX).replace(/[\uD800-\uDBFF]$/, '');
   return `${shown}… [cut: ${text.length - shown.length} more characters]`;

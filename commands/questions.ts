@@ -4,10 +4,12 @@ import type { EntityJson, TypeAndId } from '@cedar-policy/cedar-wasm/nodejs';
 import { ACCESS_ACTION } from '../domain/access-tuple.ts';
 import type { Action, Party } from '../domain/action.ts';
 import { BREAK_GLASS, routePast } from '../domain/break-glass.ts';
+import { PREPARE_KIT } from '../domain/glass-kit.ts';
 import { OPEN_GRANT } from '../domain/grant.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { evaluateAccess } from './authzen/judge.ts';
 import { evaluate, togetherAs, type Evaluation, type Question } from './evaluate.ts';
+import { evaluatePreparing } from './kit-gates.ts';
 import { addAgent, addEntity, addPerson, type Reader } from './party-entities.ts';
 import type { PolicyBundle } from './policy-bundle.ts';
 import { resourceEntity } from './recorded-questions.ts';
@@ -22,6 +24,7 @@ export async function evaluateAction(
   bundle: PolicyBundle,
   action: Action,
 ): Promise<Evaluation> {
+  if (action.action === PREPARE_KIT) return evaluatePreparing(bundle, action.resource.id);
   if (action.action === ACCESS_ACTION) return evaluateAccess(tx, bundle, action, evaluateAction);
   const judged = judgedAs(action);
   const askers = judged.actor_chain.length > 0 ? judged.actor_chain : [judged.subject];

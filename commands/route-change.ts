@@ -128,10 +128,11 @@ const FACETS: readonly Facet[] = [
         adds(before.groups, after.groups) ||
         after.quorum < before.quorum ||
         after.max_seconds > before.max_seconds ||
-        after.cooldown_seconds < before.cooldown_seconds),
+        after.cooldown_seconds < before.cooldown_seconds ||
+        (after.offline?.max_days ?? 0) > (before.offline?.max_days ?? 0)),
     show: ({ break_glass: glass }) =>
       glass
-        ? `${glass.quorum} of ${glass.groups.join(', ')} for ${glass.max_seconds} s, every ${glass.cooldown_seconds} s`
+        ? `${glass.quorum} of ${glass.groups.join(', ')} for ${glass.max_seconds} s, every ${glass.cooldown_seconds} s${glass.offline ? `, offline for ${glass.offline.max_days} days` : ''}`
         : 'not allowed',
   },
 ];

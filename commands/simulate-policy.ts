@@ -125,6 +125,8 @@ async function judgeBoth(
   { event, action }: Recorded,
 ): Promise<Judged | null> {
   const { questions } = event.disclosed;
+  // Nobody asked for what lies ready for when we are down, so there is no question to put again.
+  if (Array.isArray(questions) && questions.length === 0) return null;
   if (questions !== undefined && questions !== null) {
     const by = (bundle: PolicyBundle): Evaluation =>
       togetherAs(

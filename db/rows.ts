@@ -17,6 +17,7 @@ export type RequestRow = typeof schema.request.$inferSelect;
 export type VoteRow = typeof schema.vote.$inferSelect;
 export type PermitRow = typeof schema.permit.$inferSelect;
 export type BreakGlassRow = typeof schema.breakGlass.$inferSelect;
+export type GlassKitRow = typeof schema.glassKit.$inferSelect;
 export type GrantRow = typeof schema.standingGrant.$inferSelect;
 export type RedemptionRow = typeof schema.redemption.$inferSelect;
 export type PersonRow = typeof schema.person.$inferSelect;

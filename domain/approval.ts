@@ -62,6 +62,8 @@ interface BreakGlassRule {
   quorum: number;
   max_seconds: number;
   cooldown_seconds: number;
+  /** For when we are down: how long a login may lie ready; where it is not there, none may. */
+  offline?: { max_days: number } | undefined;
 }
 
 /** The most that people can agree to in one standing grant. */
@@ -144,7 +146,7 @@ export function ruleDigest(rule: RouteRule): Digest {
       standing: { max_seconds: rule.standing.max_seconds, max_uses: rule.standing.max_uses },
     }),
     ...(rule.break_glass && {
-      break_glass: { ...rule.break_glass, groups: rule.break_glass.groups.toSorted() },
+      break_glass: glassFacts(rule.break_glass),
     }),
     ...permitFacts(rule),
     ...(rule.ask && {
@@ -152,6 +154,12 @@ export function ruleDigest(rule: RouteRule): Digest {
     }),
   });
 }
+
+const glassFacts = ({ offline, groups, ...numbers }: BreakGlassRule) => ({
+  ...numbers,
+  groups: groups.toSorted(),
+  ...(offline && { offline: { max_days: offline.max_days } }),
+});
 
 /** What a stage decides; its title is only words. */
 const stageFacts = ({ groups, quorum, seats }: StageRule) => ({

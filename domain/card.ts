@@ -4,6 +4,7 @@ import { asJson, type Action } from './action.ts';
 import type { FrozenRoute } from './approval.ts';
 import { BREAK_GLASS } from './break-glass.ts';
 import { digestOf, type Digest } from './digest.ts';
+import { PREPARE_KIT } from './glass-kit.ts';
 import { OPEN_GRANT } from './grant.ts';
 import { canonicalJson, sameJson, type JsonObject, type JsonValue } from './json.ts';
 import { lookalikes } from './lookalikes.ts';
@@ -121,6 +122,7 @@ function titleOf(action: Action, names: CardNames): string {
   const who = oneLine(names.agent ?? names.requester);
   const what = oneLine(action.resource.id);
   if (action.action === BREAK_GLASS) return `BREAK-GLASS: ${what} for ${who}, now`;
+  if (action.action === PREPARE_KIT) return `OFFLINE BREAK-GLASS: a login lies ready for ${what}`;
   if (action.action === OPEN_GRANT) return `STANDING: ${who} asks for ${what}, more than once`;
   if (action.action === 'credential:request') return `${who} asks for ${what}`;
   if (action.action === 'statement:run') return `${who} asks to run a statement as ${what}`;

@@ -1,4 +1,5 @@
 // Every type of event there is, with its fields.
+import { EMERGENCY_EVENTS } from './emergency-events.ts';
 
 /**
  * Each type's fields, once. Public ones are ids, enums, counts and times: all that a verdict may read.
@@ -202,20 +203,7 @@ export const EVENTS = {
     public: ['grant', 'state', 'because', 'used', 'credentials', 'by'],
     private: ['reason'],
   },
-  'emergency.declared': {
-    public: ['break_glass', 'person', 'gates', 'quorum', 'continues'],
-    private: ['reason', 'incident'],
-  },
-  'emergency.refused': { public: ['code', 'person'], private: [] },
-  'emergency.opened': {
-    public: ['break_glass', 'people', 'continues', 'expires_at', 'review_due_at'],
-    private: [],
-  },
-  'emergency.review_late': { public: ['break_glass', 'review_due_at'], private: [] },
-  'emergency.reviewed': {
-    public: ['break_glass', 'person', 'disposition', 'effects_seen', 'seconds'],
-    private: ['findings'],
-  },
+  ...EMERGENCY_EVENTS,
   'receipt.recorded': {
     public: ['permit', 'digest_matches', 'outcome', 'effect'],
     private: ['result_digest'],

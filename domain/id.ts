@@ -15,6 +15,7 @@ const PREFIXES = {
   permit: 'prm',
   grant: 'grn',
   breakGlass: 'bkg',
+  glassKit: 'kit',
   redemption: 'rdm',
   review: 'rvw',
   reviewLine: 'rvl',

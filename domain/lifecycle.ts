@@ -53,6 +53,15 @@ const LIFECYCLES = {
     revoked: [],
     voided: [],
   },
+  glassKit: {
+    // Agreed to; its holders have yet to bring their keys.
+    waiting: ['making', 'ending'],
+    making: ['ready', 'ending'],
+    ready: ['ending'],
+    // Whatever is at the target is being taken away, until it is seen gone.
+    ending: ['ended'],
+    ended: [],
+  },
   permit: {
     live: ['redeemed', 'lapsed', 'voided'],
     // What it led to was not handed over when policy stopped allowing it.

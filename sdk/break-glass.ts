@@ -8,8 +8,10 @@ import type { Page } from './types.ts';
 export interface Emergency {
   id: string;
   request: string;
-  agent: string;
-  task: string;
+  /** Null where it is no agent's: a login that lay ready for when we are down. */
+  agent: string | null;
+  task: string | null;
+  kit: string | null;
   role: string;
   /** The routes that it goes past. */
   gates: string[];
@@ -31,6 +33,36 @@ export interface Emergency {
   effects_seen: number | null;
 }
 
+/** A login that lies ready for when the service is down, its password split between two people. */
+export interface BreakGlassKit {
+  id: string;
+  request: string;
+  role: string;
+  target: string;
+  /** The routes that it goes past. */
+  gates: string[];
+  state: 'waiting' | 'making' | 'ready' | 'ending' | 'ended';
+  holders: { person: string; has_key: boolean; collected_at: string | null }[];
+  created_at: string;
+  expires_at: string;
+  made_at: string | null;
+  checked_at: string | null;
+  /** How it was last found: `good`, `missing`, `altered` or `unreachable`. */
+  checked: string | null;
+  first_seen_at: string | null;
+  last_seen_at: string | null;
+  effects_seen: number;
+  /** Why it ends, or ended. */
+  because: string | null;
+  failure: string | null;
+  ended_at: string | null;
+}
+
+export interface KitFilter extends ListOptions {
+  /** Only those that are not over. */
+  live?: boolean | undefined;
+}
+
 export interface EmergencyFilter extends ListOptions {
   /** Only those whose review is open. */
   unreviewed?: boolean | undefined;
@@ -44,4 +76,16 @@ export const breakGlassCalls = (transport: Transport) => ({
     transport.get<Page<Emergency>>('/v1/break-glass', {
       query: { unreviewed: unreviewed ? 'true' : undefined, limit, cursor },
     }),
+
+  kit: (id: string, options?: CallOptions) =>
+    transport.get<BreakGlassKit>(path`/v1/break-glass/kits/${id}`, options),
+
+  kits: ({ live, limit, cursor }: KitFilter = {}) =>
+    transport.get<Page<BreakGlassKit>>('/v1/break-glass/kits', {
+      query: { live: live ? 'true' : undefined, limit, cursor },
+    }),
+
+  /** Looks whether the login of a kit is still there as it was made. */
+  checkKit: (id: string) =>
+    transport.post<BreakGlassKit>(path`/v1/break-glass/kits/${id}/check`, { body: {} }),
 });

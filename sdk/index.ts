@@ -55,7 +55,7 @@ export type {
   RenewalOrder,
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
-export type { Emergency, EmergencyFilter } from './break-glass.ts';
+export type { BreakGlassKit, Emergency, EmergencyFilter, KitFilter } from './break-glass.ts';
 export type { Grant, GrantFilter, GrantOrder } from './grants.ts';
 export type { Answered, OnQuestion, WaitOptions } from './requests.ts';
 export type {

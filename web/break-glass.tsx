@@ -1,5 +1,6 @@
 // Emergency access: declaring it, every use of it, and the reviews that have to follow.
 import { AreaField, SelectField, Submit, TextField } from './fields.tsx';
+import { Kits, Prepare, type KitLine } from './glass-kits.tsx';
 import { Page } from './layout.tsx';
 import {
   Badge,
@@ -22,8 +23,9 @@ import type { Shell } from './shell.ts';
 export interface EmergencyLine {
   id: string;
   request: string;
-  agent: string;
-  agentName: string;
+  /** Null where it was a login that lay ready, which is no agent's. */
+  agent: string | null;
+  agentName: string | null;
   role: string;
   gates: readonly string[];
   people: readonly string[];
@@ -44,6 +46,8 @@ export interface EmergencyView {
   open: readonly EmergencyLine[];
   past: readonly EmergencyLine[];
   once: string;
+  /** Logins that lie ready for when we are down. */
+  kits: readonly KitLine[];
   /** What was typed into a form that was refused. */
   values: Record<string, string>;
   mayDeclare: boolean;
@@ -77,18 +81,17 @@ export const EmergencyPage = ({
         <Past shell={shell} rows={view.past} />
       )}
     </Panel>
+    <Kits shell={shell} kits={view.kits} />
     {view.mayDeclare ? <Declare shell={shell} view={view} /> : null}
+    {view.mayDeclare ? <Prepare shell={shell} once={view.once} values={view.values} /> : null}
   </Page>
 );
 
 const Open = ({ shell, row }: { shell: Shell; row: EmergencyLine }): Html => (
   <Notice tone="bad" title={row.state === 'declared' ? 'Declared' : 'Used, and not reviewed'}>
     <p>
-      <strong>{row.role}</strong> for{' '}
-      <a href={`/agents/${row.agent}`}>
-        <Untrusted text={row.agentName} />
-      </a>
-      , past {row.gates.join(', ')}, by <Untrusted text={row.people.join(' and ')} />,{' '}
+      <strong>{row.role}</strong> <Whose row={row} />, past {row.gates.join(', ')}, by{' '}
+      <Untrusted text={row.people.join(' and ')} />,{' '}
       <Time at={row.openedAt ?? row.declaredAt} now={shell.now} />.{' '}
       <a href={`/requests/${row.request}`}>What was said</a>.
     </p>
@@ -132,6 +135,18 @@ const Open = ({ shell, row }: { shell: Shell; row: EmergencyLine }): Html => (
   </Notice>
 );
 
+const Whose = ({ row: { agent, agentName } }: { row: EmergencyLine }): Html =>
+  agent === null ? (
+    <>while this was down, by the login that lay ready</>
+  ) : (
+    <>
+      for{' '}
+      <a href={`/agents/${agent}`}>
+        <Untrusted text={agentName ?? agent} />
+      </a>
+    </>
+  );
+
 const Past = ({ shell, rows }: { shell: Shell; rows: readonly EmergencyLine[] }): Html => (
   <Table
     caption="Past emergencies"
@@ -148,7 +163,7 @@ const Past = ({ shell, rows }: { shell: Shell; rows: readonly EmergencyLine[] })
           </>
         ),
       },
-      { label: 'Agent', cell: (row) => <Untrusted text={row.agentName} /> },
+      { label: 'Agent', cell: (row) => <Untrusted text={row.agentName ?? 'none: offline'} /> },
       { label: 'By', cell: (row) => <Untrusted text={row.people.join(', ')} /> },
       {
         label: 'When',

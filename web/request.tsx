@@ -257,6 +257,8 @@ function grain(view: RequestView): string {
       return 'You approve many uses at once: until it ends, each of them is given without asking you or anybody again.';
     case 'credential:break_glass':
       return 'This goes past the people who would have to be asked. Confirm it only if you know of the emergency yourself: your name stands under it, and none of you can do it again before somebody else has reviewed it.';
+    case 'break_glass:prepare':
+      return 'You let a login lie ready at its target, which two people can open together while this service is down, without asking you or anybody. Its use is seen afterwards, and reviewed.';
     case 'access:evaluate':
       return 'You let exactly this be done once, where an enforcement point of others stands guard. What it says of whom and what this is about is its own word.';
     case 'agent:admit':

@@ -1,5 +1,6 @@
 // A notice as a mail. Whatever a requester wrote is quoted and marked, and the only link is the one to our own page, where
 // its reader signs in: opening it decides nothing, whoever opens it.
+import { linesOutside } from '../../domain/card-outside.ts';
 import { visible, type Card, type CardLine } from '../../domain/card.ts';
 import type { NoticeKind } from '../../domain/notice.ts';
 
@@ -59,9 +60,14 @@ export function mailAbout({ kind, state, card, url }: Told): MailText {
     `Its state: ${state}.`,
     ...(isOpen ? [`It expires at ${card.expires_at}.`] : []),
   ];
-  const fits = card.lines.reduce((sum, line) => sum + line.text.length, 0) <= LINES_CHARACTERS_MAX;
-  const lines = isOpen && fits ? card.lines : [];
-  const rest = isOpen && !fits ? ['It is too long for a mail: open it to see all of it.'] : [];
+  const outside = linesOutside(card);
+  const fits =
+    outside.lines.reduce((sum, line) => sum + line.text.length, 0) <= LINES_CHARACTERS_MAX;
+  const lines = isOpen && fits ? outside.lines : [];
+  const rest = [
+    ...(isOpen && !fits ? ['It is too long for a mail: open it to see all of it.'] : []),
+    ...(isOpen && outside.isPartial ? ['What looks like a secret is not sent: open it.'] : []),
+  ];
   const look =
     isOpen && card.warnings.length > 0 ? [`Look closely: ${card.warnings.join('; ')}.`] : [];
   const where = isOpen ? 'Read it and decide, signed in, here:' : 'It can be read here:';

@@ -5,6 +5,7 @@ import { claimNotices, settleNotice, type NoticeOutcome } from '../../commands/n
 import { cardOf, findRequest } from '../../commands/requests.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { ChannelRow, NoticeRow, RequestRow } from '../../db/rows.ts';
+import { linesOutside } from '../../domain/card-outside.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { sharedSignatures } from '../../keys/webhook.ts';
 import { EgressError } from '../egress.ts';
@@ -81,7 +82,9 @@ function judge(status: number, headers: Record<string, string>): NoticeOutcome {
 
 /** How the request stands when it is sent, whatever it was when there was something to tell. */
 function noticeBody(publicUrl: string, row: NoticeRow, about: RequestRow): JsonObject {
-  const { title, lines, digest, routes, warnings } = cardOf(about);
+  const card = cardOf(about);
+  const { title, digest, routes, warnings } = card;
+  const { lines, isPartial } = linesOutside(card);
   return {
     type: `request.${row.kind}`,
     timestamp: row.createdAt,
@@ -94,6 +97,8 @@ function noticeBody(publicUrl: string, row: NoticeRow, about: RequestRow): JsonO
       card: {
         title,
         lines: lines.map(({ label, text, claimed }) => ({ label, text, claimed })),
+        // Where it is so, the page has what looks like a secret.
+        is_partial: isPartial,
         ...{ digest, routes, warnings },
       },
     },

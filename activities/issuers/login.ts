@@ -16,3 +16,15 @@ export function leaseOfLogin(login: string): Id<'credential'> | null {
   const id = `crd_${login.slice(LOGIN_PREFIX.length)}`;
   return isId('credential', id) ? id : null;
 }
+
+const KIT_PREFIX = 'csk_';
+
+/** The login that lies ready for when we are down. */
+export const kitLoginName = (kit: Id<'glassKit'>): string => `${KIT_PREFIX}${bodyOf(kit)}`;
+
+/** Reads a kit's id back from a login's name; null for any other login. */
+export function kitOfLogin(login: string): Id<'glassKit'> | null {
+  if (!login.startsWith(KIT_PREFIX)) return null;
+  const id = `kit_${login.slice(KIT_PREFIX.length)}`;
+  return isId('glassKit', id) ? id : null;
+}

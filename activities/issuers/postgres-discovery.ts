@@ -11,7 +11,7 @@ import {
 } from '../../domain/found-identity.ts';
 import { fromMs } from '../../domain/instant.ts';
 import { mayBecome, tablesOf, writableBy } from '../observer/catalog.ts';
-import { leaseOfLogin, type Secrets } from './login.ts';
+import { kitOfLogin, leaseOfLogin, type Secrets } from './login.ts';
 
 /** Logins that serve us or the data's own application, by name. */
 type Servants = ReadonlyMap<string, NonNullable<FoundFacts['serves']>>;
@@ -32,6 +32,9 @@ export function servantsOf({ definition }: TargetRef, secrets: Secrets): Servant
   return servants;
 }
 
+/** Logins that we make, by their names. */
+const isOurs = (name: string): boolean => leaseOfLogin(name) !== null || kitOfLogin(name) !== null;
+
 /** A login is ours only by its name and our mark together: neither alone hides one. */
 export async function discoverLogins(
   sql: Sql,
@@ -40,7 +43,7 @@ export async function discoverLogins(
   roles: ReadonlyMap<string, RoleDefinition>,
 ): Promise<Census> {
   const logins = await readLogins(sql, mark);
-  const others = logins.filter(({ name, marked }) => !marked || leaseOfLogin(name) === null);
+  const others = logins.filter(({ name, marked }) => !marked || !isOurs(name));
   const reaches = await reachOf(sql, roles);
   return censusOf(
     others.map((login) => ({

@@ -266,6 +266,7 @@ async function compareCounts(
     loginName: '',
     login: 'other',
     credential: null,
+    kit: null,
     effect: 'opaque',
     controls: coverage.flatMap(({ control, writes }) => (writes.has(name) ? [control] : [])),
     outcome: 'ran',

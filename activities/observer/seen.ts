@@ -4,7 +4,7 @@ import type { LogLine } from '../../domain/postgres-log.ts';
 import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql-effect.ts';
 import type { Shadowed } from '../../domain/sql-shadows.ts';
 import { hasSchema } from '../../domain/sql-tokens.ts';
-import { leaseOfLogin } from '../issuers/login.ts';
+import { kitOfLogin, leaseOfLogin } from '../issuers/login.ts';
 import { ISSUER_STATEMENTS } from '../issuers/postgres-blocks.ts';
 
 /** What a control stands in front of, in one target: tables by their names with their schemas. */
@@ -51,6 +51,7 @@ export function seenOf(
     loginName: line.user,
     login,
     credential: leaseOfLogin(line.user),
+    kit: kitOfLogin(line.user),
   };
   switch (line.kind) {
     case 'error':
@@ -87,6 +88,7 @@ export const isIssuing = (line: StatementLine, login: LoginKind): boolean =>
 export function loginKind(user: string, ours: OwnLogins): LoginKind {
   if (user === ours.issuer) return 'issuer';
   if (ours.applications.includes(user)) return 'application';
+  if (kitOfLogin(user) !== null) return 'kit';
   return leaseOfLogin(user) === null ? 'other' : 'credential';
 }
 

@@ -3,6 +3,7 @@
 import { termsOf } from '../../commands/narrow.ts';
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
 import { isStrongEnough, type Tally } from '../../domain/approval.ts';
+import { linesOutside } from '../../domain/card-outside.ts';
 import { shownDigest, type Card, type CardLine } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { offerOf } from '../../domain/narrow-form.ts';
@@ -33,10 +34,12 @@ export function slackFace(source: FaceSource): SlackFace {
   const { row, card } = source;
   const open = row.state === 'pending';
   const decideHere = mayDecideHere(row, card);
+  const { lines, isPartial } = linesOutside(card);
   const blocks: JsonObject[] = [
     { type: 'header', text: plainText(cut(headerOf(row, card))) },
     ...(isRisky(row.risk) ? riskBanner(row.risk ?? '') : []),
-    ...(fitsSlack(row, card) ? sections(card.lines) : [section(tooLong(card))]),
+    ...(fitsSlack(row, card) ? sections(lines) : [section(tooLong(card))]),
+    ...(isPartial ? [section(KEPT_BACK)] : []),
     ...(card.warnings.length > 0 ? [section(lookClosely(card))] : []),
     { type: 'context', elements: stateElements(source) },
     { type: 'context', elements: [plainText(`${row.id} · ${card.digest.slice(0, 23)}…`)] },
@@ -66,6 +69,9 @@ const riskBanner = (risk: string): JsonObject[] => [
   { type: 'divider' },
 ];
 
+const KEPT_BACK =
+  'Something in it looks like a secret and is not sent here. Open it to see everything that would run.';
+
 function tooLong(card: Card): string {
   const hidden = card.lines.reduce((sum, line) => sum + fieldText(line).length, 0);
   return `This is too long to show here in full: ${hidden} characters are not shown. Open it to see everything that would run.`;
@@ -84,7 +90,8 @@ export function mayDecideHere(row: RequestRow, card: Card): boolean {
   const allowed = row.routes.every(
     ({ rule }) => rule.channels.includes('slack') && isStrongEnough('session', rule.strength),
   );
-  return allowed && !isRisky(row.risk) && card.warnings.length === 0 && fitsSlack(row, card);
+  const isWhole = fitsSlack(row, card) && !linesOutside(card).isPartial;
+  return allowed && isWhole && !isRisky(row.risk) && card.warnings.length === 0;
 }
 
 /** Whether all that can be approved less of fits a form here; where it does not, that is for the web. */

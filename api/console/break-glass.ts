@@ -1,6 +1,6 @@
 // The page of emergencies, and its forms.
 import { declareEmergency } from '../../commands/break-glass.ts';
-import { effectsOf, newestEmergencies, reviewEmergency } from '../../commands/glass-review.ts';
+import { effectsOfUse, newestEmergencies, reviewEmergency } from '../../commands/glass-review.ts';
 import { refuseWithoutLog } from '../../commands/log-health.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { isMember, mayVote } from '../../commands/principal.ts';
@@ -24,12 +24,14 @@ import {
   type Visit,
 } from './console.ts';
 import { asMade, attempt, newOnce, parseFields, saidBy, typed } from './forms.ts';
+import { kitLines } from './kit-lines.ts';
 import { agentNames, personNames } from './names.ts';
 
 /** Emergencies on the page; the API has the rest. */
 const SHOWN = 100;
 
-async function showEmergencies(
+/** The page, with what was wrong with what was sent. */
+export async function showEmergencies(
   visit: Visit,
   deps: ConsoleDeps,
   refusal: Refusal | null,
@@ -38,13 +40,16 @@ async function showEmergencies(
   const rows = await newestEmergencies(query, SHOWN);
   const agentName = await agentNames(
     query,
-    rows.map(({ agent }) => agent),
+    rows.flatMap(({ agent }) => agent ?? []),
   );
   const name = await personNames(
     query,
     rows.flatMap(({ people, closedBy }) => [...people, closedBy]),
   );
-  const lines = await Promise.all(rows.map((row) => lineOf(deps, row, agentName(row.agent), name)));
+  const kits = await kitLines(visit, deps);
+  const lines = await Promise.all(
+    rows.map((row) => lineOf(deps, row, row.agent && agentName(row.agent), name)),
+  );
   const isOpen = ({ line, isWaiting }: Lined): boolean =>
     line.state === 'review_open' || (line.state === 'declared' && isWaiting);
   const who = reader(visit);
@@ -56,6 +61,7 @@ async function showEmergencies(
         past: lines.filter((each) => !isOpen(each)).map(({ line }) => line),
         once: newOnce(),
         values: typed(visit),
+        kits,
         mayDeclare: isMember(who) && mayVote(who.roles),
       },
       said: refusal && saidBy(refusal),
@@ -73,7 +79,7 @@ interface Lined {
 async function lineOf(
   deps: ConsoleDeps,
   row: BreakGlassRow,
-  agentName: string,
+  agentName: string | null,
   name: (id: string) => string,
 ): Promise<Lined> {
   const request = await findRequest(deps.db.query, row.request);
@@ -88,7 +94,7 @@ async function lineOf(
     reviewedBy: row.closedBy && name(row.closedBy),
     disposition,
     findings,
-    effects: row.effects ?? (await effectsOf(deps.db.query, request?.credential ?? null)),
+    effects: row.effects ?? (await effectsOfUse(deps.db.query, row, request?.credential ?? null)),
   };
   return { line, isWaiting: request?.state === 'pending' };
 }
@@ -136,7 +142,7 @@ const declare: ConsoleRoute = {
 };
 
 /** What was typed as a key; what is no JSON is no key either, and is refused as one. */
-function jwkFrom(text: string): unknown {
+export function jwkFrom(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -7,6 +7,7 @@ import { breakGlassPages } from './break-glass.ts';
 import type { ConsoleRoute } from './console.ts';
 import { controlPages } from './controls.ts';
 import { discoveryPages } from './discovery.ts';
+import { glassKitPages } from './glass-kits.ts';
 import { grantPages } from './grants.ts';
 import { leakPages } from './leaks.ts';
 import { logPages } from './log.ts';
@@ -38,6 +39,7 @@ export const CONSOLE: readonly ConsoleRoute[] = [
   ...accountPages,
   ...requestPages,
   ...grantPages,
+  ...glassKitPages,
   ...breakGlassPages,
   ...questionPages,
   ...agentPages,

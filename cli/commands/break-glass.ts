@@ -1,4 +1,5 @@
-// Emergencies, to look at. They are declared, confirmed and reviewed by people on their page.
+// Emergencies, to look at, and kits for when the service is down. Emergencies are declared, confirmed and reviewed by
+// people on their page.
 import type { Command } from 'commander';
 import type { Emergency } from '../../sdk/index.ts';
 import {
@@ -8,6 +9,7 @@ import {
   resultCommand,
   type OutputFlags,
 } from './command.ts';
+import { kitCommands } from './kit.ts';
 import { asAutomation } from './session.ts';
 import { facts, table, when, type Terminal } from './terminal.ts';
 
@@ -18,6 +20,7 @@ export function breakGlassCommands(program: Command, terminal: Terminal): void {
   limitOption(resultCommand(glass, 'list', 'list emergencies'))
     .option('--unreviewed', 'only those whose review is open')
     .action((flags: ListFlags) => list(terminal, flags));
+  kitCommands(glass, terminal);
   resultCommand(glass, 'show <id>', 'show one emergency and its review').action(
     async (id: string, flags: OutputFlags) => {
       const row = await (await asAutomation(terminal)).breakGlass.get(id);

@@ -114,8 +114,9 @@ CREATE TABLE "on_call" (
 CREATE TABLE "break_glass" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"request" text collate "C" NOT NULL,
-	"agent" text collate "C" NOT NULL,
-	"task" text collate "C" NOT NULL,
+	"agent" text collate "C",
+	"task" text collate "C",
+	"kit" text collate "C",
 	"role" text NOT NULL,
 	"gates" text[] NOT NULL,
 	"reviewers" text[] NOT NULL,
@@ -284,6 +285,35 @@ CREATE TABLE "foreign_bundle" (
 	"trust_domain" text NOT NULL,
 	"sealed" "bytea" NOT NULL,
 	"fetched_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "glass_kit" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"role" text NOT NULL,
+	"target" text NOT NULL,
+	"gates" text[] NOT NULL,
+	"reviewers" text[] NOT NULL,
+	"state" text NOT NULL,
+	"seats" jsonb NOT NULL,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"expires_at" timestamp(3) with time zone NOT NULL,
+	"attempt" integer DEFAULT 0 NOT NULL,
+	"issue_by" timestamp(3) with time zone,
+	"made_at" timestamp(3) with time zone,
+	"salt" text,
+	"checked_at" timestamp(3) with time zone,
+	"checked" text,
+	"warned_at" timestamp(3) with time zone,
+	"first_seen_at" timestamp(3) with time zone,
+	"last_seen_at" timestamp(3) with time zone,
+	"effects" integer DEFAULT 0 NOT NULL,
+	"told_at" timestamp(3) with time zone,
+	"because" text,
+	"failure" text,
+	"next_try_at" timestamp(3) with time zone,
+	"ended_at" timestamp(3) with time zone,
+	CONSTRAINT "glass_kit_request_unique" UNIQUE("request")
 );
 --> statement-breakpoint
 CREATE TABLE "grant_use" (
@@ -874,12 +904,14 @@ ALTER TABLE "task" ADD CONSTRAINT "task_triggered_by_person_id_fk" FOREIGN KEY (
 ALTER TABLE "absence" ADD CONSTRAINT "absence_person_person_id_fk" FOREIGN KEY ("person") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "absence" ADD CONSTRAINT "absence_stand_in_person_id_fk" FOREIGN KEY ("stand_in") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "break_glass" ADD CONSTRAINT "break_glass_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "break_glass" ADD CONSTRAINT "break_glass_kit_glass_kit_id_fk" FOREIGN KEY ("kit") REFERENCES "public"."glass_kit"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "certificate" ADD CONSTRAINT "certificate_credential_credential_id_fk" FOREIGN KEY ("credential") REFERENCES "public"."credential"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_task_task_id_fk" FOREIGN KEY ("task") REFERENCES "public"."task"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "credential" ADD CONSTRAINT "credential_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "deferral" ADD CONSTRAINT "deferral_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "found_identity" ADD CONSTRAINT "found_identity_guessedOwner_person_id_fk" FOREIGN KEY ("guessedOwner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "glass_kit" ADD CONSTRAINT "glass_kit_request_request_id_fk" FOREIGN KEY ("request") REFERENCES "public"."request"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "grant_use" ADD CONSTRAINT "grant_use_grant_standing_grant_id_fk" FOREIGN KEY ("grant") REFERENCES "public"."standing_grant"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_agent_agent_id_fk" FOREIGN KEY ("agent") REFERENCES "public"."agent"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "standing_grant" ADD CONSTRAINT "standing_grant_owner_person_id_fk" FOREIGN KEY ("owner") REFERENCES "public"."person"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -926,6 +958,7 @@ CREATE UNIQUE INDEX "credential_permit_once" ON "credential" USING btree ("permi
 CREATE INDEX "deferral_expires" ON "deferral" USING btree ("expires_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "found_identity_name" ON "found_identity" USING btree ("target","kind","name");--> statement-breakpoint
 CREATE INDEX "found_identity_agent" ON "found_identity" USING btree ("agent");--> statement-breakpoint
+CREATE INDEX "glass_kit_target" ON "glass_kit" USING btree ("target","state");--> statement-breakpoint
 CREATE UNIQUE INDEX "grant_use_once" ON "grant_use" USING btree ("grant","number");--> statement-breakpoint
 CREATE INDEX "standing_grant_agent" ON "standing_grant" USING btree ("agent","state");--> statement-breakpoint
 CREATE INDEX "leak_match_credential" ON "leak_match" USING btree ("credential");--> statement-breakpoint

@@ -1,8 +1,9 @@
-// Emergency access: who declared and confirmed it, and the review that has to follow. Whoever can write here can close
+// Emergency access: who declared and confirmed it, or held its halves, and the review that has to follow. Whoever can write here can close
 // a review in the tables; its leaf, which names who closed it, is what a verdict reads.
 import { index, integer, pgTable, text } from 'drizzle-orm/pg-core';
 import type { Id } from '../../domain/id.ts';
 import { id, instant } from './columns.ts';
+import { glassKit } from './glass-kits.ts';
 import { request } from './requests.ts';
 
 export const DISPOSITIONS = ['justified', 'needs_work', 'misused'] as const;
@@ -15,8 +16,10 @@ export const breakGlass = pgTable(
       .notNull()
       .unique()
       .references(() => request.id),
-    agent: id('agent')().notNull(),
-    task: id('task')().notNull(),
+    /** Whose it was; null where it was a login that lay ready for when we are down, which is no agent's. */
+    agent: id('agent')(),
+    task: id('task')(),
+    kit: id('glassKit')().references(() => glassKit.id),
     role: text().notNull(),
     /** The routes that it goes past. */
     gates: text().array().notNull(),

@@ -8,6 +8,7 @@ export * from './credentials.ts';
 export * from './deferrals.ts';
 export * from './discovery.ts';
 export * from './foreign-bundles.ts';
+export * from './glass-kits.ts';
 export * from './grants.ts';
 export * from './leaks.ts';
 export * from './keys.ts';

@@ -4,14 +4,17 @@ import { BREAK_GLASS } from '../break-glass.ts';
 import { secondsBetween } from '../instant.ts';
 import { object, text, texts, type Case, type Fact, type Facts } from './facts.ts';
 import { exceptionIn, named, type Finding } from './finding.ts';
+import { holdersOf, offlineUseOf } from './offline.ts';
 import { RULE } from './rule.ts';
 
 /** Whether a case was an emergency, and not something that people were asked in the ordinary way. */
 export const isEmergency = ({ opened }: Case): boolean => opened.detail['action'] === BREAK_GLASS;
 
-/** The emergencies in which access was given. */
-export const emergenciesIn = ({ cases }: Facts): Case[] =>
-  cases.filter((found) => isEmergency(found) && named(found, 'emergency.opened').length > 0);
+/** The emergencies in which access was given: those that were declared, and those while we were down. */
+export const emergenciesIn = ({ cases, offline }: Facts): Case[] => [
+  ...cases.filter((found) => isEmergency(found) && named(found, 'emergency.opened').length > 0),
+  ...offline,
+];
 
 /** Every emergency was that of enough people, and was found justified in time by somebody else. */
 export function brokenGlass(facts: Facts): Finding {
@@ -47,18 +50,34 @@ export function brokenGlass(facts: Facts): Finding {
 }
 
 const factsOf = (found: Case): Fact[] =>
-  named(found, 'emergency.declared', 'emergency.opened', 'emergency.reviewed');
+  named(
+    found,
+    'emergency.declared',
+    'emergency.opened',
+    'emergency.share_collected',
+    'emergency.offline_used',
+    'emergency.reviewed',
+  );
+
+/** When its review began. */
+const openingOf = (found: Case): Fact | undefined =>
+  named(found, 'emergency.opened', 'emergency.offline_used')[0];
 
 const reviewOf = (found: Case): Fact | undefined => named(found, 'emergency.reviewed')[0];
 
 /** Nobody has reviewed it, and nobody had to by now. */
 function isReviewOpen(facts: Facts, found: Case): boolean {
-  const opened = named(found, 'emergency.opened')[0];
+  const opened = openingOf(found);
   if (!opened || reviewOf(found)) return false;
   return secondsBetween(opened.time, facts.until) <= RULE.review_seconds;
 }
 
-function faultOf(found: Case): string | null {
+const faultOf = (found: Case): string | null => {
+  const used = offlineUseOf(found);
+  return used ? offlineFault(found, used) : declaredFault(found);
+};
+
+function declaredFault(found: Case): string | null {
   const declared = named(found, 'emergency.declared')[0];
   const opened = named(found, 'emergency.opened')[0];
   if (!declared || !opened || opened.index < declared.index)
@@ -68,6 +87,19 @@ function faultOf(found: Case): string | null {
   // Written so that a quorum that is not said is not met.
   if (!(typeof quorum === 'number' && people.size >= Math.max(2, quorum)))
     return 'an emergency of fewer people than its gate wants';
+  return reviewFault(found, opened, people);
+}
+
+/** It takes both halves, and so two people; one that was used before both had theirs was used by somebody else. */
+function offlineFault(found: Case, used: Fact): string | null {
+  const people = holdersOf(found, used);
+  if (people.size < 2) return 'a login that lay ready was used before two people held its halves';
+  const requester = text(object(found.opened.detail['requester'])['id']);
+  return reviewFault(found, used, new Set([...people, ...(requester === null ? [] : [requester])]));
+}
+
+/** Whether somebody who had no part in it found it justified, in time. */
+function reviewFault(found: Case, opened: Fact, people: ReadonlySet<string>): string | null {
   const reviewed = reviewOf(found);
   if (!reviewed) return 'an emergency that nobody has reviewed in time';
   if (!(secondsBetween(opened.time, reviewed.time) <= RULE.review_seconds))

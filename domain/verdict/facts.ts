@@ -1,38 +1,17 @@
 // What the leaves say about one control, gathered once: its cases, and the effects that independent eyes saw.
 import { eventName, type EventName } from '../event.ts';
 import type { JsonObject, JsonValue } from '../json.ts';
+import { text, type Case, type Fact, type Lease } from './fact.ts';
+import { addKit, kitBehind, offlineUseOf } from './offline.ts';
+
+export { text } from './fact.ts';
+export type { Case, Fact, Lease } from './fact.ts';
 
 /** A leaf with its place in the log. */
 export interface Leaf {
   index: number;
   /** The leaf's text, parsed. */
   event: JsonObject;
-}
-
-/** One event as the tests read it: only what is public. */
-export interface Fact {
-  index: number;
-  id: string;
-  name: EventName;
-  time: string;
-  subject: string;
-  request: string | null;
-  actionRef: string | null;
-  policyVersion: string | null;
-  detail: JsonObject;
-}
-
-/** A request under the control, with everything that came of it. */
-export interface Case {
-  request: string;
-  simulated: boolean;
-  opened: Fact;
-  votes: Fact[];
-  /** How the waiting ended, if it did. */
-  closed: Fact | null;
-  facts: Fact[];
-  /** What came of it as a standing grant: its opening, every use with its own permit, its end. */
-  standing: Fact[];
 }
 
 /** One use of a standing grant, which rests on the request that people agreed to it in. */
@@ -74,6 +53,8 @@ export interface Facts {
   activations: Fact[];
   /** Uses of standing grants under the control. */
   uses: GrantUse[];
+  /** Cases whose login lay ready for when we are down, and was used. */
+  offline: Case[];
   /** When the period ends: what had to be done by then. */
   until: string;
   /** What policy let past the control, by evaluation. */
@@ -87,19 +68,6 @@ export interface Facts {
 export interface WaivedPass {
   fact: Fact;
   rules: string[];
-}
-
-/** A credential as the log knows it. */
-export interface Lease {
-  /** The request it carries out. */
-  request: string | null;
-  /** What policy said, where that was all it took. */
-  evaluation: string | null;
-  issued: boolean;
-  /** From here on it should do nothing: its expiry, or the decision to revoke it. */
-  until: string | null;
-  /** When its target was seen to know it no more. */
-  ended: string | null;
 }
 
 /** Who was in which group, and through whose hands they came in: from the leaves, not from anybody's word. */
@@ -126,10 +94,6 @@ export function controlsIn(leaves: Iterable<Leaf>): string[] {
       for (const control of texts(fact.detail['controls'])) controls.add(control);
   }
   return [...controls].toSorted();
-}
-
-export function text(value: JsonValue | undefined): string | null {
-  return typeof value === 'string' ? value : null;
 }
 
 export const texts = (value: JsonValue | undefined): string[] =>
@@ -164,6 +128,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
     others: new Map(),
     activations: [],
     uses: [],
+    offline: [],
     until: '',
     waived: new Map(),
     passkeys: new Map(),
@@ -187,6 +152,7 @@ export function gather(leaves: Iterable<Leaf>, control: string): Facts {
   facts.uses = facts.cases.flatMap((found) =>
     found.standing.filter(({ name }) => name === 'grant.used').map((use) => ({ found, use })),
   );
+  facts.offline = facts.cases.filter((found) => offlineUseOf(found) !== undefined);
   facts.known = cases;
   facts.others = others;
   facts.roster = asRoster(roster);
@@ -316,6 +282,11 @@ function addElsewhere(
     case 'credential.abandoned':
       addToLease(facts.leases, permits, fact);
       break;
+    case 'emergency.kit_intended':
+    case 'emergency.kit_end_intended':
+    case 'emergency.kit_ended':
+      addKit(facts.leases, fact);
+      break;
     case 'evaluation.decided':
       addWaived(facts.waived, fact, control);
       break;
@@ -426,7 +397,7 @@ function addObservation(facts: Facts, fact: Fact, control: string): void {
       target,
       login: text(detail['login']) ?? 'other',
       effect: text(detail['effect']) ?? 'opaque',
-      credential: text(detail['credential']),
+      credential: text(detail['credential']) ?? kitBehind(fact),
       controls,
       unexplainedRows: text(detail['session_ref'])?.endsWith('/row-counts')
         ? number(detail['statements'])

@@ -1,12 +1,14 @@
 // The decision rule: real, decorative, or not enough evidence. A pure function of leaves, so that anybody with
 // the leaves comes to the same bytes.
 import { BREAK_GLASS } from '../break-glass.ts';
+import { PREPARE_KIT } from '../glass-kit.ts';
 import { OPEN_GRANT } from '../grant.ts';
 import type { JsonObject } from '../json.ts';
 import { becameTheProcess, isEmergency } from './emergency.ts';
 import { gather, text, type Case, type Facts, type Leaf } from './facts.ts';
 import type { Exception, Finding } from './finding.ts';
 import { deliberationTests, designTests, evidenceTests } from './layers.ts';
+import { offlineUseOf } from './offline.ts';
 import { operationFindings } from './operation.ts';
 import { RULE, RULE_SET } from './rule.ts';
 import type { Grain, Judgement, LayerState, Verdict, VerdictLayer, VerdictTest } from './types.ts';
@@ -58,6 +60,8 @@ function within(facts: Facts, { from, to }: Asked['period']): Facts {
     cases: facts.cases.filter((found) => inside(found.opened.time)),
     effects: facts.effects.filter((effect) => inside(effect.at)),
     uses: facts.uses.filter(({ use }) => inside(use.time)),
+    // Judged when it was used, however long ago it was agreed to.
+    offline: [...facts.known.values()].filter((found) => inside(offlineUseOf(found)?.time ?? '')),
     until: to,
     // Eyes on a path the control does not stand in front of see nothing of it.
     sensors: new Map(
@@ -148,7 +152,12 @@ function mechanisms(findings: readonly Finding[]): Exception[][] {
 }
 
 /** Actions that end in a credential, which is then used freely. */
-const SESSIONS: readonly (string | null)[] = ['credential:request', OPEN_GRANT, BREAK_GLASS];
+const SESSIONS: readonly (string | null)[] = [
+  'credential:request',
+  OPEN_GRANT,
+  BREAK_GLASS,
+  PREPARE_KIT,
+];
 
 function grainOf(cases: readonly Case[]): Grain {
   const actions = cases.map((found) => text(found.opened.detail['action']));

@@ -338,6 +338,19 @@ describe('text that means harm', () => {
 
 describe('a card that is not decided here', () => {
   it.each([
+    ['a reason', { context: { reason: 'log in with password=hunter2 first' } }],
+    ['a statement', { parameters: { statement: "ALTER ROLE app PASSWORD 'hunter2'" } }],
+  ])('is one with a secret in %s, which stays with us', (_where, change) => {
+    const row = rowWith();
+    const risky = rowWith({ action: { ...row.action, ...change } });
+    const shown = JSON.stringify(faceOf(risky));
+    expect(shown).not.toContain('hunter2');
+    expect(shown).toContain('looks like a secret');
+    expect(mayDecideHere(risky, cardOf(risky))).toBe(false);
+    expect(shown).not.toContain('"action_id":"approve"');
+  });
+
+  it.each([
     ['a high risk', rowWith({ risk: 'high' })],
     ['a risk in a word we do not know', rowWith({ risk: 'Severe' })],
     [

@@ -90,3 +90,40 @@ describe('a rule with break_glass', () => {
     expect(isWeaker(after, before)).toBe(false);
   });
 });
+
+describe('going offline', () => {
+  const offline = (days: number): RouteRule => ({
+    ...rule,
+    break_glass: { ...glass, offline: { max_days: days } },
+  });
+
+  it('a gate that does not has the digest that it had', () => {
+    expect(ruleDigest({ ...rule, break_glass: { ...glass, offline: undefined } })).toBe(
+      ruleDigest(rule),
+    );
+    const digests = [rule, offline(1), offline(2)].map(ruleDigest);
+    expect(new Set(digests).size).toBe(3);
+  });
+
+  it('letting it, or for longer, weakens the gate, and less of it does not', () => {
+    const pairs: [RouteRule, RouteRule, boolean][] = [
+      [rule, offline(1), true],
+      [offline(1), offline(2), true],
+      [offline(2), offline(1), false],
+      [offline(1), rule, false],
+    ];
+    for (const [before, after, isLooser] of pairs) expect(isWeaker(before, after)).toBe(isLooser);
+  });
+
+  it('uses that are no agent’s share none, but gates and people do', () => {
+    const used: Emergency = { agent: null, gates: ['a'], people: ['x'], incident: null };
+    const wanted = (more: Partial<Emergency>): Emergency => ({
+      ...{ agent: null, gates: ['b'], people: ['y'], incident: null },
+      ...more,
+    });
+    expect(isBlocked(wanted({}), [used])).toBe(false);
+    expect(isBlocked(wanted({ gates: ['a'] }), [used])).toBe(true);
+    expect(isBlocked(wanted({ people: ['x'], agent: 'agt_1' }), [used])).toBe(true);
+    expect(isBlocked(wanted({ gates: ['a'], incident: 'INC-1' }), [used])).toBe(true);
+  });
+});

@@ -2,7 +2,16 @@
 import { describe, expect, it } from 'vitest';
 import { ALIVE, canMove, isFinal, statesOf, type LifecycleNoun } from '../../domain/lifecycle.ts';
 
-const NOUNS: LifecycleNoun[] = ['agent', 'task', 'credential', 'request', 'grant', 'permit', 'run'];
+const NOUNS: LifecycleNoun[] = [
+  'agent',
+  'task',
+  'credential',
+  'request',
+  'grant',
+  'permit',
+  'run',
+  'glassKit',
+];
 const FINAL: Record<LifecycleNoun, string[]> = {
   agent: ['rejected', 'retired'],
   task: ['completed', 'expired', 'failed', 'killed'],
@@ -10,6 +19,7 @@ const FINAL: Record<LifecycleNoun, string[]> = {
   request: ['cancelled', 'consumed', 'denied', 'expired', 'failed', 'superseded'],
   grant: ['expired', 'revoked', 'voided'],
   permit: ['lapsed', 'voided'],
+  glassKit: ['ended'],
   run: ['done', 'failed', 'unknown'],
 };
 

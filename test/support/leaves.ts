@@ -7,7 +7,7 @@ import { judge } from '../../domain/verdict/judge.ts';
 import type { Verdict, VerdictTest } from '../../domain/verdict/types.ts';
 
 const START = '2026-11-01T00:00:00.000Z';
-const CONTROL = 'orders-write';
+export const CONTROL = 'orders-write';
 
 export interface CaseOptions {
   voter?: string;

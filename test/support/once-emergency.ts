@@ -1,8 +1,19 @@
 // Calls that take an Idempotency-Key about the two ways past asking each time: standing grants and broken glass.
 import type { JsonObject } from '../../domain/json.ts';
 import { seen, startTask } from './cast.ts';
-import { admin, admittedAgent, eventually, list, object, person, text, vote } from './client.ts';
+import {
+  admin,
+  admittedAgent,
+  eventually,
+  list,
+  newKey,
+  object,
+  person,
+  text,
+  vote,
+} from './client.ts';
 import type { TestAgent, TestPerson } from './client.ts';
+import { agreedKit, freshen, kitFor, letOffline, readyKit, twoHolders } from './kits.ts';
 import type { Stage, Steps } from './once-steps.ts';
 import { activateRoles } from './policies.ts';
 
@@ -47,6 +58,7 @@ export function emergencySteps(stage: () => Stage): Steps {
       const { by, path } = await broken(stage(), 'collected');
       return { by, path: `${path}/collect`, body: {}, otherwise: { surplus: 1 } };
     },
+    ...kitSteps(stage),
     'POST /v1/break-glass/{id}/review': async () => {
       await withRoles();
       const { agent, task, path, request } = await broken(stage(), 'reviewed');
@@ -60,6 +72,52 @@ export function emergencySteps(stage: () => Stage): Steps {
       }, 'the end of the credential');
       const otherwise = { ...ACCOUNT, disposition: 'misused' };
       return { by, path: `${path}/review`, body: ACCOUNT, otherwise };
+    },
+  };
+}
+
+/** Calls about a login that lies ready for when we are down. */
+function kitSteps(stage: () => Stage): Steps {
+  let ready: Promise<unknown> | null = null;
+  const offline = (): Promise<unknown> => (ready ??= letOffline(stage().cast));
+  const path = (id: string, step: string): string => `/v1/break-glass/kits/${id}/${step}`;
+  return {
+    'POST /v1/break-glass/kits': async () => {
+      await offline();
+      const holders = await twoHolders(stage().cast);
+      const otherwise = kitFor(holders, { expires_in: 3600 });
+      return {
+        by: holders.first,
+        path: '/v1/break-glass/kits',
+        body: kitFor(holders),
+        otherwise,
+      };
+    },
+    'POST /v1/break-glass/kits/{id}/key': async () => {
+      await offline();
+      const { cast } = stage();
+      const holders = await twoHolders(cast);
+      const id = await agreedKit(cast, holders);
+      await freshen(cast);
+      const body = { seal_to: cast.seal.publicJwk };
+      const otherwise = { seal_to: (await newKey()).publicJwk };
+      return { by: holders.first, path: path(id, 'key'), body, otherwise };
+    },
+    'POST /v1/break-glass/kits/{id}/share': async () => {
+      await offline();
+      const { first, id } = await readyKit(stage().cast);
+      await freshen(stage().cast);
+      return { by: first, path: path(id, 'share'), body: {}, otherwise: { surplus: 1 } };
+    },
+    'POST /v1/break-glass/kits/{id}/check': async () => {
+      await offline();
+      const { first, id } = await readyKit(stage().cast);
+      return { by: first, path: path(id, 'check'), body: {}, otherwise: { surplus: 1 } };
+    },
+    'POST /v1/break-glass/kits/{id}/end': async () => {
+      await offline();
+      const { first, id } = await readyKit(stage().cast);
+      return { by: first, path: path(id, 'end'), body: {}, otherwise: { surplus: 1 } };
     },
   };
 }
