@@ -7,6 +7,7 @@ import { lapseUnanswered } from '../commands/ask.ts';
 import { discoveryWorkflow, lookWhenDue } from '../commands/discovery.ts';
 import { fulfilRequest } from '../commands/fulfil.ts';
 import { effectiveAction } from '../commands/narrow.ts';
+import { queueNotices } from '../commands/notices.ts';
 import { expireRequest } from '../commands/request-ends.ts';
 import { aboutRequest, findRequest, lockRequest } from '../commands/requests.ts';
 import { closeReview, findReview, isReviewDone } from '../commands/reviews.ts';
@@ -75,6 +76,8 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
     },
     announceRequest: (id) => announce(deps, asWorkflow(id), id),
     remindApprovers: async (id, step) => {
+      // Before Slack, which may be down for long; a repetition of this activity queues nothing again.
+      await queueReminder(deps, id);
       await remind(deps, asWorkflow(id), id);
       await transact(deps, asWorkflow(id), async (unit) => {
         const row = await lockRequest(unit, id);
@@ -99,6 +102,8 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
           detail: { step, groups },
           private: {},
         });
+        // Those who may decide from now on have not heard of it.
+        await queueNotices(unit, row, 'changed', `escalation ${step}`);
       });
     },
     tellAsked: (id, question) => tellAsked(deps, asWorkflow(id), id, question),
@@ -119,6 +124,15 @@ function requestActivities(deps: NoticeDeps): Pick<Activities, RequestActivity> 
     refreshCards: (id) => refresh(deps, asWorkflow(id), id),
     tellRequester: (id) => callBack(deps, id),
   };
+}
+
+async function queueReminder(deps: NoticeDeps, id: string): Promise<void> {
+  const { workflowExecution, activityId } = Context.current().info;
+  await transact(deps, asWorkflow(id), async (unit) => {
+    const row = await lockRequest(unit, id);
+    const about = `${workflowExecution?.runId ?? ''} ${activityId}`;
+    if (row.state === 'pending') await queueNotices(unit, row, 'reminded', about);
+  });
 }
 
 function viewOf(row: RequestRow): RequestView {

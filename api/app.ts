@@ -13,6 +13,7 @@ import { askRoutes } from './ask-credential.ts';
 import { attentionRoutes } from './attention.ts';
 import { authenticate } from './auth.ts';
 import { breakGlassRoutes } from './break-glass.ts';
+import { channelRoutes } from './channels.ts';
 import type { CertificateReader } from './client-certificate.ts';
 import { mountConsole } from './console/console.ts';
 import { CONSOLE } from './console/index.ts';
@@ -118,6 +119,7 @@ export const ROUTES: readonly Route[] = [
   ...leakScannerRoutes,
   ...absenceRoutes,
   ...administrationRoutes,
+  ...channelRoutes,
   ...policyRoutes,
   ...staticSecretRoutes,
   ...signingKeyRoutes,

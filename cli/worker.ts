@@ -7,6 +7,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Client } from '@temporalio/client';
 import { NativeConnection, Runtime, Worker, makeTelemetryFilterString } from '@temporalio/worker';
+import { openNoticeCourier } from '../activities/channels/courier.ts';
 import { openCourier } from '../activities/courier.ts';
 import { createActivities } from '../activities/index.ts';
 import type { NoticeDeps } from '../activities/notices.ts';
@@ -191,6 +192,7 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
     }),
     startObserver(service),
     startCourier(service),
+    startNotices(service),
     startLoop({
       name: 'keys',
       log,
@@ -212,6 +214,32 @@ async function startLoops(service: Service, client: Client, state: WorkerState):
       },
     }),
   ]);
+}
+
+/** Notices leave when they are written; those that wait for another attempt are looked for this often. */
+const NOTICES_MS = 1_000;
+
+async function startNotices(service: Service): Promise<Loop> {
+  const { db, log } = service;
+  const courier = openNoticeCourier(noticeDeps(service), asLoop('notices'), (error) =>
+    log('notices_failed', faultFields(error)),
+  );
+  const loop = await startLoop({
+    name: 'notices',
+    log,
+    everyMs: NOTICES_MS,
+    listen: { db, channel: CHANNELS.notice },
+    round: async () => {
+      await courier.look();
+      return false;
+    },
+  });
+  return {
+    stop: async () => {
+      await loop.stop();
+      await courier.close();
+    },
+  };
 }
 
 /** Signals leave when they are written; those that wait for another attempt are looked for this often. */

@@ -32,6 +32,7 @@ import {
   narrowRequest,
   withNarrowing,
 } from './narrow.ts';
+import { queueNotices } from './notices.ts';
 import type { UsedPasskey } from './passkeys.ts';
 import { standingUnder } from './permits.ts';
 import { activeBundle } from './policies.ts';
@@ -334,6 +335,7 @@ async function castVote(
   if (tally.outcome === 'approved')
     return { vote: cast, request: await approve(unit, row, cast, tally.approvers) };
   emitOpenedStages(unit, row, count.tally, tally);
+  await queueNotices(unit, row, 'changed', cast.id);
   return { vote: cast, request: row };
 }
 

@@ -14,6 +14,7 @@ import { forgetCertificates } from './certificates.ts';
 import { forgetDeferrals } from './deferrals.ts';
 import { forgetOldDeliveries } from './deliveries.ts';
 import { forgetForeignBundles } from './foreign-bundles.ts';
+import { forgetNotices } from './notices.ts';
 import { forgetOldKeys } from './once.ts';
 import { forgetOldResults } from './runs.ts';
 import { forgetSlack } from './slack/inbox.ts';
@@ -26,6 +27,7 @@ export async function forgetOld(unit: Unit): Promise<void> {
   await forgetOldKeys(unit);
   await forgetDeferrals(unit);
   await forgetOldDeliveries(unit);
+  await forgetNotices(unit);
   await forgetDenials(unit);
   await forgetCertificates(unit);
   await forgetForeignBundles(unit);

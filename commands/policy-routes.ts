@@ -111,6 +111,8 @@ const routeSchema = z
         approvers: z.boolean().default(false),
       })
       .optional(),
+    webhooks: z.array(policyName).min(1).max(5).optional(),
+    email: z.strictObject({ approvers: z.literal(true) }).optional(),
     ask: z
       .strictObject({
         clock: z.enum(['runs', 'stops']).default(ASK_DEFAULT.clock),
@@ -241,6 +243,8 @@ const asRule = (route: Route): RouteRule => ({
   ...(route.attention_budget && { attention_budget: route.attention_budget }),
   ...(route.ask && { ask: route.ask }),
   ...(route.slack && { slack: route.slack }),
+  ...(route.webhooks && { webhooks: route.webhooks }),
+  ...(route.email && { email: route.email }),
 });
 
 /** The file, by the names of its routes. */

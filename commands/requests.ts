@@ -19,6 +19,7 @@ import { namesOf } from './card-names.ts';
 import type { Evaluation } from './evaluate.ts';
 import { refuseWithoutApprovers, whoIsInvolved } from './involved.ts';
 import { effectiveAction, effectiveDigest } from './narrow.ts';
+import { queueNotices } from './notices.ts';
 import { partyOf } from './principal.ts';
 import { recordedQuestions } from './recorded-questions.ts';
 import { newId, type Unit } from './unit.ts';
@@ -180,6 +181,7 @@ export async function openRequest(unit: Unit, asked: Asked, judged: Judged): Pro
     credential: null,
   };
   await unit.sql.insert(request).values(row);
+  await queueNotices(unit, row, 'opened', row.id);
   emitOpened(unit, row, asked, { duties, risk: judged.evaluation.risk });
   unit.wake('request', row.id, row.agent);
   return row;
@@ -297,6 +299,7 @@ export async function moveRequest(
     .update(request)
     .set({ ...change, state: to })
     .where(eq(request.id, row.id));
+  await queueNotices(unit, moved, row.state === 'pending' ? 'closed' : 'changed', to);
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   return moved;
@@ -316,6 +319,7 @@ export async function withQuestions(
 ): Promise<RequestRow> {
   const change = { questions, expiresAt: endWith(row, questions) };
   await unit.sql.update(request).set(change).where(eq(request.id, row.id));
+  await queueNotices(unit, row, 'changed', newId('notice'));
   unit.changed(row.id);
   unit.wake('request', row.id, row.agent);
   return { ...row, ...change };

@@ -79,6 +79,7 @@ export const CHANNELS = {
   wake: 'countersign_wake',
   change: 'countersign_change',
   signal: 'countersign_signal',
+  notice: 'countersign_notice',
   keys: 'countersign_keys',
   onCall: 'countersign_on_call',
 } as const;

@@ -44,6 +44,10 @@ export interface RouteRule extends SeatRule, PermitRule {
   ask?: AskRule | undefined;
   /** Where in Slack its cards go, if not only to the one channel of the settings. Who may decide is not changed by it. */
   slack?: SlackPlaces;
+  /** Webhooks that are told of its requests, by name. Who may decide is not changed by it. */
+  webhooks?: string[];
+  /** Where set, approvers who have an e-mail address are told there. */
+  email?: { approvers: true };
 }
 
 /** Channels that get the card instead of the usual one, and whether each approver gets it alone, too. */

@@ -37,6 +37,8 @@ export function routePast({ name, rule }: FrozenRoute): FrozenRoute | null {
     escalation: [],
     // Its approvers hear of it where they hear of what they decide.
     ...(rule.slack && { slack: rule.slack }),
+    ...(rule.webhooks && { webhooks: rule.webhooks }),
+    ...(rule.email && { email: rule.email }),
   });
 }
 

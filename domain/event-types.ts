@@ -381,6 +381,8 @@ export const EVENTS = {
   'key.activated': { public: ['use', 'replaces', 'by'], private: [] },
   'key.retired': { public: ['use', 'because', 'by'], private: ['reason'] },
   'duty.looked': { public: ['source', 'people', 'unmatched', 'code'], private: [] },
+  'channel.disabled': { public: ['channel', 'because'], private: [] },
+  'notice.undelivered': { public: ['notice', 'channel', 'kind', 'attempts', 'code'], private: [] },
   'integration.changed': { public: ['integration', 'by'], private: [] },
   'secret.put': { public: ['secret', 'version', 'by'], private: [] },
   'secret.rotated': { public: ['secret', 'version', 'replaces', 'by'], private: [] },

@@ -22,6 +22,7 @@ const PREFIXES = {
   session: 'ses',
   receiver: 'rcv',
   signal: 'sig',
+  notice: 'ntc',
   scanner: 'scn',
   leak: 'lek',
   placement: 'plc',

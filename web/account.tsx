@@ -34,6 +34,8 @@ export interface Account {
   isFresh: boolean;
   passkeys: readonly PasskeyLine[];
   absences: Absences;
+  /** Their Slack user, and who said that it is theirs; null where they have none. */
+  slack: { user: string; by: 'them' | 'an administrator' } | null;
   said: Said | null;
 }
 
@@ -114,6 +116,24 @@ export const AccountPage = ({ shell, account }: { shell: Shell; account: Account
         />
       )}
     </Panel>
+    {account.slack === null ? null : (
+      <Panel title="Slack" note="A click of this Slack user is your vote.">
+        <Facts
+          facts={[
+            { label: 'Slack user', value: <Untrusted text={account.slack.user} /> },
+            { label: 'Linked by', value: account.slack.by === 'them' ? 'you' : account.slack.by },
+          ]}
+        />
+        <Confirm label="Unlink…">
+          <Form shell={shell} action="/me/slack/unlink">
+            <p>Nothing it says counts as yours any more. Votes you gave stay given.</p>
+            <button class="button button-danger" type="submit">
+              Unlink this Slack user
+            </button>
+          </Form>
+        </Confirm>
+      </Panel>
+    )}
     <Panel title="Add a passkey">
       <Adding shell={shell} account={account} />
     </Panel>

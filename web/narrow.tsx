@@ -1,8 +1,14 @@
 // Approving less than was asked for: what to leave out, then what that changes, then the approval.
+import {
+  levelField,
+  someField,
+  type NarrowOffer,
+  type OfferedOption,
+} from '../domain/narrow-form.ts';
 import { Hidden, isSigned, signAt } from './ballot-parts.tsx';
 import { Field, Form, Untrusted, type Html } from './parts.tsx';
 import { WhatYouSign } from './passkey.tsx';
-import type { Draft, NarrowView, RequestView } from './request-data.ts';
+import type { Draft, RequestView } from './request-data.ts';
 import type { Shell } from './shell.ts';
 
 interface Props {
@@ -31,7 +37,7 @@ export const Narrow = ({ shell, view }: Props): Html => (
   </details>
 );
 
-const Times = ({ narrowable }: { narrowable: NarrowView }): Html => (
+const Times = ({ narrowable }: { narrowable: NarrowOffer }): Html => (
   <>
     {narrowable.ttlSeconds === null ? null : (
       <Seconds id="narrow-ttl" name="ttl_seconds" label="Lasts" value={narrowable.ttlSeconds} />
@@ -42,6 +48,18 @@ const Times = ({ narrowable }: { narrowable: NarrowView }): Html => (
       label="The approval is good"
       value={narrowable.validSeconds}
     />
+    {narrowable.uses === 1 ? null : (
+      <Field id="narrow-uses" label={`Uses (at most ${narrowable.uses})`}>
+        <input
+          type="number"
+          id="narrow-uses"
+          name="uses"
+          min={1}
+          max={narrowable.uses}
+          value={narrowable.uses}
+        />
+      </Field>
+    )}
     {narrowable.start === null ? null : (
       <Field id="narrow-start" label="Starts (UTC)" hint="Later only.">
         <input
@@ -73,7 +91,7 @@ const Seconds = ({
   </Field>
 );
 
-const Option = ({ option }: { option: NarrowView['options'][number] }): Html => (
+const Option = ({ option }: { option: OfferedOption }): Html => (
   <fieldset>
     <legend class="legend">Of the {option.name}</legend>
     {option.some?.map((each, index) => (
@@ -81,7 +99,7 @@ const Option = ({ option }: { option: NarrowView['options'][number] }): Html => 
         <input
           type="checkbox"
           id={`some-${option.name}-${index}`}
-          name={`some.${option.name}.${index}`}
+          name={someField(option.name, index)}
           checked
         />
         <Untrusted text={each} />
@@ -89,7 +107,7 @@ const Option = ({ option }: { option: NarrowView['options'][number] }): Html => 
     ))}
     {option.levels.map(([name, upTo], index) => (
       <Field id={`level-${option.name}-${index}`} label={name}>
-        <select id={`level-${option.name}-${index}`} name={`level.${option.name}.${index}`}>
+        <select id={`level-${option.name}-${index}`} name={levelField(option.name, index)}>
           <option value="">none</option>
           {upTo.map((level, place) => (
             <option value={level} selected={place === upTo.length - 1}>

@@ -1,6 +1,7 @@
 // What the page of a request is made from.
 import type { Strength } from '../domain/approval.ts';
 import type { Card } from '../domain/card.ts';
+import type { NarrowOffer } from '../domain/narrow-form.ts';
 import type { Addressee } from '../domain/question.ts';
 
 /** One route that has to agree. */
@@ -53,14 +54,6 @@ export interface Change {
   after: string;
 }
 
-/** What an approver can leave less of, as it is now. */
-export interface NarrowView {
-  ttlSeconds: number | null;
-  validSeconds: number;
-  start: string | null;
-  options: { name: string; some: string[] | null; levels: [name: string, upTo: string[]][] }[];
-}
-
 /** A narrower approval that was put together and not yet given. */
 export interface Draft {
   /** The limits, as the form that gives it sends them. */
@@ -109,7 +102,7 @@ export interface RequestView {
   toAnswer: { id: string; by: string; text: string }[];
   /** Routes on which the reader decided more within a day than these plan for. */
   attention?: { route: string; votes: number; budget: number }[];
-  narrowable: NarrowView;
+  narrowable: NarrowOffer;
   /** Whether the reader may look at the log. */
   audits: boolean;
 }

@@ -1,13 +1,16 @@
 // A request as a Slack message. Everything the requester wrote goes into plain_text, where it can neither
 // mention anyone, nor link, nor look like our own words; and what does not fit is not cut but sent to the web.
+import { termsOf } from '../../commands/narrow.ts';
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
 import { isStrongEnough, type Tally } from '../../domain/approval.ts';
 import { linesOutside } from '../../domain/card-outside.ts';
 import { shownDigest, type Card, type CardLine } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
+import { offerOf } from '../../domain/narrow-form.ts';
 import { isRisky } from '../../domain/risk.ts';
 import { progressInWords } from '../../domain/seats.ts';
 import { escapeMarkup, plainText, type SlackFace } from './client.ts';
+import { fitsForm } from './modal.ts';
 
 /** Slack's own limits (Block Kit reference). */
 const HEADER_MAX = 150;
@@ -90,6 +93,9 @@ export function mayDecideHere(row: RequestRow, card: Card): boolean {
   const isWhole = fitsSlack(row, card) && !linesOutside(card).isPartial;
   return allowed && isWhole && !isRisky(row.risk) && card.warnings.length === 0;
 }
+
+/** Whether all that can be approved less of fits a form here; where it does not, that is for the web. */
+const mayNarrowHere = (row: RequestRow): boolean => fitsForm(offerOf(termsOf(row), row.narrowable));
 
 function fitsSlack(row: RequestRow, card: Card): boolean {
   const texts = card.lines.map(fieldText);
@@ -175,7 +181,11 @@ function buttons(row: RequestRow, decideHere: boolean, url: string): JsonObject[
     accessibility_label: `${label} ${row.id}`,
   });
   const review = { ...button('review', 'Review', null), url };
-  return decideHere
-    ? [button('approve', 'Approve', 'primary'), button('deny', 'Deny…', 'danger'), review]
-    : [review];
+  if (!decideHere) return [review];
+  return [
+    button('approve', 'Approve', 'primary'),
+    ...(mayNarrowHere(row) ? [button('narrow', 'Approve less…', null)] : []),
+    button('deny', 'Deny…', 'danger'),
+    review,
+  ];
 }

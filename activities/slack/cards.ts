@@ -3,6 +3,7 @@ import { and, eq, inArray, sql } from 'drizzle-orm';
 import { readSlack } from '../../commands/integrations.ts';
 import { cardOf, findRequest } from '../../commands/requests.ts';
 import {
+  beginPosting,
   recordSlackMessage,
   requestsBehind,
   slackMessagesOf,
@@ -32,6 +33,7 @@ import {
   type SlackFace,
   type SlackLine,
 } from './client.ts';
+import { findPosted } from './posted.ts';
 
 /** A request and the way to tell of it; null where it is none of Slack's business. */
 interface Telling {
@@ -64,8 +66,16 @@ async function putUp(telling: Telling): Promise<void> {
   await each(
     wanted.filter((recipient) => !known.includes(recipient)),
     async (recipient) => {
-      const post = await postMessage(line, { to: recipient, face });
+      const since = await transact(deps, telling.call, (unit) =>
+        beginPosting(unit, row.id, recipient),
+      );
+      const about = `${row.id} ${recipient}`;
+      // Whoever was at it before may have been ended between the two: then the card is there already.
+      const posted = since === null ? null : await findPosted(line, recipient, about, since);
+      const post = posted ?? (await postMessage(line, { to: recipient, face, about }));
       deps.crashPoint('announce:posted');
+      // What was found again says what was true then.
+      if (posted) await updateMessage(line, posted, face);
       await record(telling, {
         ...{ recipient, purpose: 'card', ...post, threaded: 0 },
         face: faceDigest(face),

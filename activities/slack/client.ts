@@ -31,18 +31,24 @@ export interface PostOptions {
   thread?: string;
   /** Whether a message in a thread is shown in the channel as well. */
   broadcast?: boolean;
+  /** What it is about, for us alone: by this it is found again. */
+  about?: string;
 }
+
+/** What our cards are called in what apps see of a message. */
+const CARD = 'countersign_card';
 
 /** Puts up a message. Nothing in it is read as markup that mentions somebody or links somewhere. */
 export async function postMessage(
   line: SlackLine,
-  { to, face, thread, broadcast = false }: PostOptions,
+  { to, face, thread, broadcast = false, about }: PostOptions,
 ): Promise<SlackPost> {
   const answer = await callSlack(line, 'chat.postMessage', {
     channel: to,
     ...asFace(face),
     unfurl_links: false,
     unfurl_media: false,
+    ...(about !== undefined && { metadata: { event_type: CARD, event_payload: { about } } }),
     ...(thread !== undefined && { thread_ts: thread, reply_broadcast: broadcast }),
   });
   const { channel, ts } = answer;
@@ -127,7 +133,7 @@ export async function callSlack(
   body: JsonObject,
   token = slack.bot_token,
 ): Promise<Record<string, unknown>> {
-  const isRead = method === 'users.info';
+  const isRead = READING.includes(method);
   const address = `${slack.api_url.replace(/\/$/, '')}/${method}`;
   const sent = await egress(isRead ? `${address}?${asQuery(body)}` : address, {
     method: isRead ? 'GET' : 'POST',
@@ -151,6 +157,9 @@ export async function callSlack(
   if (FINAL_ERRORS.includes(error)) throw ApplicationFailure.nonRetryable(error, 'slack');
   throw ApplicationFailure.retryable(error, 'slack');
 }
+
+/** Methods that are called by GET. */
+const READING = ['users.info', 'conversations.history'];
 
 /** Methods that read take their arguments in the address, and no JSON. */
 const asQuery = (body: JsonObject): string =>

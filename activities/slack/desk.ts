@@ -3,26 +3,30 @@
 import { decide } from '../../commands/decide.ts';
 import { readSlack } from '../../commands/integrations.ts';
 import { faultFields, type Log } from '../../commands/log-line.ts';
+import { termsOf } from '../../commands/narrow.ts';
 import type { Principal } from '../../commands/principal.ts';
 import { cardOf, findRequest } from '../../commands/requests.ts';
 import type { SlackDelivery } from '../../commands/slack/deliveries.ts';
 import { findDialog, openDialog } from '../../commands/slack/dialogs.ts';
+import { limitsSentOff } from '../../commands/slack/forms.ts';
 import { deliveriesDue, finishDelivery, takeDelivery } from '../../commands/slack/inbox.ts';
 import { unlinkDeparted } from '../../commands/slack/links.ts';
 import { cardClicked, type ClickedCard } from '../../commands/slack/messages.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { Digest } from '../../domain/digest.ts';
+import { offerOf } from '../../domain/narrow-form.ts';
+import type { Limits } from '../../domain/narrowing.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { NoticeDeps } from '../notices.ts';
 import { refresh } from './cards.ts';
 import { callSlack, isFinal, postEphemeral, replyAt, slackError } from './client.ts';
 import { answerCommand, offerTo, showHome } from './counter.ts';
-import { denialForm } from './modal.ts';
+import { denialForm, narrowForm } from './modal.ts';
 import { wordsFace } from './views.ts';
 import { whoIs, type Desk } from './who.ts';
 
 type Click = Extract<SlackDelivery, { kind: 'click' }>;
-type Denial = Extract<SlackDelivery, { kind: 'denial' }>;
+type Form = Extract<SlackDelivery, { kind: 'denial' | 'narrowing' }>;
 
 const asDesk = (): Call => ({ principal: { kind: 'workflow', id: 'slack' }, traceId: null });
 
@@ -43,7 +47,8 @@ async function handle(desk: Desk, delivery: SlackDelivery, digest: Digest): Prom
         ? offerTo(desk, delivery)
         : handleClick(desk, delivery, digest);
     case 'denial':
-      return handleDenial(desk, delivery, digest);
+    case 'narrowing':
+      return handleForm(desk, delivery, digest);
     case 'command':
       return answerCommand(desk, delivery);
     case 'home':
@@ -59,18 +64,17 @@ async function handleClick(desk: Desk, click: Click, digest: Digest): Promise<vo
   const clicked = await cardClicked(deps.db.query, click.channel, click.ts);
   // Whoever is nobody here is refused as at every other door, and is not asked for reasons first.
   if (
-    click.button === 'deny' &&
+    click.button !== 'approve' &&
     principal.kind === 'person' &&
     isAbout(clicked, click.value, click.shown)
   )
-    return openDenial(desk, click, clicked);
+    return openForm(desk, click, clicked);
   const refusal = await vote(desk, digest, principal, {
     request: click.value,
     decision: click.button === 'deny' ? 'deny' : 'approve',
     // The card of the message that was clicked, whatever the button claims to be about.
     shown: isAbout(clicked, click.value, click.shown) ? clicked.shown : '',
-    reason: null,
-    disposition: 'stop',
+    ...{ reason: null, disposition: 'stop', narrow: null },
   });
   if (refusal) await tell(desk, click, refusal, clicked);
 }
@@ -84,10 +88,11 @@ const isAbout = (
   clicked?.decidable === true && clicked.request === request && clicked.shown === shown;
 
 /** Opens the form before anything slow: what Slack gave to open it with is good for three seconds. */
-async function openDenial(desk: Desk, click: Click, clicked: ClickedCard): Promise<void> {
+async function openForm(desk: Desk, click: Click, clicked: ClickedCard): Promise<void> {
   const { deps, line } = desk;
   const row = await findRequest(deps.db.query, clicked.request);
   if (!row) return;
+  const isDenial = click.button === 'deny';
   const token = await transact(deps, asDesk(), (unit) =>
     openDialog(unit, {
       slackUser: click.user,
@@ -98,31 +103,40 @@ async function openDenial(desk: Desk, click: Click, clicked: ClickedCard): Promi
     }),
   );
   try {
-    const view = denialForm(cardOf(row), token);
+    const view = isDenial
+      ? denialForm(cardOf(row), token)
+      : narrowForm(cardOf(row), offerOf(termsOf(row), row.narrowable), token);
     await callSlack(line, 'views.open', { trigger_id: click.triggerId, view });
   } catch (error) {
     if (!slackError(error)) throw error;
-    const said = 'Nothing changed: the form came too late to be shown. Press Deny again.';
+    const said = `Nothing changed: the form came too late to be shown. Press ${isDenial ? 'Deny' : 'Approve less'} again.`;
     if (click.responseUrl !== null) await replyAt(line, click.responseUrl, wordsFace(said));
   }
 }
 
-async function handleDenial(desk: Desk, denial: Denial, digest: Digest): Promise<void> {
+async function handleForm(desk: Desk, form: Form, digest: Digest): Promise<void> {
   const { deps, line } = desk;
-  const dialog = await findDialog(deps.db.query, denial.dialog, denial.user);
-  if (!dialog) return;
+  const dialog = await findDialog(deps.db.query, form.dialog, form.user);
+  const row = dialog && (await findRequest(deps.db.query, dialog.request));
+  if (!row) return;
   // The row says what the form was about; and the message has to be that card still.
   const clicked = await cardClicked(deps.db.query, dialog.channel, dialog.ts);
   const isSame = isAbout(clicked, dialog.request, dialog.shown);
-  const refusal = await vote(desk, digest, await whoIs(deps.db.query, line, denial.user), {
+  const refusal = await vote(desk, digest, await whoIs(deps.db.query, line, form.user), {
     request: dialog.request,
-    decision: 'deny',
     shown: isSame ? dialog.shown : '',
-    reason: denial.reason.trim() === '' ? null : denial.reason,
-    disposition: denial.disposition,
+    reason: form.reason.trim() === '' ? null : form.reason,
+    ...(form.kind === 'denial'
+      ? { decision: 'deny', disposition: form.disposition, narrow: null }
+      : {
+          decision: 'approve',
+          disposition: 'stop',
+          // Read from the card as it is now; were that another than the one shown, the vote is refused.
+          narrow: limitsSentOff(row, form.fields),
+        }),
   });
   if (!refusal) return;
-  await postEphemeral(line, dialog.channel, denial.user, `Nothing changed: ${refusal.message}`);
+  await postEphemeral(line, dialog.channel, form.user, `Nothing changed: ${refusal.message}`);
   await refresh(deps, asDesk(), dialog.request);
 }
 
@@ -132,6 +146,7 @@ interface SlackBallot {
   shown: string;
   reason: string | null;
   disposition: 'revise' | 'stop';
+  narrow: Limits | null;
 }
 
 /** A vote, and in the same transaction the mark that this delivery was worked off. */
@@ -144,12 +159,7 @@ async function vote(
   try {
     return await transact(deps, { principal, traceId: null }, async (unit) => {
       if (!(await finishDelivery(unit, digest))) return null;
-      const outcome = await decide(unit, deps, {
-        ...ballot,
-        channel: 'slack',
-        narrow: null,
-        passkey: null,
-      });
+      const outcome = await decide(unit, deps, { ...ballot, channel: 'slack', passkey: null });
       return outcome instanceof Refusal ? outcome : null;
     });
   } catch (error) {

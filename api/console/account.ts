@@ -1,11 +1,12 @@
 // The page of whoever is signed in. Adding a passkey is done by its script, through the API.
 import { eq } from 'drizzle-orm';
 import { passkeysOf, removeOwnPasskey } from '../../commands/passkeys.ts';
+import { unlinkSlack } from '../../commands/slack/links.ts';
 import { transact } from '../../commands/unit.ts';
-import type { PasskeyRow } from '../../db/rows.ts';
-import { session } from '../../db/schema/index.ts';
+import type { PasskeyRow, PersonRow } from '../../db/rows.ts';
+import { person, session } from '../../db/schema/index.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import { AccountPage, type PasskeyLine } from '../../web/account.tsx';
+import { AccountPage, type Account, type PasskeyLine } from '../../web/account.tsx';
 import { absencesFor, sayAway, sayBack } from './absences.ts';
 import {
   pageAfter,
@@ -25,6 +26,11 @@ export const passkeyLine = (row: PasskeyRow): PasskeyLine => ({
   lastUsedAt: row.lastUsedAt,
 });
 
+const slackOf = (row: PersonRow | undefined): Account['slack'] =>
+  row === undefined || row.slackUserId === null
+    ? null
+    : { user: row.slackUserId, by: row.slackBinding === 'linked' ? 'them' : 'an administrator' };
+
 async function showAccount(
   visit: Visit,
   deps: ConsoleDeps,
@@ -36,6 +42,7 @@ async function showAccount(
   const [current] = who.session
     ? await query.select().from(session).where(eq(session.id, who.session))
     : [];
+  const [row] = await query.select().from(person).where(eq(person.id, who.id));
   const content = AccountPage({
     shell: visit.shell,
     account: {
@@ -43,6 +50,7 @@ async function showAccount(
       signedInBy: current?.method ?? 'link',
       isFresh: who.strength !== 'session',
       passkeys: (await passkeysOf(query, who.id)).map(passkeyLine),
+      slack: slackOf(row),
       absences: await absencesFor(visit, deps, who.id, about === 'absences' ? refusal : null),
       said: about === 'passkeys' ? refusal && saidBy(refusal) : null,
     },
@@ -98,4 +106,15 @@ const back: ConsoleRoute = {
   },
 };
 
-export const accountPages = [show, remove, away, back];
+const unlink: ConsoleRoute = {
+  method: 'post',
+  path: '/me/slack/unlink',
+  sameAs: 'delete /v1/session/slack',
+  who: 'member',
+  handle: async (visit, deps) => {
+    await transact(deps, visit.call, (unit) => unlinkSlack(unit, reader(visit).id, 'asked'));
+    return redirect('/me');
+  },
+};
+
+export const accountPages = [show, remove, away, back, unlink];

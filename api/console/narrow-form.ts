@@ -5,52 +5,20 @@ import type { RequestRow } from '../../db/rows.ts';
 import { shownDigest } from '../../domain/card.ts';
 import { canonicalJson, parseJson, sameJson, type JsonValue } from '../../domain/json.ts';
 import {
-  extentOf,
-  limitsAsJson,
-  narrow,
-  startOf,
-  type Limits,
-  type OptionExtent,
-  type OptionLimit,
-  type Terms,
-} from '../../domain/narrowing.ts';
+  limitsFilledIn,
+  offerOf,
+  type FilledIn,
+  type NarrowOffer,
+} from '../../domain/narrow-form.ts';
+import { limitsAsJson, narrow, type Limits, type Terms } from '../../domain/narrowing.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import type { Change, Draft, NarrowView } from '../../web/request-data.ts';
+import type { Change, Draft } from '../../web/request-data.ts';
 import { narrowBody } from '../request-schemas.ts';
 import { field, type Visit } from './console.ts';
 import { parseFields } from './forms.ts';
 
 /** What the form offers. */
-export function narrowViewOf(row: RequestRow): NarrowView {
-  const { action, valid_seconds: validSeconds } = termsOf(row);
-  const { ttl_seconds: ttl } = action.parameters;
-  return {
-    ttlSeconds: typeof ttl === 'number' ? ttl : null,
-    validSeconds,
-    start: startOf(action),
-    options: extentsOf(row).map(({ name, extent }) => ({
-      name,
-      some: extent.kind === 'some_of' ? extent.of : null,
-      levels: extent.kind === 'levels' ? levelsOf(extent) : [],
-    })),
-  };
-}
-
-function extentsOf(row: RequestRow): { name: string; extent: OptionExtent }[] {
-  const { action } = termsOf(row);
-  return Object.keys(row.narrowable.options).flatMap((name) => {
-    const extent = extentOf(action, row.narrowable, name);
-    return extent ? [{ name, extent }] : [];
-  });
-}
-
-const levelsOf = ({
-  of,
-  order,
-}: Extract<OptionExtent, { kind: 'levels' }>): [name: string, upTo: string[]][] =>
-  Object.entries(of)
-    .toSorted(([a], [b]) => (a < b ? -1 : 1))
-    .map(([name, most]) => [name, order.slice(0, order.indexOf(most) + 1)]);
+export const narrowViewOf = (row: RequestRow): NarrowOffer => offerOf(termsOf(row), row.narrowable);
 
 /** A narrower approval as the first form has it, with what it would change; a refusal where it is none. */
 export function draftFrom(visit: Visit, row: RequestRow): Draft | Refusal {
@@ -59,8 +27,8 @@ export function draftFrom(visit: Visit, row: RequestRow): Draft | Refusal {
       'shown_mismatch',
       'This changed since you opened the page: read it as it is now, and decide then.',
     );
-  const limits = filledIn(visit, row);
   const before = termsOf(row);
+  const limits = limitsFilledIn(before, row.narrowable, filledIn(visit));
   const narrowing = narrow(before, row.narrowable, limits);
   if (narrowing.kind === 'refused')
     return new Refusal('narrowing_refused', `${narrowing.limit} ${narrowing.says}.`);
@@ -70,37 +38,11 @@ export function draftFrom(visit: Visit, row: RequestRow): Draft | Refusal {
   return { narrow: canonicalJson(limitsAsJson(limits)), changes, reason: field(visit, 'reason') };
 }
 
-/** Only what differs from how it is: an untouched field is no limit. */
-function filledIn(visit: Visit, row: RequestRow): Limits {
-  const terms = termsOf(row);
-  const number = (name: string, now: JsonValue | undefined): number | undefined =>
-    field(visit, name) === '' || Number(field(visit, name)) === now
-      ? undefined
-      : Number(field(visit, name));
-  const start = field(visit, 'not_before');
-  const options = Object.fromEntries(
-    extentsOf(row).flatMap(({ name, extent }) => {
-      const left = chosen(visit, name, extent);
-      return sameJson(left, extent.of) ? [] : [[name, left]];
-    }),
-  );
-  return {
-    ttl_seconds: number('ttl_seconds', terms.action.parameters['ttl_seconds']),
-    valid_seconds: number('valid_seconds', terms.valid_seconds),
-    ...(start !== '' && start !== startOf(terms.action) && { not_before: start }),
-    ...(Object.keys(options).length > 0 && { options }),
-  };
-}
-
-/** Fields are numbered by what was shown, which is known to be what is there now. */
-function chosen(visit: Visit, name: string, extent: OptionExtent): OptionLimit {
-  if (extent.kind === 'some_of')
-    return extent.of.filter((_each, index) => visit.form.has(`some.${name}.${index}`));
-  const levels = levelsOf(extent).map(
-    ([key], index) => [key, field(visit, `level.${name}.${index}`)] as const,
-  );
-  return Object.fromEntries(levels.filter(([, level]) => level !== ''));
-}
+/** The fields of a form of the console. */
+const filledIn = (visit: Visit): FilledIn => ({
+  text: (name) => field(visit, name),
+  isChosen: (name) => visit.form.has(name),
+});
 
 const LABELS: Record<string, string> = {
   ttl_seconds: 'Lasts, in seconds',
@@ -116,14 +58,15 @@ function changesOf(before: Terms, after: Terms): Change[] {
       before: inWords(before.action.parameters[name] ?? 'all of it'),
       after: inWords(value),
     }));
-  if (before.valid_seconds === after.valid_seconds) return parameters;
+  const times = [
+    ['The approval is good, in seconds', before.valid_seconds, after.valid_seconds],
+    ['Uses', before.uses, after.uses],
+  ] as const;
   return [
     ...parameters,
-    {
-      label: 'The approval is good, in seconds',
-      before: String(before.valid_seconds),
-      after: String(after.valid_seconds),
-    },
+    ...times
+      .filter(([, was, is]) => was !== is)
+      .map(([label, was, is]) => ({ label, before: String(was), after: String(is) })),
   ];
 }
 

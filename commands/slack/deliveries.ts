@@ -5,13 +5,16 @@ import { digestOf, type Digest } from '../../domain/digest.ts';
 import type { JsonValue } from '../../domain/json.ts';
 
 /** Buttons of ours that ask for something. The rest are links, which Slack tells of as well. */
-const BUTTONS = ['approve', 'deny', 'link'] as const;
+const BUTTONS = ['approve', 'narrow', 'deny', 'link'] as const;
 
 interface From {
   user: string;
   /** Where this user can be answered, alone; null where Slack gave no such address. */
   responseUrl: string | null;
 }
+
+/** What was filled into a form, by field: one text, or one for each thing that was chosen. */
+export type FormFields = Record<string, string[]>;
 
 export type SlackDelivery =
   | (From & {
@@ -26,6 +29,7 @@ export type SlackDelivery =
       triggerId: string;
     })
   | (From & { kind: 'denial'; dialog: string; reason: string; disposition: 'revise' | 'stop' })
+  | (From & { kind: 'narrowing'; dialog: string; reason: string; fields: FormFields })
   | (From & { kind: 'command'; text: string })
   | (From & { kind: 'home' })
   /** A Slack user was deactivated. */
@@ -70,21 +74,28 @@ export const DENIAL = {
   disposition: 'disposition',
 } as const;
 
+/** The form of an approval of less; its other fields are those of the form on the web. */
+export const NARROWING = { form: 'narrow', reason: 'reason' } as const;
+
+const option = z.object({ value: z.string().max(150) });
+
+/** One field, of whichever kind. */
+const filled = z.object({
+  value: z.string().max(3000).nullish(),
+  selected_option: option.nullish(),
+  selected_options: z.array(option).max(100).nullish(),
+});
+
+const fields = z.record(z.string().max(255), z.record(z.string().max(255), filled));
+
 const viewSubmission = z.object({
   type: z.literal('view_submission'),
   user,
   view: z.object({
     id: z.string(),
-    callback_id: z.literal(DENIAL.form),
+    callback_id: z.enum([DENIAL.form, NARROWING.form]),
     private_metadata: z.string().max(3000),
-    state: z.object({
-      values: z.object({
-        reason: z.object({ reason: z.object({ value: z.string().nullish() }) }),
-        disposition: z.object({
-          disposition: z.object({ selected_option: z.object({ value: z.string() }).nullish() }),
-        }),
-      }),
-    }),
+    state: z.object({ values: fields }),
   }),
 });
 
@@ -94,28 +105,41 @@ const interaction = z.discriminatedUnion('type', [blockActions, viewSubmission])
 export function readInteraction(payload: JsonValue): Delivered | null {
   const parsed = interaction.safeParse(payload);
   if (!parsed.success) return null;
-  const digest = digestFor('interaction', payload);
   const told = parsed.data;
-  if (told.type === 'view_submission') {
-    const { values } = told.view.state;
-    const delivery = {
-      kind: 'denial' as const,
-      user: told.user.id,
-      responseUrl: null,
-      dialog: told.view.private_metadata,
-      reason: values.reason.reason.value ?? '',
-      disposition:
-        values.disposition.disposition.selected_option?.value === 'revise'
-          ? ('revise' as const)
-          : ('stop' as const),
-    };
-    return { delivery, digest };
+  const delivery = told.type === 'view_submission' ? submissionOf(told) : clickOf(told);
+  return delivery && { delivery, digest: digestFor('interaction', payload) };
+}
+
+/** Each field of our forms is a block of its own with one element, and the block has the name. */
+function submissionOf({ user: by, view }: z.infer<typeof viewSubmission>): SlackDelivery {
+  const texts = Object.fromEntries(
+    Object.entries(view.state.values).map(([name, elements]) => [
+      name,
+      Object.values(elements).flatMap(({ value, selected_option: one, selected_options: some }) => [
+        ...(value === undefined || value === null || value === '' ? [] : [value]),
+        ...[...(one ? [one] : []), ...(some ?? [])].map((each) => each.value),
+      ]),
+    ]),
+  );
+  const common = { user: by.id, responseUrl: null, dialog: view.private_metadata };
+  if (view.callback_id === NARROWING.form) {
+    const { [NARROWING.reason]: reason, ...limits } = texts;
+    return { ...common, kind: 'narrowing', reason: reason?.[0] ?? '', fields: limits };
   }
+  return {
+    ...common,
+    kind: 'denial',
+    reason: texts[DENIAL.reason]?.[0] ?? '',
+    disposition: texts[DENIAL.disposition]?.[0] === 'revise' ? 'revise' : 'stop',
+  };
+}
+
+function clickOf(told: z.infer<typeof blockActions>): SlackDelivery | null {
   const [action] = told.actions;
   const button = BUTTONS.find((each) => each === action?.action_id);
   if (!button) return null;
-  const delivery = {
-    kind: 'click' as const,
+  return {
+    kind: 'click',
     button,
     user: told.user.id,
     responseUrl: told.response_url ?? null,
@@ -125,7 +149,6 @@ export function readInteraction(payload: JsonValue): Delivered | null {
     ts: told.container.message_ts,
     triggerId: told.trigger_id,
   };
-  return { delivery, digest };
 }
 
 const command = z.object({

@@ -2,7 +2,7 @@
 // died in between, by any worker.
 import { and, asc, eq, isNull, lt, lte, sql } from 'drizzle-orm';
 import type { Query } from '../../db/client.ts';
-import { slackDialog, slackInbox, slackLink } from '../../db/schema/index.ts';
+import { slackDialog, slackInbox, slackLink, slackPosting } from '../../db/schema/index.ts';
 import type { Digest } from '../../domain/digest.ts';
 import { addSeconds } from '../../domain/instant.ts';
 import type { Unit } from '../unit.ts';
@@ -94,6 +94,7 @@ const DIALOG_SECONDS = 86_400;
 export async function forgetSlack(unit: Unit): Promise<void> {
   const before = (seconds: number): string => addSeconds(unit.at, -seconds);
   await unit.sql.delete(slackInbox).where(lt(slackInbox.at, before(KEPT_SECONDS)));
+  await unit.sql.delete(slackPosting).where(lt(slackPosting.at, before(DIALOG_SECONDS)));
   await unit.sql.delete(slackDialog).where(lt(slackDialog.createdAt, before(DIALOG_SECONDS)));
   await unit.sql.delete(slackLink).where(lt(slackLink.expiresAt, before(DIALOG_SECONDS)));
 }

@@ -2,7 +2,7 @@
 import { and, asc, eq, lt, ne, or, sql } from 'drizzle-orm';
 import type { Query } from '../../db/client.ts';
 import type { SlackMessageRow } from '../../db/rows.ts';
-import { request, slackMessage, vote } from '../../db/schema/index.ts';
+import { request, slackMessage, slackPosting, vote } from '../../db/schema/index.ts';
 import type { Digest } from '../../domain/digest.ts';
 import type { Id } from '../../domain/id.ts';
 import { addSeconds } from '../../domain/instant.ts';
@@ -11,6 +11,25 @@ import type { Unit } from '../unit.ts';
 /** Everything we said in Slack about a request, in the order in which it was said. */
 export const slackMessagesOf = (query: Query, id: Id<'request'>): Promise<SlackMessageRow[]> =>
   query.select().from(slackMessage).where(eq(slackMessage.request, id)).orderBy(slackMessage.at);
+
+/** Notes that a card is about to be put up; since when somebody was at it before, who did not say that they did. */
+export async function beginPosting(
+  unit: Unit,
+  id: Id<'request'>,
+  recipient: string,
+): Promise<string | null> {
+  const [begun] = await unit.sql
+    .insert(slackPosting)
+    .values({ request: id, recipient, at: unit.at })
+    .onConflictDoNothing()
+    .returning();
+  if (begun) return null;
+  const [earlier] = await unit.sql
+    .select()
+    .from(slackPosting)
+    .where(and(eq(slackPosting.request, id), eq(slackPosting.recipient, recipient)));
+  return earlier?.at ?? null;
+}
 
 /** Remembers which card a message shows and what it says now. */
 export async function recordSlackMessage(unit: Unit, row: SlackMessageRow): Promise<void> {
@@ -21,6 +40,9 @@ export async function recordSlackMessage(unit: Unit, row: SlackMessageRow): Prom
       target: [slackMessage.request, slackMessage.recipient, slackMessage.purpose],
       set: row,
     });
+  await unit.sql
+    .delete(slackPosting)
+    .where(and(eq(slackPosting.request, row.request), eq(slackPosting.recipient, row.recipient)));
 }
 
 export interface ClickedCard {

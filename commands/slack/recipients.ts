@@ -1,18 +1,11 @@
 // Who is told of a request in Slack: the places that its routes name, its approvers, and in the end whoever answers
 // for the agent.
-import { and, eq, inArray, isNotNull } from 'drizzle-orm';
+import { and, eq, inArray } from 'drizzle-orm';
 import type { Query } from '../../db/client.ts';
 import type { PersonRow, RequestRow } from '../../db/rows.ts';
 import { person } from '../../db/schema/index.ts';
-import { whyIneligible, type FrozenRoute } from '../../domain/approval.ts';
 import { BREAK_GLASS } from '../../domain/break-glass.ts';
-import { asVoter, readOnCall } from '../approvers.ts';
-import { elapsedSeconds, tallyOf } from '../tally.ts';
-
-/** More approvers than that are not told one by one: for them there is a channel. */
-const APPROVERS_MAX = 50;
-/** People with a Slack user who are looked at for that. */
-const CANDIDATES_MAX = 5_000;
+import { approversReachedBy } from '../reachable.ts';
 
 /** Whether any of its routes takes votes from Slack, or it is an emergency: that is said everywhere at once. */
 export const isForSlack = (row: RequestRow): boolean =>
@@ -37,31 +30,12 @@ export async function cardRecipients(
   });
   const direct = routes.filter(({ rule }) => isLoud || rule.slack?.approvers === true);
   if (direct.length === 0) return [...new Set(places)];
-  return [...new Set([...places, ...slackUsers(await approversOf(query, row, direct, now))])];
-}
-
-/** Those whose vote would count now. Who stands in for somebody finds it in their inbox. */
-async function approversOf(
-  query: Query,
-  row: RequestRow,
-  routes: readonly FrozenRoute[],
-  now: string,
-): Promise<PersonRow[]> {
-  const people = await query
-    .select()
-    .from(person)
-    .where(and(eq(person.state, 'active'), isNotNull(person.slackUserId)))
-    .orderBy(person.id)
-    .limit(CANDIDATES_MAX);
-  const called = await readOnCall(query, routes, now);
-  const { open } = await tallyOf(query, row, now);
-  const elapsed = elapsedSeconds(row, now);
-  return people
-    .filter((who) => {
-      const voter = asVoter(who, routes, called);
-      return whyIneligible(voter, routes, row.involved, elapsed, open) === null;
-    })
-    .slice(0, APPROVERS_MAX);
+  return [
+    ...new Set([
+      ...places,
+      ...slackUsers(await approversReachedBy(query, 'slackUserId', row, direct, now)),
+    ]),
+  ];
 }
 
 const slackUsers = (people: readonly PersonRow[]): string[] =>

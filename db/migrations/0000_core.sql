@@ -153,6 +153,32 @@ CREATE TABLE "x509_authority" (
 	"not_after" timestamp(3) with time zone NOT NULL
 );
 --> statement-breakpoint
+CREATE TABLE "channel" (
+	"name" text PRIMARY KEY NOT NULL,
+	"sealed" "bytea" NOT NULL,
+	"state" text NOT NULL,
+	"because" text,
+	"failing_since" timestamp(3) with time zone,
+	"last_code" text,
+	"set_by" jsonb NOT NULL,
+	"set_at" timestamp(3) with time zone NOT NULL
+);
+--> statement-breakpoint
+CREATE TABLE "notice" (
+	"id" text collate "C" PRIMARY KEY NOT NULL,
+	"request" text collate "C" NOT NULL,
+	"channel" text NOT NULL,
+	"person" text NOT NULL,
+	"kind" text NOT NULL,
+	"about" text NOT NULL,
+	"state" text NOT NULL,
+	"attempts" integer NOT NULL,
+	"next_try_at" timestamp(3) with time zone,
+	"message" text,
+	"created_at" timestamp(3) with time zone NOT NULL,
+	"ended_at" timestamp(3) with time zone
+);
+--> statement-breakpoint
 CREATE TABLE "credential" (
 	"id" text collate "C" PRIMARY KEY NOT NULL,
 	"task" text collate "C" NOT NULL,
@@ -748,6 +774,13 @@ CREATE TABLE "slack_message" (
 	CONSTRAINT "slack_message_request_recipient_purpose_pk" PRIMARY KEY("request","recipient","purpose")
 );
 --> statement-breakpoint
+CREATE TABLE "slack_posting" (
+	"request" text collate "C" NOT NULL,
+	"recipient" text NOT NULL,
+	"at" timestamp(3) with time zone NOT NULL,
+	CONSTRAINT "slack_posting_request_recipient_pk" PRIMARY KEY("request","recipient")
+);
+--> statement-breakpoint
 CREATE TABLE "secret_custody" (
 	"credential" text collate "C" NOT NULL,
 	"version" integer NOT NULL,
@@ -912,6 +945,9 @@ CREATE INDEX "break_glass_open" ON "break_glass" USING btree ("opened_at","close
 CREATE INDEX "certificate_agent" ON "certificate" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "certificate_credential" ON "certificate" USING btree ("credential");--> statement-breakpoint
 CREATE INDEX "certificate_revoked" ON "certificate" USING btree ("authority","expires_at") WHERE "certificate"."revoked_at" is not null;--> statement-breakpoint
+CREATE UNIQUE INDEX "notice_once" ON "notice" USING btree ("request","channel","person","kind","about");--> statement-breakpoint
+CREATE INDEX "notice_due" ON "notice" USING btree ("channel","next_try_at") WHERE "notice"."state" = 'pending';--> statement-breakpoint
+CREATE INDEX "notice_person" ON "notice" USING btree ("person","ended_at");--> statement-breakpoint
 CREATE INDEX "credential_task" ON "credential" USING btree ("task");--> statement-breakpoint
 CREATE INDEX "credential_agent" ON "credential" USING btree ("agent");--> statement-breakpoint
 CREATE INDEX "credential_grant" ON "credential" USING btree ("grant") WHERE "credential"."grant" is not null;--> statement-breakpoint

@@ -3,6 +3,7 @@ export * from './agents.ts';
 export * from './approvers.ts';
 export * from './break-glass.ts';
 export * from './certificates.ts';
+export * from './channels.ts';
 export * from './credentials.ts';
 export * from './deferrals.ts';
 export * from './discovery.ts';

@@ -35,6 +35,17 @@ export const slackMessage = pgTable(
   ],
 );
 
+/** A card that is about to be put up: where its putting up was not recorded, it may be there all the same. */
+export const slackPosting = pgTable(
+  'slack_posting',
+  {
+    request: id('request')().notNull(),
+    recipient: text().notNull(),
+    at: instant().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.request, table.recipient] })],
+);
+
 /** What Slack delivered: kept before it is acknowledged, so that a crash between the two loses nothing. */
 export const slackInbox = pgTable(
   'slack_inbox',

@@ -40,6 +40,7 @@ const rowWith = (over: Partial<RequestRow> = {}): RequestRow =>
     expiresAt: '2026-11-21T10:00:00.000Z',
     decidedAt: null,
     approvedUntil: null,
+    ...{ narrowable: { options: {}, starts_before: null }, narrowed: null, audience: null },
     ...over,
   }) as unknown as RequestRow;
 
@@ -199,6 +200,17 @@ describe('an ordinary card', () => {
                 "text": {
                   "emoji": false,
                   "text": "Approve",
+                  "type": "plain_text",
+                },
+                "type": "button",
+                "value": "req_01m7zyrh2te0087w8444vwzp8a",
+              },
+              {
+                "accessibility_label": "Approve less… req_01m7zyrh2te0087w8444vwzp8a",
+                "action_id": "narrow",
+                "text": {
+                  "emoji": false,
+                  "text": "Approve less…",
                   "type": "plain_text",
                 },
                 "type": "button",

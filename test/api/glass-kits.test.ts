@@ -281,7 +281,7 @@ describe('it ends', () => {
     );
     await sql`update glass_kit set expires_at = now() where id = ${kit.id}`;
     expect(await ended(kit.id)).toMatchObject({ because: 'expired' });
-  });
+  }, 120_000);
 
   it('when a holder is deactivated, or leaves the group', async () => {
     const kit = await readyKit(cast, holders);

@@ -63,7 +63,7 @@ describe('a denial', () => {
     const { id, message } = await carded(cast);
     await formOf(message, 'U0ADA');
     expect(text((await seen(cast.service, id))['state'])).toBe('pending');
-    expect(buttonsOf(message)).toEqual(['approve', 'deny', 'review']);
+    expect(buttonsOf(message)).toEqual(['approve', 'narrow', 'deny', 'review']);
   });
 
   it('a form belongs to the one for whom it was opened', async () => {

@@ -57,6 +57,25 @@ const pageOf = (who: TestPerson | null, token: string, form?: JsonObject): Promi
     }),
   });
 
+describe('unlinking', () => {
+  it('is a button on one’s own page; nothing that Slack user says counts any more', async () => {
+    const lou = await person(cast.service, 'Lou', ['data-owners'], { slack_user_id: 'U0LOU' });
+    const page = `${cast.service.url}/me`;
+    const headers = { cookie: lou.cookie };
+    expect(await (await fetch(page, { headers })).text()).toContain('U0LOU');
+    const unlink = (csrf: string): Promise<Response> =>
+      fetch(`${page}/slack/unlink`, {
+        ...{ method: 'POST', headers, redirect: 'manual' },
+        body: new URLSearchParams({ csrf_token: csrf }),
+      });
+    expect((await unlink('forged')).status).toBe(403);
+    expect(await bindingOf(lou)).toEqual(['U0LOU', 'set_by_admin']);
+    expect((await unlink(lou.csrf)).status).toBe(303);
+    expect(await bindingOf(lou)).toEqual([null, null]);
+    expect(await (await fetch(page, { headers })).text()).not.toContain('U0LOU');
+  });
+});
+
 describe('linking', () => {
   it('takes the person, signed in, on a page that shows whom they say they are', async () => {
     cast.slack.addUser('U0DANA', {

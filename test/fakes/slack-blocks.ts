@@ -96,20 +96,63 @@ const isSection = ({ text, fields }: JsonObject): boolean => {
 };
 
 function isInput({ label, hint, element }: JsonObject): boolean {
-  const { type, options, action_id: action, max_length: most } = asObject(element);
+  const asked = asObject(element);
+  const action = textOf(asked['action_id']);
   if (!isText(label, 2000, PLAIN) || (hint !== undefined && !isText(hint, 2000, PLAIN)))
     return false;
-  if (textOf(action).length === 0 || textOf(action).length > 255) return false;
-  if (type === 'plain_text_input')
-    return most === undefined || (typeof most === 'number' && most >= 1 && most <= 3000);
+  if (action.length === 0 || action.length > 255) return false;
+  switch (asked['type']) {
+    case 'plain_text_input':
+      return isTextInput(asked);
+    case 'number_input':
+      return isNumberInput(asked);
+    case 'radio_buttons':
+      return areOptions(asked['options'], 10);
+    case 'static_select':
+      return areOptions(asked['options'], 100) && areAmong([asked['initial_option']], asked);
+    case 'multi_static_select':
+      return (
+        areOptions(asked['options'], 100) && areAmong(asBlocks(asked['initial_options']), asked)
+      );
+    default:
+      return false;
+  }
+}
+
+const isTextInput = ({ max_length: most, initial_value: initial }: JsonObject): boolean =>
+  (most === undefined || (typeof most === 'number' && most >= 1 && most <= 3000)) &&
+  (initial === undefined || textOf(initial).length <= (typeof most === 'number' ? most : 3000));
+
+/** Numbers are texts, and the one that is there at first is within the bounds. */
+function isNumberInput(asked: JsonObject): boolean {
+  const { min_value: least, max_value: most, initial_value: initial } = asked;
+  const texts = [least, most, initial].filter((each) => each !== undefined);
   return (
-    type === 'radio_buttons' &&
-    within(options, 10) &&
-    asBlocks(options).every(
-      (each) => isText(each['text'], 75) && textOf(each['value']).length <= 150,
-    )
+    typeof asked['is_decimal_allowed'] === 'boolean' &&
+    texts.every((each) => typeof each === 'string' && /^-?\d+$/.test(each)) &&
+    (initial === undefined ||
+      (Number(initial) >= Number(least ?? initial) && Number(initial) <= Number(most ?? initial)))
   );
 }
+
+const areOptions = (value: JsonValue | undefined, most: number): boolean => {
+  const values = asBlocks(value).map((each) => textOf(each['value']));
+  return (
+    within(value, most) &&
+    new Set(values).size === values.length &&
+    asBlocks(value).every(
+      (each) => isText(each['text'], 75, PLAIN) && within150(textOf(each['value'])),
+    )
+  );
+};
+
+const within150 = (value: string): boolean => value.length >= 1 && value.length <= 150;
+
+/** What is chosen at first is among what can be chosen, to the letter. */
+const areAmong = (chosen: readonly (JsonValue | undefined)[], { options }: JsonObject): boolean => {
+  const known = asBlocks(options).map((each) => JSON.stringify(each));
+  return chosen.every((each) => each === undefined || known.includes(JSON.stringify(each)));
+};
 
 const within = (value: JsonValue | undefined, most: number): boolean =>
   Array.isArray(value) && value.length > 0 && value.length <= most;

@@ -13,6 +13,8 @@ export interface SlackMessage {
   thread: string | null;
   /** How often it was updated. */
   edits: number;
+  /** What apps see of it besides. */
+  metadata: JsonObject;
 }
 
 export interface SlackState {
@@ -95,6 +97,8 @@ const SCOPES: Record<string, string | null> = {
   'chat.update': 'chat:write',
   'chat.postEphemeral': 'chat:write',
   'users.info': 'users:read',
+  'conversations.open': 'im:write',
+  'conversations.history': 'channels:history',
   'views.open': null,
   'views.publish': null,
 };
@@ -117,9 +121,13 @@ export function callMethod(
     return { ...failed('missing_scope'), needed: scope };
   switch (method) {
     case 'auth.test':
-      return { ok: true, team_id: TEAM, user_id: 'U0BOT' };
+      return { ok: true, team_id: TEAM, user_id: 'U0BOT', bot_id: BOT };
     case 'users.info':
       return userInfo(textOf(call['user']), state);
+    case 'conversations.open':
+      return { ok: true, channel: { id: `D${textOf(call['users']).slice(1)}` } };
+    case 'conversations.history':
+      return history(call, state);
     case 'views.open':
       return openView(call, state);
     case 'views.publish':
@@ -137,6 +145,27 @@ function userInfo(id: string, state: SlackState): JsonObject {
   return {
     ok: true,
     user: { team_id: TEAM, ...user, profile: { ...profile, ...(mayReadEmail && { email }) } },
+  };
+}
+
+const BOT = 'B0BOT';
+
+/** Metadata is given only to whoever asks for it. */
+function history(call: JsonObject, { messages }: SlackState): JsonObject {
+  const found = messages.filter(
+    ({ channel, ts, thread }) =>
+      channel === call['channel'] && thread === null && Number(ts) >= Number(call['oldest'] ?? 0),
+  );
+  const isAsked = call['include_all_metadata'] === 'true';
+  return {
+    ok: true,
+    messages: found
+      .slice(-Number(call['limit'] ?? 100))
+      .toReversed()
+      .map(({ ts, text, metadata }) => ({
+        ...{ type: 'message', ts, text, bot_id: textOf(metadata['by']) || BOT },
+        ...(isAsked && { metadata }),
+      })),
   };
 }
 
@@ -195,6 +224,7 @@ function post(call: JsonObject, state: SlackState, channel: string): JsonObject 
     blocks: asBlocks(call['blocks']),
     thread: typeof thread === 'string' ? thread : null,
     edits: 0,
+    metadata: asObject(call['metadata']),
   });
   return { ok: true, channel, ts };
 }

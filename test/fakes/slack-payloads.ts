@@ -1,7 +1,7 @@
 // What Slack delivers to an app, in the shapes in which it does: clicks, forms, commands, events.
 import { randomBytes } from 'node:crypto';
 import type { JsonObject } from '../../domain/json.ts';
-import { asBlocks } from './slack-blocks.ts';
+import { asBlocks, asObject, textOf } from './slack-blocks.ts';
 
 export const TEAM = 'T0TEAM';
 const APP = 'A0APP';
@@ -73,6 +73,42 @@ export const submissionPayload = (
   trigger_id: randomBytes(8).toString('hex'),
   view: { ...view, id: `V${randomBytes(4).toString('hex')}`, state: { values } },
 });
+
+/** What a form holds when it is opened, and what its user made of some of its fields. */
+export function filledForm(
+  view: JsonObject,
+  changes: Record<string, string | string[]>,
+): Record<string, JsonObject> {
+  const inputs = asBlocks(view['blocks']).filter(({ type }) => type === 'input');
+  const unknown = Object.keys(changes).find(
+    (name) => !inputs.some(({ block_id: block }) => block === name),
+  );
+  if (unknown !== undefined) throw new Error(`the form has no field ${unknown}`);
+  return Object.fromEntries(
+    inputs.map(({ block_id: block, element }) => {
+      const name = textOf(block);
+      const { action_id: action, ...asked } = asObject(element);
+      return [name, { [textOf(action)]: stateOf(asked, changes[name]) }];
+    }),
+  );
+}
+
+function stateOf(asked: JsonObject, change: string | string[] | undefined): JsonObject {
+  const type = textOf(asked['type']);
+  const among = (values: readonly string[]): JsonObject[] =>
+    asBlocks(asked['options']).filter(({ value }) => values.includes(textOf(value)));
+  if (type === 'multi_static_select') {
+    const chosen =
+      change === undefined ? asBlocks(asked['initial_options']) : among([change].flat());
+    return { type, selected_options: chosen };
+  }
+  if (type === 'static_select' || type === 'radio_buttons') {
+    const chosen = change === undefined ? asked['initial_option'] : among([change].flat())[0];
+    return { type, selected_option: chosen ?? null };
+  }
+  const value = change === undefined ? textOf(asked['initial_value']) : [change].flat().join('');
+  return { type, value: value === '' ? null : value };
+}
 
 const who = (user: string): JsonObject => ({
   team: { id: TEAM },

@@ -17,6 +17,7 @@ import {
   clickPayload,
   commandFields,
   eventPayload,
+  filledForm,
   homeClickPayload,
   submissionPayload,
 } from './slack-payloads.ts';
@@ -57,6 +58,14 @@ export interface FakeSlack {
   deny(message: SlackMessage, user: string, reason?: string, then?: string): Promise<JsonObject>;
   /** Sends a form off; answers what the service answered. */
   submit(view: JsonObject, user: string, reason: string, then?: string): Promise<JsonObject>;
+  /** Sends off any form as it was opened, but for some fields; answers what the service answered. */
+  fill(
+    view: JsonObject,
+    user: string,
+    changes: Record<string, string | string[]>,
+  ): Promise<JsonObject>;
+  /** Clicks a button that opens a form, and waits for the form. */
+  formOf(message: SlackMessage, actionId: string, user: string): Promise<JsonObject>;
   /** Clicks a button of a user's home tab. */
   clickHome(actionId: string, user: string): Promise<number>;
   /** Uses /countersign. */
@@ -124,13 +133,17 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     );
   const click: FakeSlack['click'] = async (message, actionId, user) =>
     (await send('/slack/interactions', clickBody(message, actionId, user))).status;
-  const submit: FakeSlack['submit'] = async (view, user, reason, then = 'stop') => {
-    const payload = submissionPayload(view, user, {
-      reason: { reason: { type: 'plain_text_input', value: reason === '' ? null : reason } },
-      disposition: { disposition: { type: 'radio_buttons', selected_option: { value: then } } },
-    });
+  const fill: FakeSlack['fill'] = async (view, user, changes) => {
+    const payload = submissionPayload(view, user, filledForm(view, changes));
     const answer = await send('/slack/interactions', asBody(payload));
     return asObject(parsed(await answer.text()));
+  };
+  const submit: FakeSlack['submit'] = (view, user, reason, then = 'stop') =>
+    fill(view, user, { reason, disposition: then });
+  const formOf: FakeSlack['formOf'] = async (message, actionId, user) => {
+    const before = state.views.length;
+    await click(message, actionId, user);
+    return waitFor(() => state.views[before], 'form');
   };
   return {
     apiUrl: `${origin}/api`,
@@ -140,13 +153,10 @@ export async function startFakeSlack(options: FakeSlackOptions): Promise<FakeSla
     repliesAt: state.repliesAt,
     ...{ homes: state.homes, received: state.received, refused: state.refused },
     ...{ scopes: state.scopes, socket, signed, clickBody, click, submit },
+    ...{ fill, formOf },
     addUser: (id, user) => void state.users.set(id, { id, ...user }),
-    deny: async (message, user, reason = '', then = 'stop') => {
-      const before = state.views.length;
-      await click(message, 'deny', user);
-      const view = await waitFor(() => state.views[before], 'form');
-      return submit(view, user, reason, then);
-    },
+    deny: async (message, user, reason = '', then = 'stop') =>
+      submit(await formOf(message, 'deny', user), user, reason, then),
     clickHome: async (actionId, user) =>
       (
         await send(

@@ -134,7 +134,7 @@ function clickOn(
 ): { body: string; payload: JsonObject; replies: string; trigger: string } {
   // The fake makes the addresses and the triggers; the card is a copy that somebody still has on their screen.
   const body = cast.slack.clickBody(
-    { ...card, thread: null, edits: 0 },
+    { ...card, thread: null, edits: 0, metadata: {} },
     decision,
     slackUser(cast, role),
   );

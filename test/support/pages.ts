@@ -120,6 +120,7 @@ export const requestIn = (standing: Standing, more: Partial<RequestView> = {}): 
   narrowable: {
     ttlSeconds: 600,
     validSeconds: 900,
+    uses: 3,
     start: LATER,
     options: [{ name: 'repositories', some: [HOSTILE], levels: [['contents', ['read', 'write']]] }],
   },

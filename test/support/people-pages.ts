@@ -6,6 +6,7 @@ import type { Html, Said } from '../../web/parts.tsx';
 import { PeoplePage, PersonPage } from '../../web/people.tsx';
 import type { Shell } from '../../web/shell.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';
+import { SlackLinkedPage, SlackLinkPage } from '../../web/slack-link.tsx';
 
 const AT = '2026-11-21T10:00:00.000Z';
 
@@ -49,7 +50,10 @@ export const peoplePages = (
   const account = (signedInBy: 'link' | 'passkey') =>
     AccountPage({
       shell,
-      account: { groups: ['data-owners'], signedInBy, isFresh: true, passkeys, absences, said },
+      account: {
+        ...{ groups: ['data-owners'], signedInBy, isFresh: true, passkeys, absences, said },
+        slack: signedInBy === 'link' ? null : { user: text, by: 'them' },
+      },
     });
   return {
     'sign in': () => SignInPage({ shell: stranger, next: text, refusal: text }),
@@ -83,5 +87,14 @@ export const peoplePages = (
     'no findings': () => FindingsPage({ shell, rows: [] }),
     account: () => account('passkey'),
     'an account with a link': () => account('link'),
+    'a Slack user to link': () =>
+      SlackLinkPage({
+        shell,
+        offer: {
+          ...{ token: text, user: text, name: text, team: text, email: text, replaces: text },
+        },
+      }),
+    'a Slack user that was linked': () => SlackLinkedPage({ shell, says: null }),
+    'a Slack user that was not linked': () => SlackLinkedPage({ shell, says: text }),
   };
 };
