@@ -1,15 +1,15 @@
 // Carries signals to their receivers. Each receiver is served on its own, so that a slow one keeps nobody waiting; what
 // it answers is read no further than needed, and none of it is kept.
 import { eq } from 'drizzle-orm';
+import type { Deps } from '../commands/deps.ts';
+import { readLeaf } from '../commands/record/leaf.ts';
 import {
   claimDue,
   receiversDue,
   settleDelivery,
   type DeliveryOutcome,
-} from '../commands/deliveries.ts';
-import type { Deps } from '../commands/deps.ts';
-import { readLeaf } from '../commands/leaf.ts';
-import { openReceiverToken } from '../commands/receivers.ts';
+} from '../commands/signals/deliveries.ts';
+import { openReceiverToken } from '../commands/signals/receivers.ts';
 import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { ReceiverRow, SignalRow } from '../db/rows.ts';
 import {

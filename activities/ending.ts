@@ -1,5 +1,11 @@
 // Ending credentials at one target, whatever kind it is: revoke, then look.
-import type { Death, Issuer, LeaseToEnd, RevokeOutcome, TargetRef } from '../commands/issuer.ts';
+import type {
+  Death,
+  Issuer,
+  LeaseToEnd,
+  RevokeOutcome,
+  TargetRef,
+} from '../commands/credentials/issuer.ts';
 
 /** What became of one lease: whether it is over, and what says so. */
 export interface Ended {

@@ -1,11 +1,11 @@
+import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy/federation.ts';
 // Fetches others' keys: an issuer's by OpenID discovery, a trust domain's bundle from its endpoint.
 import {
   TrustUnavailable,
   type BundleStore,
   type ForeignTrust,
   type Freshness,
-} from '../commands/foreign-trust.ts';
-import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy-federation.ts';
+} from '../commands/sign-in/foreign-trust.ts';
 import { digestOf, type Digest } from '../domain/digest.ts';
 import { JsonError, parseJson, type JsonObject, type JsonValue } from '../domain/json.ts';
 import { trustDomainOf } from '../domain/spiffe-id.ts';

@@ -1,6 +1,6 @@
 // Telling the approvers of a standing grant that it is about to end. It is never renewed by itself.
-import { findAgent } from '../commands/agents.ts';
-import { grantsToWarn } from '../commands/grant-ends.ts';
+import { findAgent } from '../commands/agents/agents.ts';
+import { grantsToWarn } from '../commands/exceptions/grant-ends.ts';
 import { readSlack } from '../commands/integrations.ts';
 import { databaseTime } from '../commands/unit.ts';
 import { visible } from '../domain/card.ts';

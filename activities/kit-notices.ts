@@ -1,9 +1,9 @@
+import { findRequest } from '../commands/approvals/requests.ts';
 // Telling people of logins that lie ready: that one was used, as loudly as of any emergency, and that one ends soon.
-import { kitsAt } from '../commands/glass-kits.ts';
+import { kitsAt } from '../commands/exceptions/glass-kits.ts';
+import { isWarningDue, noteKitWarned } from '../commands/exceptions/kit-care.ts';
+import { noteTold, untoldUses } from '../commands/exceptions/kit-use.ts';
 import { readSlack } from '../commands/integrations.ts';
-import { isWarningDue, noteKitWarned } from '../commands/kit-care.ts';
-import { noteTold, untoldUses } from '../commands/kit-use.ts';
-import { findRequest } from '../commands/requests.ts';
 import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { GlassKitRow } from '../db/rows.ts';
 import type { NoticeDeps } from './notices.ts';

@@ -1,10 +1,10 @@
 // Logins that lie ready at a target for when we are down: made, looked at, warned of and ended here, by the one that
 // reaps the target. A password lives in this process only, for as long as it takes to split it.
 import { randomBytes } from 'node:crypto';
+import { TargetError, type KitHands, type TargetRef } from '../commands/credentials/issuer.ts';
 import type { Deps } from '../commands/deps.ts';
-import { kitsAt } from '../commands/glass-kits.ts';
-import { noteLateKitReviews } from '../commands/glass-review.ts';
-import { TargetError, type KitHands, type TargetRef } from '../commands/issuer.ts';
+import { kitsAt } from '../commands/exceptions/glass-kits.ts';
+import { noteLateKitReviews } from '../commands/exceptions/glass-review.ts';
 import {
   endDueKits,
   intendKit,
@@ -14,9 +14,9 @@ import {
   recordKitCheck,
   settleKit,
   settleKitEnd,
-} from '../commands/kit-care.ts';
-import { lookAtKit } from '../commands/kit-check.ts';
-import { readActiveBundle } from '../commands/policies.ts';
+} from '../commands/exceptions/kit-care.ts';
+import { lookAtKit } from '../commands/exceptions/kit-check.ts';
+import { readActiveBundle } from '../commands/policy/policies.ts';
 import { databaseTime, transact, type Call } from '../commands/unit.ts';
 import type { GlassKitRow } from '../db/rows.ts';
 import { KIT_SECRET_BYTES, passwordOf, sharesOf } from '../domain/glass-kit.ts';

@@ -1,10 +1,10 @@
 // The call back to whoever asked, and questions on their way.
 import { ApplicationFailure } from '@temporalio/common';
 import { eq } from 'drizzle-orm';
-import { noteTold } from '../commands/ask.ts';
+import { noteTold } from '../commands/approvals/ask.ts';
+import { findRequest } from '../commands/approvals/requests.ts';
 import { callbackOf } from '../commands/authzen/denials.ts';
 import type { Deps } from '../commands/deps.ts';
-import { findRequest } from '../commands/requests.ts';
 import { transact, type Call } from '../commands/unit.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';

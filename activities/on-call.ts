@@ -5,7 +5,7 @@ import {
   recordOnCall,
   type OnCallAnswer,
   type OnCallSettings,
-} from '../commands/on-call.ts';
+} from '../commands/people/on-call.ts';
 import { transact, type Call, type UnitDeps } from '../commands/unit.ts';
 import { EgressError, type Egress } from './egress.ts';
 

@@ -1,12 +1,15 @@
 // Ending leases in one target: what is due, what was abandoned, and what the target and the leases disagree about.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isIssuerName, OWN_TARGETS, type IssuerName } from '../commands/access/kinds.ts';
-import type { Deps } from '../commands/deps.ts';
-import { openHandles } from '../commands/issue.ts';
-import type { Issuer, LeaseToEnd, TargetRef } from '../commands/issuer.ts';
-import { beginReaping, dueLeases, nextDueAt, recordEnds } from '../commands/lease-ends.ts';
-import { readActiveBundle } from '../commands/policies.ts';
-import { closeInterruptedRenewals } from '../commands/renewals.ts';
+import { openHandles } from '../commands/credentials/issue.ts';
+import type { Issuer, LeaseToEnd, TargetRef } from '../commands/credentials/issuer.ts';
+import {
+  beginReaping,
+  dueLeases,
+  nextDueAt,
+  recordEnds,
+} from '../commands/credentials/lease-ends.ts';
+import { closeInterruptedRenewals } from '../commands/credentials/renewals.ts';
 import {
   endVanished,
   forcedLeases,
@@ -16,7 +19,9 @@ import {
   orphansAmong,
   recordSweep,
   type Swept,
-} from '../commands/sweeps.ts';
+} from '../commands/credentials/sweeps.ts';
+import type { Deps } from '../commands/deps.ts';
+import { readActiveBundle } from '../commands/policy/policies.ts';
 import { transact, type Call } from '../commands/unit.ts';
 import type { CredentialRow } from '../db/rows.ts';
 import type { Id } from '../domain/id.ts';

@@ -1,6 +1,6 @@
 // Runs single statements in a PostgreSQL: one connection, one transaction, one statement of the extended protocol.
 import postgres, { type ReservedSql, type Sql, type UnsafeQueryOptions } from 'postgres';
-import { TargetError, type TargetRef } from '../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../commands/credentials/issuer.ts';
 import {
   StatementError,
   type Fate,
@@ -8,7 +8,7 @@ import {
   type Statement,
   type StatementRunner,
   type StatementToRun,
-} from '../commands/runner.ts';
+} from '../commands/runs/runner.ts';
 import { patientSockets } from '../db/sockets.ts';
 import type { JsonObject } from '../domain/json.ts';
 import type { Secrets } from './issuers/login.ts';

@@ -1,8 +1,8 @@
 // Absences: who votes in the stead of whom, and until when.
 import { z } from 'zod';
-import { absencesOf, comeBack, goAway } from '../commands/absences.ts';
 import { answerOnce } from '../commands/once.ts';
-import { knownPerson } from '../commands/people.ts';
+import { absencesOf, comeBack, goAway } from '../commands/people/absences.ts';
+import { knownPerson } from '../commands/people/people.ts';
 import type { AbsenceRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { created, defineRoute, ok } from './route.ts';

@@ -1,13 +1,13 @@
 // What administrators set up: integrations.
 import { z } from 'zod';
 import { configureSlack, disconnectSlack } from '../commands/integrations.ts';
+import { answerOnce } from '../commands/once.ts';
 import {
   configureOnCall,
   ON_CALL_KINDS,
   onCallAnswers,
   removeOnCall,
-} from '../commands/on-call.ts';
-import { answerOnce } from '../commands/once.ts';
+} from '../commands/people/on-call.ts';
 import { invalid } from './body.ts';
 import { defineRoute, noContent, ok } from './route.ts';
 import { instant } from './schemas.ts';

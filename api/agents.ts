@@ -1,7 +1,7 @@
 // The registry of agents and what can be done about one.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { retireKey } from '../commands/agent-care.ts';
+import { retireKey } from '../commands/agents/agent-care.ts';
 import {
   asAgentId,
   beginRetirement,
@@ -10,13 +10,13 @@ import {
   registerAgent,
   resumeAgent,
   suspendAgent,
-} from '../commands/agents.ts';
-import { askForKey, revokeKey } from '../commands/change-keys.ts';
+} from '../commands/agents/agents.ts';
+import { askForKey, revokeKey } from '../commands/agents/change-keys.ts';
+import { askForOwner } from '../commands/agents/owners.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { registerJoining } from '../commands/join.ts';
 import { answerOnce, settleWaited, type Answer } from '../commands/once.ts';
-import { askForOwner } from '../commands/owners.ts';
 import type { Principal } from '../commands/principal.ts';
+import { registerJoining } from '../commands/sign-in/join.ts';
 import type { Unit } from '../commands/unit.ts';
 import type { AgentRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';

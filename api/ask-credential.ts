@@ -1,7 +1,7 @@
 // Asking for a credential under a task: for a key of the caller's, or for a code where it can make none.
 import type { z } from 'zod';
-import { makeClaimCode } from '../commands/claim.ts';
-import { requestCredential } from '../commands/credentials.ts';
+import { makeClaimCode } from '../commands/credentials/claim.ts';
+import { requestCredential } from '../commands/credentials/credentials.ts';
 import type { Answer, OnceKey } from '../commands/once.ts';
 import { readPublicKey, type PublicKey } from '../keys/public-key.ts';
 import { invalid } from './body.ts';

@@ -1,7 +1,7 @@
 // What was asked of people, for those who watch that too much is not.
 import { z } from 'zod';
-import { readAttention } from '../commands/attention.ts';
-import { readActiveBundle } from '../commands/policies.ts';
+import { readAttention } from '../commands/approvals/attention.ts';
+import { readActiveBundle } from '../commands/policy/policies.ts';
 import type { Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { AttentionReport } from '../domain/attention.ts';

@@ -1,7 +1,7 @@
 // Finds out who calls. Each kind of principal has its own kind of credential, and none can pass for another.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { getCookie } from 'hono/cookie';
-import { findSession } from '../commands/people.ts';
+import { findSession } from '../commands/people/people.ts';
 import type { AgentPrincipal, PersonPrincipal, Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { SessionRow } from '../db/rows.ts';

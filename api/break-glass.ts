@@ -1,12 +1,16 @@
 // Emergency access: declaring it, seeing every use of it, and the review that has to follow.
 import { z } from 'zod';
-import { declareEmergency, type Declared } from '../commands/break-glass.ts';
-import { collectCredential } from '../commands/collect.ts';
-import { findEmergency, listEmergencies, reviewEmergency } from '../commands/glass-review.ts';
-import { refuseWithoutLog } from '../commands/log-health.ts';
+import { collectCredential } from '../commands/approvals/collect.ts';
+import { findRequest } from '../commands/approvals/requests.ts';
+import { declareEmergency, type Declared } from '../commands/exceptions/break-glass.ts';
+import {
+  findEmergency,
+  listEmergencies,
+  reviewEmergency,
+} from '../commands/exceptions/glass-review.ts';
 import { answerOnce } from '../commands/once.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
-import { findRequest } from '../commands/requests.ts';
+import { refuseWithoutLog } from '../commands/record/log-health.ts';
 import type { BreakGlassRow } from '../db/rows.ts';
 import { DISPOSITIONS } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';

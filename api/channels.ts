@@ -6,7 +6,7 @@ import {
   configureWebhook,
   removeChannel,
   type ChannelStanding,
-} from '../commands/channels.ts';
+} from '../commands/channels/channels.ts';
 import { answerOnce, askThenAnswerOnce } from '../commands/once.ts';
 import { CHANNEL_STATES } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';

@@ -3,7 +3,7 @@ import { createHash, X509Certificate } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { isIP, type BlockList } from 'node:net';
 import { TLSSocket } from 'node:tls';
-import type { ClientCertificate } from '../commands/foreign-certificates.ts';
+import type { ClientCertificate } from '../commands/sign-in/foreign-certificates.ts';
 import { CHAIN_MAX, chainOf } from '../keys/x509/peer.ts';
 import { fromPem } from '../keys/x509/pem.ts';
 import { invalid } from './body.ts';

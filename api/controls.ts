@@ -1,7 +1,7 @@
 // Controls and the question whether they are real.
 import { z } from 'zod';
-import { readActiveBundle } from '../commands/policies.ts';
-import { controlsOf, isControlInLog, readVerdict } from '../commands/verdicts.ts';
+import { readActiveBundle } from '../commands/policy/policies.ts';
+import { controlsOf, isControlInLog, readVerdict } from '../commands/record/verdicts.ts';
 import { fromMs, toMs } from '../domain/instant.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { verdictJson } from '../domain/verdict/judge.ts';

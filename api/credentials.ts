@@ -1,12 +1,12 @@
 // Credentials over their life: all of them by what became of them, renewed, and given up on.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { claimCredential } from '../commands/claim.ts';
-import { forceCloseLease } from '../commands/lease-ends.ts';
-import { asCredentialId } from '../commands/leases.ts';
+import { claimCredential } from '../commands/credentials/claim.ts';
+import { forceCloseLease } from '../commands/credentials/lease-ends.ts';
+import { asCredentialId } from '../commands/credentials/leases.ts';
+import { renewCredential } from '../commands/credentials/renewals.ts';
 import { answerOnce } from '../commands/once.ts';
 import { isAdmin } from '../commands/principal.ts';
-import { renewCredential } from '../commands/renewals.ts';
 import { credential } from '../db/schema/index.ts';
 import { statesOf } from '../domain/lifecycle.ts';
 import { Refusal } from '../domain/refusal.ts';

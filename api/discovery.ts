@@ -1,15 +1,19 @@
 // Discovery: what exists in the targets, who answers for it, and what people decided.
 import { z } from 'zod';
-import { lookForIdentities, readTargetLooks, type TargetLooked } from '../commands/discovery.ts';
+import {
+  lookForIdentities,
+  readTargetLooks,
+  type TargetLooked,
+} from '../commands/agents/discovery.ts';
 import {
   adoptIdentity,
   findFound,
   ignoreIdentity,
   readFound,
   type FoundRead,
-} from '../commands/found-identities.ts';
+} from '../commands/agents/found-identities.ts';
+import { recordLooks, type Discovered } from '../commands/agents/record-look.ts';
 import { answerOnce, askThenAnswerOnce } from '../commands/once.ts';
-import { recordLooks, type Discovered } from '../commands/record-look.ts';
 import { DIFFERENCES, FOUND_STATES } from '../db/schema/index.ts';
 import {
   agentNameFor,

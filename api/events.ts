@@ -1,7 +1,7 @@
 // The record, for those who may read it.
 import { z } from 'zod';
-import { readEvents } from '../commands/events.ts';
 import { mayAudit } from '../commands/principal.ts';
+import { readEvents } from '../commands/record/events.ts';
 import { EVENTS } from '../domain/event-types.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { pageOf, readCursor } from './cursor.ts';

@@ -1,11 +1,17 @@
 // Glass that can be broken while we are down: preparing a login, bringing a key, taking half of its password, trying it.
 import { z } from 'zod';
-import { askForKit, bringKey, collectShare, findKit, listKits } from '../commands/glass-kits.ts';
-import { endKit, recordKitCheck } from '../commands/kit-care.ts';
-import { lookAtKit } from '../commands/kit-check.ts';
-import { refuseWithoutLog } from '../commands/log-health.ts';
+import {
+  askForKit,
+  bringKey,
+  collectShare,
+  findKit,
+  listKits,
+} from '../commands/exceptions/glass-kits.ts';
+import { endKit, recordKitCheck } from '../commands/exceptions/kit-care.ts';
+import { lookAtKit } from '../commands/exceptions/kit-check.ts';
 import { answerOnce } from '../commands/once.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
+import { refuseWithoutLog } from '../commands/record/log-health.ts';
 import type { GlassKitRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { statesOf } from '../domain/lifecycle.ts';

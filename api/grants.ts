@@ -1,13 +1,18 @@
 // Standing grants: asking for one, seeing all there are, and taking one back.
 import { eq } from 'drizzle-orm';
 import { z } from 'zod';
-import { findAgent } from '../commands/agents.ts';
-import { revokeGrant } from '../commands/grant-ends.ts';
-import { askForGrant, findGrant, listGrants, type GrantAsk } from '../commands/grants.ts';
-import { refuseWithoutLog } from '../commands/log-health.ts';
+import { findAgent } from '../commands/agents/agents.ts';
+import { findRequest } from '../commands/approvals/requests.ts';
+import { revokeGrant } from '../commands/exceptions/grant-ends.ts';
+import {
+  askForGrant,
+  findGrant,
+  listGrants,
+  type GrantAsk,
+} from '../commands/exceptions/grants.ts';
 import { answerOnce } from '../commands/once.ts';
 import { isAdmin, mayVote, type Principal } from '../commands/principal.ts';
-import { findRequest } from '../commands/requests.ts';
+import { refuseWithoutLog } from '../commands/record/log-health.ts';
 import type { AgentRow, GrantRow } from '../db/rows.ts';
 import { agent } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';

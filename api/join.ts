@@ -1,6 +1,6 @@
-// Join tokens: made by an administrator, agreed to by people, used once by the workload itself.
-import { askForJoinToken, joinAgent, joinTokenHash } from '../commands/join.ts';
 import { answerOnce } from '../commands/once.ts';
+// Join tokens: made by an administrator, agreed to by people, used once by the workload itself.
+import { askForJoinToken, joinAgent, joinTokenHash } from '../commands/sign-in/join.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';
 import { asJsonObject } from './json-body.ts';

@@ -1,14 +1,14 @@
 // Scanners that report leaks by themselves, each with signatures of its own.
 import { z } from 'zod';
-import { reportLeak } from '../commands/leaks.ts';
-import { answerOnce, fingerprintOf, type Answer } from '../commands/once.ts';
+import { reportLeak } from '../commands/leaks/leaks.ts';
 import {
   addScanner,
   findScanner,
   listScanners,
   openScannerSecret,
   removeScanner,
-} from '../commands/scanners.ts';
+} from '../commands/leaks/scanners.ts';
+import { answerOnce, fingerprintOf, type Answer } from '../commands/once.ts';
 import type { Call, Unit } from '../commands/unit.ts';
 import type { ScannerRow } from '../db/rows.ts';
 import { LEAK_POLICIES, SCANNER_KINDS } from '../db/schema/leaks.ts';

@@ -1,9 +1,8 @@
 // Leaked secrets: whose they are, and their end.
 import { z } from 'zod';
 import { waitUntil } from '../commands/changes.ts';
-import type { Reader } from '../commands/events.ts';
-import { observedUse } from '../commands/leak-use.ts';
-import { findLeak, readLeaks, reportLeak, type LeakRead } from '../commands/leaks.ts';
+import { observedUse } from '../commands/leaks/leak-use.ts';
+import { findLeak, readLeaks, reportLeak, type LeakRead } from '../commands/leaks/leaks.ts';
 import {
   answerOnce,
   fingerprintOf,
@@ -11,6 +10,7 @@ import {
   type Answer,
   type OnceKey,
 } from '../commands/once.ts';
+import type { Reader } from '../commands/record/events.ts';
 import type { Call } from '../commands/unit.ts';
 import { LEAK_POLICIES } from '../db/schema/leaks.ts';
 import type { JsonObject } from '../domain/json.ts';

@@ -1,6 +1,6 @@
 // The log as static files (C2SP tlog-tiles): anonymous, cacheable, and all a verifier needs.
 import { asc, eq } from 'drizzle-orm';
-import { newestCheckpoint, proofOf, readEntries, readTile } from '../commands/log.ts';
+import { newestCheckpoint, proofOf, readEntries, readTile } from '../commands/record/log.ts';
 import { event } from '../db/schema/index.ts';
 import type { Id } from '../domain/id.ts';
 import { formatVerifierKey } from '../domain/note.ts';

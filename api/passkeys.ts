@@ -2,10 +2,12 @@
 import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { z } from 'zod';
-import type { OfferedStatement } from '../commands/offer-statement.ts';
+import type { OfferedStatement } from '../commands/approvals/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
-import { CHALLENGE_SECONDS, signInChallenge } from '../commands/passkey-challenges.ts';
-import { signInWithPasskey } from '../commands/passkey-sign-in.ts';
+import { asPersonId, knownPerson } from '../commands/people/people.ts';
+import type { PersonPrincipal } from '../commands/principal.ts';
+import { CHALLENGE_SECONDS, signInChallenge } from '../commands/sign-in/passkey-challenges.ts';
+import { signInWithPasskey } from '../commands/sign-in/passkey-sign-in.ts';
 import {
   addPasskey,
   offerPasskey,
@@ -15,9 +17,7 @@ import {
   type MadePasskey,
   type PasskeyOffer,
   type UsedPasskey,
-} from '../commands/passkeys.ts';
-import { asPersonId, knownPerson } from '../commands/people.ts';
-import type { PersonPrincipal } from '../commands/principal.ts';
+} from '../commands/sign-in/passkeys.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { PasskeyRow } from '../db/rows.ts';
 import { base64url, fromBase64url, utf8 } from '../domain/bytes.ts';

@@ -2,9 +2,10 @@
 import { asc, eq, gt } from 'drizzle-orm';
 import { deleteCookie, getCookie } from 'hono/cookie';
 import { z } from 'zod';
-import { findAgent } from '../commands/agents.ts';
+import { findAgent } from '../commands/agents/agents.ts';
+import { changeOwningPerson } from '../commands/agents/owners.ts';
+import { TRIGGER_PROOF, TRIGGER_PROOF_SECONDS } from '../commands/agents/triggers.ts';
 import { answerOnce } from '../commands/once.ts';
-import { changeOwningPerson } from '../commands/owners.ts';
 import {
   asPersonId,
   lockPerson,
@@ -14,9 +15,8 @@ import {
   signOut,
   tokenHash,
   type SignInLink,
-} from '../commands/people.ts';
+} from '../commands/people/people.ts';
 import type { PersonPrincipal, Principal } from '../commands/principal.ts';
-import { TRIGGER_PROOF, TRIGGER_PROOF_SECONDS } from '../commands/triggers.ts';
 import { transact } from '../commands/unit.ts';
 import type { PersonRow } from '../db/rows.ts';
 import { person, session } from '../db/schema/index.ts';

@@ -1,9 +1,12 @@
 // Permits that leave the process, for enforcement points of others: shown, signed, redeemed, and answered for.
 import { z } from 'zod';
-import { effectiveAction } from '../commands/narrow.ts';
-import { answerOnce } from '../commands/once.ts';
-import type { Principal } from '../commands/principal.ts';
-import { findingIn, permitsWith, recordReceipt, redemptionsOf } from '../commands/receipts.ts';
+import { effectiveAction } from '../commands/approvals/narrow.ts';
+import {
+  findingIn,
+  permitsWith,
+  recordReceipt,
+  redemptionsOf,
+} from '../commands/approvals/receipts.ts';
 import {
   findForeignPermit,
   isAudience,
@@ -11,8 +14,10 @@ import {
   permitOf,
   redeemForeign,
   type ForeignPermit,
-} from '../commands/redemptions.ts';
-import { findRequest } from '../commands/requests.ts';
+} from '../commands/approvals/redemptions.ts';
+import { findRequest } from '../commands/approvals/requests.ts';
+import { answerOnce } from '../commands/once.ts';
+import type { Principal } from '../commands/principal.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { Query } from '../db/client.ts';
 import type { RedemptionRow, RequestRow } from '../db/rows.ts';

@@ -1,7 +1,7 @@
 // Where an agent put a secret, told so that somebody can watch it.
 import { z } from 'zod';
+import { placeCredential, placementsOf } from '../commands/credentials/placements.ts';
 import { answerOnce } from '../commands/once.ts';
-import { placeCredential, placementsOf } from '../commands/placements.ts';
 import { mayAudit } from '../commands/principal.ts';
 import type { PlacementRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';

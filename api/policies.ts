@@ -1,13 +1,13 @@
 // The policy: which one is active, which ones were, what another one would have said, and proposing it.
 import { z } from 'zod';
-import { eventOf, readEvents } from '../commands/events.ts';
 import { answerOnce } from '../commands/once.ts';
-import { readActiveBundle, readStoredPolicy } from '../commands/policies.ts';
-import { parsePolicyBundle, type PolicyBundle } from '../commands/policy-bundle.ts';
-import { runPolicyTests } from '../commands/policy-tests.ts';
-import { PolicyError } from '../commands/policy-yaml.ts';
-import { proposePolicy } from '../commands/propose-policy.ts';
-import { SIMULATED_MAX, simulatePolicy } from '../commands/simulate-policy.ts';
+import { parsePolicyBundle, type PolicyBundle } from '../commands/policy/bundle.ts';
+import { readActiveBundle, readStoredPolicy } from '../commands/policy/policies.ts';
+import { proposePolicy } from '../commands/policy/propose-policy.ts';
+import { SIMULATED_MAX, simulatePolicy } from '../commands/policy/simulate-policy.ts';
+import { runPolicyTests } from '../commands/policy/tests.ts';
+import { PolicyError } from '../commands/policy/yaml.ts';
+import { eventOf, readEvents } from '../commands/record/events.ts';
 import { databaseTime } from '../commands/unit.ts';
 import { eventType } from '../domain/event.ts';
 import { Refusal } from '../domain/refusal.ts';

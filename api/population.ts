@@ -1,6 +1,6 @@
 // The population that an auditor starts from.
 import { z } from 'zod';
-import { readPopulation } from '../commands/population.ts';
+import { readPopulation } from '../commands/agents/population.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { PopulationMember } from '../domain/population.ts';
 import { toCsv } from './csv.ts';

@@ -1,11 +1,11 @@
 // Rows as callers see them.
 import { and, count, eq, inArray } from 'drizzle-orm';
-import { keysOf } from '../commands/agent-keys.ts';
-import { effectiveAction } from '../commands/narrow.ts';
+import { keysOf } from '../commands/agents/agent-keys.ts';
+import { aliveUnder } from '../commands/agents/tasks.ts';
+import { effectiveAction } from '../commands/approvals/narrow.ts';
+import { cardOf, votesOn } from '../commands/approvals/requests.ts';
+import { tallyOf } from '../commands/approvals/tally.ts';
 import type { Answer } from '../commands/once.ts';
-import { cardOf, votesOn } from '../commands/requests.ts';
-import { tallyOf } from '../commands/tally.ts';
-import { aliveUnder } from '../commands/tasks.ts';
 import { databaseTime } from '../commands/unit.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type {

@@ -1,6 +1,6 @@
 // Questions about a request, and their answers.
 import { z } from 'zod';
-import { answerQuestion, askQuestion } from '../commands/ask.ts';
+import { answerQuestion, askQuestion } from '../commands/approvals/ask.ts';
 import { answerOnce } from '../commands/once.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { presentQuestion, presentRequest } from './present.ts';

@@ -9,7 +9,7 @@ import {
   moveReceiver,
   removeReceiver,
   testReceiver,
-} from '../commands/receivers.ts';
+} from '../commands/signals/receivers.ts';
 import type { ReceiverRow, SignalRow } from '../db/rows.ts';
 import { RECEIVER_KINDS, RECEIVER_STATES } from '../db/schema/signals.ts';
 import type { JsonObject } from '../domain/json.ts';

@@ -1,17 +1,17 @@
 // Requests that wait for people, and what people and requesters do about them.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { noteSeen, waitsForAgent } from '../commands/ask.ts';
+import { noteSeen, waitsForAgent } from '../commands/approvals/ask.ts';
+import { collectCredential } from '../commands/approvals/collect.ts';
+import { decide, recordViewing, type Ballot } from '../commands/approvals/decide.ts';
+import { offerStatement } from '../commands/approvals/offer-statement.ts';
+import { alreadyDecided, cancelRequest } from '../commands/approvals/request-ends.ts';
+import { asRequestId, findRequest } from '../commands/approvals/requests.ts';
+import { decidableBy } from '../commands/approvals/waiting.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { collectCredential } from '../commands/collect.ts';
-import { decide, recordViewing, type Ballot } from '../commands/decide.ts';
-import { offerStatement } from '../commands/offer-statement.ts';
 import { answerOnce } from '../commands/once.ts';
 import type { Principal } from '../commands/principal.ts';
-import { alreadyDecided, cancelRequest } from '../commands/request-ends.ts';
-import { asRequestId, findRequest } from '../commands/requests.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
-import { decidableBy } from '../commands/waiting.ts';
 import type { RequestRow } from '../db/rows.ts';
 import { request } from '../db/schema/index.ts';
 import type { JsonObject } from '../domain/json.ts';

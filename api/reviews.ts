@@ -1,7 +1,5 @@
 // Lifecycle reports and the reviews made from them.
 import { z } from 'zod';
-import { answerOnce } from '../commands/once.ts';
-import { partyOf, type Principal } from '../commands/principal.ts';
 import {
   decideLine,
   findReview,
@@ -10,7 +8,9 @@ import {
   openReview,
   type LifecycleLine,
   type ProvenLine,
-} from '../commands/reviews.ts';
+} from '../commands/agents/reviews.ts';
+import { answerOnce } from '../commands/once.ts';
+import { partyOf, type Principal } from '../commands/principal.ts';
 import { databaseTime, transact } from '../commands/unit.ts';
 import type { ReviewRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';

@@ -1,16 +1,16 @@
 // Stopping much at once: orders to revoke by whatever credentials have in common, and the kill switch.
 import { desc, lt } from 'drizzle-orm';
 import { z } from 'zod';
+import { askToLift, throwKillSwitch } from '../commands/agents/kill.ts';
+import { liveStop, type StopRow } from '../commands/agents/stop.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { askToLift, throwKillSwitch } from '../commands/kill.ts';
-import { answerOnce, settleWaited, type Answer } from '../commands/once.ts';
 import {
   findRevocation,
   orderRevocation,
   previewRevocation,
   progressOf,
-} from '../commands/revocations.ts';
-import { liveStop, type StopRow } from '../commands/stop.ts';
+} from '../commands/credentials/revocations.ts';
+import { answerOnce, settleWaited, type Answer } from '../commands/once.ts';
 import type { Query, Transaction } from '../db/client.ts';
 import type { RevocationRow } from '../db/rows.ts';
 import { revocation } from '../db/schema/index.ts';

@@ -1,15 +1,15 @@
 // The door for one exact statement or one exact call: judged, approved where policy says so, done by us, and receipted.
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
+import { asTaskId } from '../commands/agents/tasks.ts';
+import { asRequestId } from '../commands/approvals/requests.ts';
 import { waitUntil } from '../commands/changes.ts';
-import type { CallWish } from '../commands/http-call.ts';
 import type { Principal } from '../commands/principal.ts';
-import { asRequestId } from '../commands/requests.ts';
-import { callDoor } from '../commands/run-call.ts';
-import { requestRun, type Ask, type RunAnswers } from '../commands/run-door.ts';
-import { statementDoor, type StatementAsk } from '../commands/run-statement.ts';
-import { asRunId, findRun } from '../commands/runs.ts';
-import { asTaskId } from '../commands/tasks.ts';
+import type { CallWish } from '../commands/runs/http-call.ts';
+import { callDoor } from '../commands/runs/run-call.ts';
+import { requestRun, type Ask, type RunAnswers } from '../commands/runs/run-door.ts';
+import { statementDoor, type StatementAsk } from '../commands/runs/run-statement.ts';
+import { asRunId, findRun } from '../commands/runs/runs.ts';
 import type { RunRow } from '../db/rows.ts';
 import { run } from '../db/schema/index.ts';
 import type { JsonValue } from '../domain/json.ts';

@@ -1,7 +1,7 @@
 // The keys that sign for us: which there are, and turning them by hand.
 import { z } from 'zod';
+import { listSigningKeys, makeKey, rotateKeys } from '../commands/credentials/signing-keys.ts';
 import { askThenAnswerOnce } from '../commands/once.ts';
-import { listSigningKeys, makeKey, rotateKeys } from '../commands/signing-keys.ts';
 import type { SigningKeyRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';

@@ -1,6 +1,6 @@
 // Shapes of what the SPIFFE routes take and answer.
 import { z } from 'zod';
-import { JWT_SVID_SECONDS_MAX, X509_SVID_SECONDS_MAX } from '../commands/svids.ts';
+import { JWT_SVID_SECONDS_MAX, X509_SVID_SECONDS_MAX } from '../commands/credentials/svids.ts';
 import { instant, jwk } from './schemas.ts';
 
 export const spiffeBundle = z.object({

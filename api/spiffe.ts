@@ -5,18 +5,18 @@ import {
   revocationLists,
   revocationsDigest,
   type CertificateStatus,
-} from '../commands/certificates.ts';
-import { TrustUnavailable } from '../commands/foreign-trust.ts';
-import { answerOnce } from '../commands/once.ts';
-import { readActiveBundle } from '../commands/policies.ts';
-import type { AgentPrincipal, Principal } from '../commands/principal.ts';
+} from '../commands/credentials/certificates.ts';
 import {
   certificateMaterial,
   issueJwtSvid,
   issueX509Svid,
   makeLeafKey,
   type MadeKey,
-} from '../commands/svids.ts';
+} from '../commands/credentials/svids.ts';
+import { answerOnce } from '../commands/once.ts';
+import { readActiveBundle } from '../commands/policy/policies.ts';
+import type { AgentPrincipal, Principal } from '../commands/principal.ts';
+import { TrustUnavailable } from '../commands/sign-in/foreign-trust.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { cacheSeconds } from '../domain/signing-key.ts';

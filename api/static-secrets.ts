@@ -8,7 +8,7 @@ import {
   putSecret,
   removeSecret,
   type CustodyPlace,
-} from '../commands/static-secrets.ts';
+} from '../commands/credentials/static-secrets.ts';
 import { transact } from '../commands/unit.ts';
 import type { SecretCustodyRow, StaticSecretRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';

@@ -2,11 +2,12 @@
 import { randomUUID } from 'node:crypto';
 import { and, asc, eq, gt } from 'drizzle-orm';
 import { z } from 'zod';
-import { changePurpose } from '../commands/change-purpose.ts';
+import { changePurpose } from '../commands/agents/change-purpose.ts';
+import { delegateTask } from '../commands/agents/delegate.ts';
+import { asTaskId, endTask, findTask, startTask } from '../commands/agents/tasks.ts';
 import { waitUntil } from '../commands/changes.ts';
-import { findCredential, revokeCredential } from '../commands/credentials.ts';
-import { delegateTask } from '../commands/delegate.ts';
-import { asCredentialId } from '../commands/leases.ts';
+import { findCredential, revokeCredential } from '../commands/credentials/credentials.ts';
+import { asCredentialId } from '../commands/credentials/leases.ts';
 import {
   answerOnce,
   isAnswered,
@@ -15,7 +16,6 @@ import {
   type OnceKey,
 } from '../commands/once.ts';
 import { isAdmin, type AgentPrincipal, type Principal } from '../commands/principal.ts';
-import { asTaskId, endTask, findTask, startTask } from '../commands/tasks.ts';
 import type { TaskRow, CredentialRow } from '../db/rows.ts';
 import { agent, credential, task } from '../db/schema/index.ts';
 import { isFinal, statesOf } from '../domain/lifecycle.ts';

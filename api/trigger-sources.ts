@@ -1,7 +1,11 @@
 // Sources of signed events: what may set tasks off, shown and not only claimed.
 import { z } from 'zod';
+import {
+  addTriggerSource,
+  listTriggerSources,
+  removeTriggerSource,
+} from '../commands/agents/triggers.ts';
 import { answerOnce } from '../commands/once.ts';
-import { addTriggerSource, listTriggerSources, removeTriggerSource } from '../commands/triggers.ts';
 import type { TriggerSourceRow } from '../db/rows.ts';
 import type { JsonObject } from '../domain/json.ts';
 import { readPublicKey } from '../keys/public-key.ts';

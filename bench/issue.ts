@@ -14,7 +14,7 @@ import type { RoleDefinition } from '../commands/access/kinds.ts';
 import { mysqlRole, mysqlTarget } from '../commands/access/mysql.ts';
 import { postgresRole, postgresTarget } from '../commands/access/postgres.ts';
 import { redisRole, redisTarget } from '../commands/access/redis.ts';
-import type { Issuer, LeaseToIssue, TargetRef } from '../commands/issuer.ts';
+import type { Issuer, LeaseToIssue, TargetRef } from '../commands/credentials/issuer.ts';
 import {
   anyRole,
   ended,

@@ -1,8 +1,8 @@
 // Prometheus metrics, with bounded labels. Gauges are read from the tables when they are asked for.
 import { sql } from 'drizzle-orm';
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import { pendingAgeSeconds } from '../commands/log-health.ts';
-import { newestCheckpoint } from '../commands/log.ts';
+import { pendingAgeSeconds } from '../commands/record/log-health.ts';
+import { newestCheckpoint } from '../commands/record/log.ts';
 import type { Database } from '../db/client.ts';
 
 export interface Metrics {

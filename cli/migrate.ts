@@ -1,10 +1,10 @@
 // Makes or updates everything an installation needs before its processes start.
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { ensureFirstAdmin, makeSignInLink } from '../commands/people.ts';
-import { activateFirstPolicy } from '../commands/policies.ts';
-import { PolicyError } from '../commands/policy-yaml.ts';
-import { ensureSigningKey } from '../commands/signing-keys.ts';
+import { ensureSigningKey } from '../commands/credentials/signing-keys.ts';
+import { ensureFirstAdmin, makeSignInLink } from '../commands/people/people.ts';
+import { activateFirstPolicy } from '../commands/policy/policies.ts';
+import { PolicyError } from '../commands/policy/yaml.ts';
 import { transact, type Call, type UnitDeps } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import { migrateDatabase, SchemaError } from '../db/migrate.ts';

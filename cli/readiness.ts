@@ -1,7 +1,7 @@
 // What /readyz says. Each check is ok, or a few words on what is wrong.
 import type { Client } from '@temporalio/client';
-import { pendingAgeSeconds, PENDING_MAX_SECONDS } from '../commands/log-health.ts';
-import { newestCheckpoint } from '../commands/log.ts';
+import { pendingAgeSeconds, PENDING_MAX_SECONDS } from '../commands/record/log-health.ts';
+import { newestCheckpoint } from '../commands/record/log.ts';
 import { databaseTime } from '../commands/unit.ts';
 import { isWorkerAlive, WORKER_SILENCE_MAX_SECONDS } from '../commands/workers.ts';
 import type { Database } from '../db/client.ts';

@@ -8,7 +8,7 @@ import { createApp } from '../api/app.ts';
 import { certificateReader } from '../api/client-certificate.ts';
 import type { ApiDeps } from '../api/route.ts';
 import { openChanges } from '../commands/changes.ts';
-import { certifyServer } from '../commands/server-identity.ts';
+import { certifyServer } from '../commands/credentials/server-identity.ts';
 import { remindNow } from '../workflows/contract.ts';
 import { allowedHosts, callbackCheck, openService, type Service } from './compose.ts';
 import type { Config } from './config.ts';

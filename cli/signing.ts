@@ -1,6 +1,6 @@
-import type { Log } from '../commands/log-line.ts';
 // The keys that sign for us, put together: where new ones are made, and the ring of those that replicas share.
-import { readSigningKeys } from '../commands/signing-keys.ts';
+import { readSigningKeys } from '../commands/credentials/signing-keys.ts';
+import type { Log } from '../commands/log-line.ts';
 import { CHANNELS } from '../commands/unit.ts';
 import { connect, type Database } from '../db/client.ts';
 import type { KeyDriverName, KeyUse } from '../domain/signing-key.ts';

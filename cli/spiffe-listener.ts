@@ -2,7 +2,11 @@
 import { constants } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { Server } from 'node:tls';
-import { certifyServer, isRenewalDue, type ServerSvid } from '../commands/server-identity.ts';
+import {
+  certifyServer,
+  isRenewalDue,
+  type ServerSvid,
+} from '../commands/credentials/server-identity.ts';
 import { CHANNELS } from '../commands/unit.ts';
 import type { Service } from './compose.ts';
 import { startLoop, type Loop } from './loops.ts';

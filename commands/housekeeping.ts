@@ -9,16 +9,16 @@ import {
   usedAssertion,
 } from '../db/schema/index.ts';
 import { addSeconds } from '../domain/instant.ts';
+import { forgetDeferrals } from './approvals/deferrals.ts';
 import { forgetDenials } from './authzen/denials.ts';
-import { forgetCertificates } from './certificates.ts';
-import { forgetDeferrals } from './deferrals.ts';
-import { forgetOldDeliveries } from './deliveries.ts';
-import { forgetForeignBundles } from './foreign-bundles.ts';
-import { forgetNotices } from './notices.ts';
+import { forgetNotices } from './channels/notices.ts';
+import { forgetCertificates } from './credentials/certificates.ts';
+import { forgetStatusLists } from './credentials/token-status.ts';
 import { forgetOldKeys } from './once.ts';
-import { forgetOldResults } from './runs.ts';
+import { forgetOldResults } from './runs/runs.ts';
+import { forgetForeignBundles } from './sign-in/foreign-bundles.ts';
+import { forgetOldDeliveries } from './signals/deliveries.ts';
 import { forgetSlack } from './slack/inbox.ts';
-import { forgetStatusLists } from './token-status.ts';
 import type { Unit } from './unit.ts';
 
 const hoursBefore = (at: string, hours: number): string => addSeconds(at, -hours * 3600);

@@ -4,7 +4,7 @@ import type { Party } from '../domain/action.ts';
 import type { Strength } from '../domain/approval.ts';
 import type { Confirmation } from '../domain/delegation.ts';
 import type { Id } from '../domain/id.ts';
-import type { Standing } from './agent-sign-in.ts';
+import type { Standing } from './sign-in/agent-sign-in.ts';
 
 export interface PersonPrincipal {
   kind: 'person';

@@ -18,8 +18,8 @@ import { makeId, type Id, type Noun } from '../domain/id.ts';
 import type { JsonValue } from '../domain/json.ts';
 import { LEAF_BYTES_MAX } from '../domain/tile.ts';
 import type { Vault } from '../keys/vault.ts';
-import { queueSignals } from './outbox.ts';
 import { partyOf, type Principal } from './principal.ts';
+import { queueSignals } from './signals/outbox.ts';
 
 /** What the installation is called; fixed at its first migration. */
 interface Installation {

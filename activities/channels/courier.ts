@@ -1,6 +1,6 @@
 // Carries notices to where approvers read them. Each way is served on its own, so that a slow one keeps nobody waiting.
-import { findChannel } from '../../commands/channels.ts';
-import { channelsDue } from '../../commands/notices.ts';
+import { findChannel } from '../../commands/channels/channels.ts';
+import { channelsDue } from '../../commands/channels/notices.ts';
 import { databaseTime, type Call } from '../../commands/unit.ts';
 import type { ChannelRow } from '../../db/rows.ts';
 import { EMAIL } from '../../domain/notice.ts';

@@ -2,7 +2,8 @@
 // more than a few in a short time.
 import { eq } from 'drizzle-orm';
 import { createTransport } from 'nodemailer';
-import { openEmail, type EmailSettings } from '../../commands/channels.ts';
+import { cardOf, findRequest, votesOn } from '../../commands/approvals/requests.ts';
+import { openEmail, type EmailSettings } from '../../commands/channels/channels.ts';
 import {
   claimNotices,
   EVERYBODY,
@@ -12,9 +13,8 @@ import {
   postponeNotice,
   settleNotice,
   type NoticeOutcome,
-} from '../../commands/notices.ts';
-import { approversReachedBy } from '../../commands/reachable.ts';
-import { cardOf, findRequest, votesOn } from '../../commands/requests.ts';
+} from '../../commands/channels/notices.ts';
+import { approversReachedBy } from '../../commands/channels/reachable.ts';
 import { databaseTime, transact, type Call, type Unit } from '../../commands/unit.ts';
 import type { ChannelRow, NoticeRow, PersonRow } from '../../db/rows.ts';
 import { person } from '../../db/schema/index.ts';

@@ -1,8 +1,8 @@
+import { cardOf, findRequest } from '../../commands/approvals/requests.ts';
 // Notices to a webhook (Standard Webhooks). What it answers is a number to us: nothing it says decides anything, and
 // none of it is kept.
-import { openWebhook, type WebhookSettings } from '../../commands/channels.ts';
-import { claimNotices, settleNotice, type NoticeOutcome } from '../../commands/notices.ts';
-import { cardOf, findRequest } from '../../commands/requests.ts';
+import { openWebhook, type WebhookSettings } from '../../commands/channels/channels.ts';
+import { claimNotices, settleNotice, type NoticeOutcome } from '../../commands/channels/notices.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { ChannelRow, NoticeRow, RequestRow } from '../../db/rows.ts';
 import { linesOutside } from '../../domain/card-outside.ts';

@@ -1,6 +1,6 @@
 // The one policy in a role that denies sessions whose lease is over. AWS has no way to end a session; it holds every
 // call of one against the policies of its role, and each session carries its lease's id as a tag.
-import { TargetError, type LeaseToEnd, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type LeaseToEnd, type TargetRef } from '../../commands/credentials/issuer.ts';
 import { bodyOf, isId } from '../../domain/id.ts';
 import { callIam } from './aws-iam.ts';
 import { isObject } from './http.ts';

@@ -1,7 +1,7 @@
 // The roles of an AWS account with who may assume them, and the access keys of its users. What IAM refuses to tell is
 // a gap, or unknown; AWS's own roles, which nobody else can assume or make, are left out.
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import {
   censusOf,
   PLAIN_FACTS,

@@ -1,5 +1,5 @@
 // Calls to AWS IAM, signed with the keys that a target names.
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import { callTarget, codeOf, refusedWith } from './http.ts';
 import { signCall } from './sigv4.ts';
 import type { World } from './world.ts';

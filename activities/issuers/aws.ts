@@ -10,7 +10,7 @@ import {
   type LeaseToIssue,
   type RevokeOutcome,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import type { TokenKeys } from '../../keys/tokens.ts';
 import { denySessions, deniedSessions, roleNameOf } from './aws-denials.ts';
 import { discoverAccount } from './aws-discovery.ts';

@@ -1,7 +1,7 @@
 // The installations of a GitHub App with what each may do, and the deploy keys of repositories that ours can reach. Of a
 // deploy key only its number and title are read; a token to read them with lives for the look and is ended after it.
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
-import { TargetError } from '../../commands/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import {
   censusOf,
   PLAIN_FACTS,

@@ -11,7 +11,7 @@ import {
   type LeaseToIssue,
   type RevokeOutcome,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import type { Sent } from '../egress.ts';
 import { discoverApp, type GithubApp } from './github-discovery.ts';
 import { callTarget, forEach, isObject, membersOf, refusedWith, retryAt, textOf } from './http.ts';

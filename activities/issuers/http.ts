@@ -1,5 +1,5 @@
 // Calls to the APIs that issuers speak to: addresses from the policy, answers that are read with distrust.
-import { TargetError } from '../../commands/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import type { FoundKind, Gap } from '../../domain/found-identity.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { EgressError, type Egress, type OutgoingMessage, type Sent } from '../egress.ts';

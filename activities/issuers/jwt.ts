@@ -1,8 +1,8 @@
 // Issues JWTs for an audience of someone else's. There is no target to touch: our own lease is what
 // introspection and the status list answer from, so revoking is done when the lease says so. Whoever checks such a
 // token offline, against the JWKS alone, accepts it until it expires.
-import { TargetError, type Issuer, type LeaseToIssue } from '../../commands/issuer.ts';
-import { statusClaim } from '../../commands/token-status.ts';
+import { TargetError, type Issuer, type LeaseToIssue } from '../../commands/credentials/issuer.ts';
+import { statusClaim } from '../../commands/credentials/token-status.ts';
 import { actClaim } from '../../domain/delegation.ts';
 import { ACCESS_TOKEN, WORKLOAD_IDENTITY, type TokenKeys } from '../../keys/tokens.ts';
 

@@ -1,7 +1,7 @@
 // The service accounts of a namespace, whoever else may do everything in its cluster, and the tokens from before tokens
 // expired. Of Secrets only what is written about them is asked for: the tokens in them never travel.
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
-import { TargetError } from '../../commands/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import { censusOf, PLAIN_FACTS, type Census, type Found } from '../../domain/found-identity.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import type { Sent } from '../egress.ts';

@@ -11,7 +11,7 @@ import {
   type LeaseToIssue,
   type RevokeOutcome,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import { bodyOf, isId, type Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import type { Sent } from '../egress.ts';

@@ -1,5 +1,5 @@
 // What is said of credentials that nobody can take back: that they die by themselves, and when.
-import type { Death, LeaseToEnd, RevokeOutcome } from '../../commands/issuer.ts';
+import type { Death, LeaseToEnd, RevokeOutcome } from '../../commands/credentials/issuer.ts';
 import { addMs } from '../../domain/instant.ts';
 
 /** Clocks differ by less than this. */

@@ -2,7 +2,7 @@
 // that ends it by the server's own clock, and the lock of whoever works on it.
 import { createHmac } from 'node:crypto';
 import type { PoolConnection } from 'mysql2/promise';
-import { TargetError, type LeaseToIssue } from '../../commands/issuer.ts';
+import { TargetError, type LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { ask, run, set, type MysqlServer } from './mysql-connection.ts';
 import type { MysqlPlugin } from './mysql-hashes.ts';
 

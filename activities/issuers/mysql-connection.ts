@@ -1,7 +1,7 @@
 // Connections to a MySQL or MariaDB of somebody else's, for the issuer beside this file.
 import { createPool, type Pool, type PoolConnection, type RowDataPacket } from 'mysql2/promise';
 import type { MysqlTarget } from '../../commands/access/mysql.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import type { Secrets } from './login.ts';
 
 /** The target is given this long for one statement of ours. */

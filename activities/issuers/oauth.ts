@@ -10,7 +10,7 @@ import {
   type LeaseToIssue,
   type RevokeOutcome,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import type { TokenKeys } from '../../keys/tokens.ts';
 import type { Sent } from '../egress.ts';
 import { callTarget, codeOf, forEach, membersOf, refusedWith, retryAt, textOf } from './http.ts';

@@ -1,7 +1,7 @@
 // Every login that a PostgreSQL has besides our leases, as its own catalog tells it. Passwords are not in what is read.
 import type { Sql } from 'postgres';
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
-import type { TargetRef } from '../../commands/issuer.ts';
+import type { TargetRef } from '../../commands/credentials/issuer.ts';
 import {
   censusOf,
   PLAIN_FACTS,

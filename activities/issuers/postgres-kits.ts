@@ -9,7 +9,7 @@ import {
   type KitState,
   type MadeKit,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import { KIT_CONNECTIONS } from '../../domain/glass-kit.ts';
 import { kitLoginName, kitOfLogin } from './login.ts';
 import { CREATE_LOGIN } from './postgres-blocks.ts';

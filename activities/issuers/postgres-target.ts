@@ -1,7 +1,7 @@
 // A PostgreSQL of somebody else's, as the issuer reaches it: connections, blocks of statements, and what went wrong.
 import { setTimeout as sleep } from 'node:timers/promises';
 import postgres, { type Sql } from 'postgres';
-import { TargetError } from '../../commands/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import { Sessions } from '../../db/sessions.ts';
 import { patientSockets } from '../../db/sockets.ts';
 

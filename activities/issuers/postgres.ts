@@ -8,7 +8,7 @@ import {
   type LeaseToIssue,
   type RevokeOutcome,
   type TargetRef,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { leaseOfLogin, loginName, type Secrets } from './login.ts';

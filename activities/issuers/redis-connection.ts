@@ -2,7 +2,7 @@
 import { connect as connectPlain, isIP, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { RedisTarget } from '../../commands/access/redis.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import type { Secrets } from './login.ts';
 
 /** What a server answers: text, a number, nothing, a list, or a refusal. */

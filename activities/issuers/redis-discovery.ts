@@ -2,7 +2,7 @@
 // asked for; they are counted and dropped.
 import type { RoleDefinition } from '../../commands/access/kinds.ts';
 import type { RedisRole } from '../../commands/access/redis.ts';
-import { TargetError } from '../../commands/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import { censusOf, PLAIN_FACTS, type Census, type Found } from '../../domain/found-identity.ts';
 import { leaseOfLogin } from './login.ts';
 import { RedisError, type RedisConnection, type Reply } from './redis-connection.ts';

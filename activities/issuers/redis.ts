@@ -7,7 +7,7 @@ import {
   type Issuer,
   type LeaseToIssue,
   type RevokeOutcome,
-} from '../../commands/issuer.ts';
+} from '../../commands/credentials/issuer.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { leaseOfLogin, loginName, type Secrets } from './login.ts';

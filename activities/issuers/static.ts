@@ -5,8 +5,8 @@ import {
   type Issuer,
   type LeaseToEnd,
   type LeaseToIssue,
-} from '../../commands/issuer.ts';
-import { endLoans, lendSecret, lentUnder } from '../../commands/static-secrets.ts';
+} from '../../commands/credentials/issuer.ts';
+import { endLoans, lendSecret, lentUnder } from '../../commands/credentials/static-secrets.ts';
 import { transact, type Call, type UnitDeps } from '../../commands/unit.ts';
 import { done } from './lapse.ts';
 

@@ -1,13 +1,13 @@
 // Issues certificates of our own authority under the SPIFFE ID of a role. Revoking one puts it on the list and turns
 // the state of its serial; whoever looks at neither accepts it until it expires, and its lease then says so.
 import { eq } from 'drizzle-orm';
-import type { Authorities } from '../../commands/authorities.ts';
+import type { Authorities } from '../../commands/credentials/authorities.ts';
 import {
   believedUntil,
   hasLiveCertificates,
   revokeCertificatesFor,
   signCertificate,
-} from '../../commands/certificates.ts';
+} from '../../commands/credentials/certificates.ts';
 import {
   TargetError,
   type Death,
@@ -16,8 +16,8 @@ import {
   type LeaseToEnd,
   type LeaseToIssue,
   type RevokeOutcome,
-} from '../../commands/issuer.ts';
-import { certificateMaterial, makeLeafKey } from '../../commands/svids.ts';
+} from '../../commands/credentials/issuer.ts';
+import { certificateMaterial, makeLeafKey } from '../../commands/credentials/svids.ts';
 import { transact, type Call, type Unit, type UnitDeps } from '../../commands/unit.ts';
 import { credential } from '../../db/schema/index.ts';
 import { addMs, toMs } from '../../domain/instant.ts';

@@ -2,6 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import type { PostgresTarget } from '../../commands/access/postgres.ts';
 import type { Deps } from '../../commands/deps.ts';
+import type { PolicyBundle } from '../../commands/policy/bundle.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
+import { controlsOver } from '../../commands/policy/scope.ts';
 import {
   readCursor,
   readLeaseRoles,
@@ -10,10 +13,7 @@ import {
   type Health,
   type Seen,
   type StandingPath,
-} from '../../commands/observe.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
-import type { PolicyBundle } from '../../commands/policy-bundle.ts';
-import { controlsOver } from '../../commands/policy-scope.ts';
+} from '../../commands/record/observe.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
 import { openShadows, type Shadowed, type Shadows } from '../../domain/sql-shadows.ts';

@@ -1,5 +1,5 @@
 // What one line of a target's log says about the controls in front of it: whose session, which effect, how it ended.
-import type { LoginKind, Seen } from '../../commands/observe.ts';
+import type { LoginKind, Seen } from '../../commands/record/observe.ts';
 import type { LogLine } from '../../domain/postgres-log.ts';
 import { readSql, type SqlReading, type StatementEffect } from '../../domain/sql-effect.ts';
 import type { Shadowed } from '../../domain/sql-shadows.ts';

@@ -1,6 +1,6 @@
 // A request as a Slack message. Everything the requester wrote goes into plain_text, where it can neither
 // mention anyone, nor link, nor look like our own words; and what does not fit is not cut but sent to the web.
-import { termsOf } from '../../commands/narrow.ts';
+import { termsOf } from '../../commands/approvals/narrow.ts';
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
 import { isStrongEnough, type Tally } from '../../domain/approval.ts';
 import { linesOutside } from '../../domain/card-outside.ts';

@@ -1,7 +1,8 @@
 // The cards of a request in Slack: put up where its approvers are, kept true on every one of them, and ended.
 import { and, eq, inArray, sql } from 'drizzle-orm';
+import { cardOf, findRequest } from '../../commands/approvals/requests.ts';
+import { countVotes } from '../../commands/approvals/tally.ts';
 import { readSlack } from '../../commands/integrations.ts';
-import { cardOf, findRequest } from '../../commands/requests.ts';
 import {
   beginPosting,
   recordSlackMessage,
@@ -14,7 +15,6 @@ import {
   outcomeRecipients,
   slackUsersOf,
 } from '../../commands/slack/recipients.ts';
-import { countVotes } from '../../commands/tally.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
 import type { RequestRow, SlackMessageRow, VoteRow } from '../../db/rows.ts';
 import { person, slackMessage } from '../../db/schema/index.ts';

@@ -1,3 +1,4 @@
+import { waitingFor } from '../../commands/approvals/waiting.ts';
 // What people ask for in Slack besides votes: /countersign, the home tab, and to be known here. Strangers learn
 // nothing but how to be known.
 import type { PersonPrincipal } from '../../commands/principal.ts';
@@ -5,7 +6,6 @@ import type { SlackDelivery } from '../../commands/slack/deliveries.ts';
 import { offerLink, unlinkSlack } from '../../commands/slack/links.ts';
 import { findRequests, FOUND_MAX } from '../../commands/slack/search.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';
-import { waitingFor } from '../../commands/waiting.ts';
 import { callSlack, postMessage, replyAt, type SlackFace } from './client.ts';
 import { homeView, listFace, strangersHome, wordsFace } from './views.ts';
 import { activePersonBehind, profileOf, type Desk } from './who.ts';

@@ -1,11 +1,11 @@
 // Works off what Slack delivered, after it was acknowledged. A vote and the mark that it was taken are one
 // transaction; whatever is only said to somebody may be said twice.
-import { decide } from '../../commands/decide.ts';
+import { decide } from '../../commands/approvals/decide.ts';
+import { termsOf } from '../../commands/approvals/narrow.ts';
+import { cardOf, findRequest } from '../../commands/approvals/requests.ts';
 import { readSlack } from '../../commands/integrations.ts';
 import { faultFields, type Log } from '../../commands/log-line.ts';
-import { termsOf } from '../../commands/narrow.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { cardOf, findRequest } from '../../commands/requests.ts';
 import type { SlackDelivery } from '../../commands/slack/deliveries.ts';
 import { findDialog, openDialog } from '../../commands/slack/dialogs.ts';
 import { limitsSentOff } from '../../commands/slack/forms.ts';

@@ -1,5 +1,5 @@
 // What one person sees of their own in Slack: the home tab, and the answers to /countersign.
-import { cardOf } from '../../commands/requests.ts';
+import { cardOf } from '../../commands/approvals/requests.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { timeLeft } from './card.ts';

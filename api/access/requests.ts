@@ -1,13 +1,13 @@
 // @spec ARAP-1.0-draft-1#access-request-submission
 // Taking a denial to people, seeing how it stands, and giving it up.
 import { z } from 'zod';
+import { cancelRequest } from '../../commands/approvals/request-ends.ts';
+import { findRequest } from '../../commands/approvals/requests.ts';
 import { approvalOf } from '../../commands/authzen/approval.ts';
 import { isAccessRequest, requestAccess } from '../../commands/authzen/request.ts';
 import { waitUntil } from '../../commands/changes.ts';
 import { answerOnce } from '../../commands/once.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { cancelRequest } from '../../commands/request-ends.ts';
-import { findRequest } from '../../commands/requests.ts';
 import type { Query, Transaction } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { taskStatus } from '../../domain/access-tuple.ts';

@@ -1,6 +1,6 @@
 // The forms that say who votes for somebody who is away: on one's own page, and on that of a person for administrators.
 import { and, asc, eq, gt, isNull, lte } from 'drizzle-orm';
-import { absencesOf, comeBack, goAway } from '../../commands/absences.ts';
+import { absencesOf, comeBack, goAway } from '../../commands/people/absences.ts';
 import { mayVote } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
 import type { Query } from '../../db/client.ts';

@@ -1,6 +1,6 @@
 // The page of whoever is signed in. Adding a passkey is done by its script, through the API.
 import { eq } from 'drizzle-orm';
-import { passkeysOf, removeOwnPasskey } from '../../commands/passkeys.ts';
+import { passkeysOf, removeOwnPasskey } from '../../commands/sign-in/passkeys.ts';
 import { unlinkSlack } from '../../commands/slack/links.ts';
 import { transact } from '../../commands/unit.ts';
 import type { PasskeyRow, PersonRow } from '../../db/rows.ts';

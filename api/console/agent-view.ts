@@ -1,10 +1,10 @@
 // Loads what the pages about agents and tasks show.
 import { and, desc, eq, inArray, lt } from 'drizzle-orm';
-import { keysOf } from '../../commands/agent-keys.ts';
-import { openJoinTokens } from '../../commands/join.ts';
-import { FORCE_CLOSE_ATTEMPTS } from '../../commands/lease-ends.ts';
+import { keysOf } from '../../commands/agents/agent-keys.ts';
+import { aliveUnder } from '../../commands/agents/tasks.ts';
+import { FORCE_CLOSE_ATTEMPTS } from '../../commands/credentials/lease-ends.ts';
 import { isAdmin, mayAudit, type PersonPrincipal } from '../../commands/principal.ts';
-import { aliveUnder } from '../../commands/tasks.ts';
+import { openJoinTokens } from '../../commands/sign-in/join.ts';
 import type { Query } from '../../db/client.ts';
 import type { AgentRow, CredentialRow, TaskRow } from '../../db/rows.ts';
 import { agent, credential, person, request, task } from '../../db/schema/index.ts';

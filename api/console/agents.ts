@@ -7,12 +7,12 @@ import {
   registerAgent,
   resumeAgent,
   suspendAgent,
-} from '../../commands/agents.ts';
-import { askForKey, revokeKey } from '../../commands/change-keys.ts';
-import { revokeCredential } from '../../commands/credentials.ts';
-import { askForJoinToken } from '../../commands/join.ts';
+} from '../../commands/agents/agents.ts';
+import { askForKey, revokeKey } from '../../commands/agents/change-keys.ts';
+import { endTask } from '../../commands/agents/tasks.ts';
+import { revokeCredential } from '../../commands/credentials/credentials.ts';
 import { answerOnce } from '../../commands/once.ts';
-import { endTask } from '../../commands/tasks.ts';
+import { askForJoinToken } from '../../commands/sign-in/join.ts';
 import { transact, type Unit } from '../../commands/unit.ts';
 import { AGENT_KINDS } from '../../db/schema/agents.ts';
 import { JsonError, parseJson, type JsonObject } from '../../domain/json.ts';

@@ -1,10 +1,14 @@
+import { findRequest } from '../../commands/approvals/requests.ts';
 // The page of emergencies, and its forms.
-import { declareEmergency } from '../../commands/break-glass.ts';
-import { effectsOfUse, newestEmergencies, reviewEmergency } from '../../commands/glass-review.ts';
-import { refuseWithoutLog } from '../../commands/log-health.ts';
+import { declareEmergency } from '../../commands/exceptions/break-glass.ts';
+import {
+  effectsOfUse,
+  newestEmergencies,
+  reviewEmergency,
+} from '../../commands/exceptions/glass-review.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { isMember, mayVote } from '../../commands/principal.ts';
-import { findRequest } from '../../commands/requests.ts';
+import { refuseWithoutLog } from '../../commands/record/log-health.ts';
 import { transact } from '../../commands/unit.ts';
 import type { BreakGlassRow } from '../../db/rows.ts';
 import { Refusal } from '../../domain/refusal.ts';

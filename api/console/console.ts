@@ -1,11 +1,11 @@
 // What every page of the console goes through: who reads it, whether a form is ours, and how HTML is answered.
 import { getCookie } from 'hono/cookie';
 import type { ContentfulStatusCode } from 'hono/utils/http-status';
-import { unreviewed } from '../../commands/break-glass.ts';
+import { waitingFor } from '../../commands/approvals/waiting.ts';
+import { unreviewed } from '../../commands/exceptions/break-glass.ts';
 import { fingerprintOf, type OnceKey } from '../../commands/once.ts';
 import { keyOf, type PersonPrincipal } from '../../commands/principal.ts';
 import { databaseTime, type Call } from '../../commands/unit.ts';
-import { waitingFor } from '../../commands/waiting.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import type { Html } from '../../web/parts.tsx';

@@ -1,8 +1,8 @@
-// Controls and their verdicts.
-import { newestCheckpoint } from '../../commands/log.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import { mayAudit } from '../../commands/principal.ts';
-import { controlsOf, readVerdict } from '../../commands/verdicts.ts';
+// Controls and their verdicts.
+import { newestCheckpoint } from '../../commands/record/log.ts';
+import { controlsOf, readVerdict } from '../../commands/record/verdicts.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { AttentionPage } from '../../web/attention.tsx';
 import { ControlsPage, VerdictPage, type ControlLine } from '../../web/controls.tsx';

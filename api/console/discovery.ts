@@ -4,7 +4,7 @@ import {
   NOT_SUPPORTED,
   readTargetLooks,
   type TargetLooked,
-} from '../../commands/discovery.ts';
+} from '../../commands/agents/discovery.ts';
 import {
   adoptIdentity,
   findFound,
@@ -12,10 +12,10 @@ import {
   isOurs,
   readFound,
   type FoundRead,
-} from '../../commands/found-identities.ts';
+} from '../../commands/agents/found-identities.ts';
+import { recordLooks } from '../../commands/agents/record-look.ts';
 import { answerOnce } from '../../commands/once.ts';
 import { isAdmin } from '../../commands/principal.ts';
-import { recordLooks } from '../../commands/record-look.ts';
 import { transact } from '../../commands/unit.ts';
 import { AGENT_KINDS } from '../../db/schema/index.ts';
 import { agentNameFor } from '../../domain/found-identity.ts';

@@ -1,7 +1,7 @@
 // The page of who is on duty: schedules as they last answered, and stand-ins.
-import { isOnCallGood } from '../../commands/approvers.ts';
-import { onCallAnswers, onCallNames } from '../../commands/on-call.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import { isOnCallGood } from '../../commands/approvals/approvers.ts';
+import { onCallAnswers, onCallNames } from '../../commands/people/on-call.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import { sourcesIn } from '../../domain/seats.ts';
 import { DutyPage, type DutyLine } from '../../web/duty.tsx';
 import { awayNow } from './absences.ts';

@@ -1,6 +1,6 @@
 // The page of findings: uses of permits that nobody answered for, or that ran something else.
-import { findingIn, permitsWith, redemptionsOf } from '../../commands/receipts.ts';
-import { cardOf } from '../../commands/requests.ts';
+import { findingIn, permitsWith, redemptionsOf } from '../../commands/approvals/receipts.ts';
+import { cardOf } from '../../commands/approvals/requests.ts';
 import type { Query } from '../../db/client.ts';
 import { FindingsPage, type FindingLine } from '../../web/findings.tsx';
 import { page, type ConsoleRoute } from './console.ts';

@@ -1,9 +1,9 @@
 // The forms about logins that lie ready for when we are down.
-import { askForKit, bringKey, collectShare } from '../../commands/glass-kits.ts';
-import { endKit, recordKitCheck } from '../../commands/kit-care.ts';
-import { lookAtKit } from '../../commands/kit-check.ts';
-import { refuseWithoutLog } from '../../commands/log-health.ts';
+import { askForKit, bringKey, collectShare } from '../../commands/exceptions/glass-kits.ts';
+import { endKit, recordKitCheck } from '../../commands/exceptions/kit-care.ts';
+import { lookAtKit } from '../../commands/exceptions/kit-check.ts';
 import { answerOnce } from '../../commands/once.ts';
+import { refuseWithoutLog } from '../../commands/record/log-health.ts';
 import { transact } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { readPublicKey } from '../../keys/public-key.ts';

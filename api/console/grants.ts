@@ -1,7 +1,7 @@
 // The page of standing grants, and its form.
 import { desc } from 'drizzle-orm';
-import { revokeGrant } from '../../commands/grant-ends.ts';
-import { findGrant } from '../../commands/grants.ts';
+import { revokeGrant } from '../../commands/exceptions/grant-ends.ts';
+import { findGrant } from '../../commands/exceptions/grants.ts';
 import { transact } from '../../commands/unit.ts';
 import type { GrantRow } from '../../db/rows.ts';
 import { standingGrant } from '../../db/schema/index.ts';

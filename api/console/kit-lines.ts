@@ -1,5 +1,5 @@
 // Logins that lie ready, as the page of emergencies shows them to its reader.
-import { holdersOf, newestKits } from '../../commands/glass-kits.ts';
+import { holdersOf, newestKits } from '../../commands/exceptions/glass-kits.ts';
 import { isAdmin } from '../../commands/principal.ts';
 import type { GlassKitRow } from '../../db/rows.ts';
 import type { KitLine } from '../../web/glass-kits.tsx';

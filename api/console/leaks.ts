@@ -1,7 +1,7 @@
 // Leaks on the console: a secret is pasted into a form, and goes from there to where the API takes it.
 import { inArray } from 'drizzle-orm';
-import { observedUse } from '../../commands/leak-use.ts';
-import { findLeak, readLeaks, type LeakRead } from '../../commands/leaks.ts';
+import { observedUse } from '../../commands/leaks/leak-use.ts';
+import { findLeak, readLeaks, type LeakRead } from '../../commands/leaks/leaks.ts';
 import { isAdmin } from '../../commands/principal.ts';
 import { person } from '../../db/schema/people.ts';
 import type { JsonValue } from '../../domain/json.ts';

@@ -1,8 +1,8 @@
 import { accessOf } from '../../commands/access/kinds.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 // The log and the policy, to read.
-import { readEvents, type EventRead } from '../../commands/events.ts';
-import { newestCheckpoint } from '../../commands/log.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import { readEvents, type EventRead } from '../../commands/record/events.ts';
+import { newestCheckpoint } from '../../commands/record/log.ts';
 import { EVENTS } from '../../domain/event-types.ts';
 import { eventName } from '../../domain/event.ts';
 import { canonicalJson, type JsonObject, type JsonValue } from '../../domain/json.ts';

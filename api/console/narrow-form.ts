@@ -1,6 +1,6 @@
 // The form in which an approver leaves less of a request: what it offers, and what was filled in.
-import { termsOf } from '../../commands/narrow.ts';
-import { cardOf } from '../../commands/requests.ts';
+import { termsOf } from '../../commands/approvals/narrow.ts';
+import { cardOf } from '../../commands/approvals/requests.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { shownDigest } from '../../domain/card.ts';
 import { canonicalJson, parseJson, sameJson, type JsonValue } from '../../domain/json.ts';

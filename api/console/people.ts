@@ -1,11 +1,16 @@
 // People, for administrators and auditors.
 import { asc } from 'drizzle-orm';
+import { changeOwningPerson } from '../../commands/agents/owners.ts';
 import { answerOnce } from '../../commands/once.ts';
-import { changeOwningPerson } from '../../commands/owners.ts';
-import { passkeysOf, removePasskey } from '../../commands/passkeys.ts';
-import { invitePerson, knownPerson, lockPerson, makeSignInLink } from '../../commands/people.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import {
+  invitePerson,
+  knownPerson,
+  lockPerson,
+  makeSignInLink,
+} from '../../commands/people/people.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import { isAdmin } from '../../commands/principal.ts';
+import { passkeysOf, removePasskey } from '../../commands/sign-in/passkeys.ts';
 import { transact } from '../../commands/unit.ts';
 import type { PersonRow } from '../../db/rows.ts';
 import { person, PERSON_ROLES } from '../../db/schema/people.ts';

@@ -1,5 +1,5 @@
 // Asking about a request on its page, and answering there.
-import { answerQuestion, askQuestion, type AboutQuestion } from '../../commands/ask.ts';
+import { answerQuestion, askQuestion, type AboutQuestion } from '../../commands/approvals/ask.ts';
 import { transact, type Unit } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { STATUS } from '../problem.ts';

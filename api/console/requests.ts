@@ -1,12 +1,12 @@
 // The inbox, requests, and voting on the web. A vote goes through the one function that decides.
 import { and, count, desc, eq, inArray, lt, or, sql } from 'drizzle-orm';
-import { decide, recordViewing, type Ballot } from '../../commands/decide.ts';
-import { offerStatement } from '../../commands/offer-statement.ts';
-import type { UsedPasskey } from '../../commands/passkeys.ts';
+import { decide, recordViewing, type Ballot } from '../../commands/approvals/decide.ts';
+import { offerStatement } from '../../commands/approvals/offer-statement.ts';
+import { asRequestId } from '../../commands/approvals/requests.ts';
+import { waitingFor, WAITING_MAX } from '../../commands/approvals/waiting.ts';
 import { isAdmin, type PersonPrincipal } from '../../commands/principal.ts';
-import { asRequestId } from '../../commands/requests.ts';
+import type { UsedPasskey } from '../../commands/sign-in/passkeys.ts';
 import { transact } from '../../commands/unit.ts';
-import { waitingFor, WAITING_MAX } from '../../commands/waiting.ts';
 import type { Query } from '../../db/client.ts';
 import type { RequestRow } from '../../db/rows.ts';
 import { agent, credential, person, request } from '../../db/schema/index.ts';

@@ -1,6 +1,3 @@
-// Reviews and the report they are made from.
-import { answerOnce } from '../../commands/once.ts';
-import { isAdmin, mayAudit } from '../../commands/principal.ts';
 import {
   decideLine,
   findReview,
@@ -9,7 +6,10 @@ import {
   openReview,
   type LifecycleLine,
   type ProvenLine,
-} from '../../commands/reviews.ts';
+} from '../../commands/agents/reviews.ts';
+// Reviews and the report they are made from.
+import { answerOnce } from '../../commands/once.ts';
+import { isAdmin, mayAudit } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
 import type { ReviewRow } from '../../db/rows.ts';
 import { Refusal } from '../../domain/refusal.ts';

@@ -1,8 +1,7 @@
 // Stored secrets on the console: what is known of each, who was given it, where they put it, and when it is to be
 // replaced. No page shows one.
 import { inArray } from 'drizzle-orm';
-import { placementsAmong } from '../../commands/placements.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import { placementsAmong } from '../../commands/credentials/placements.ts';
 import {
   changesOf,
   custodyOf,
@@ -10,7 +9,8 @@ import {
   listSecrets,
   rotationDueAt,
   secretLentUnder,
-} from '../../commands/static-secrets.ts';
+} from '../../commands/credentials/static-secrets.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import type { SecretCustodyRow } from '../../db/rows.ts';
 import { credential } from '../../db/schema/index.ts';
 import { isId } from '../../domain/id.ts';

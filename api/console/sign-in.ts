@@ -1,6 +1,6 @@
 // Signing in and out on the web. The rules are those of POST /v1/sessions.
 import { deleteCookie } from 'hono/cookie';
-import { isLinkUsable, signIn, signOut } from '../../commands/people.ts';
+import { isLinkUsable, signIn, signOut } from '../../commands/people/people.ts';
 import { transact } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { DeadLinkPage, LinkPage, SignInPage } from '../../web/sign-in.tsx';

@@ -1,10 +1,10 @@
 // The page that stops much at once, and its forms.
 import { and, asc, desc, eq } from 'drizzle-orm';
-import { askToLift, throwKillSwitch } from '../../commands/kill.ts';
-import { FORCE_CLOSE_ATTEMPTS, forceCloseLease } from '../../commands/lease-ends.ts';
+import { askToLift, throwKillSwitch } from '../../commands/agents/kill.ts';
+import { liveStop } from '../../commands/agents/stop.ts';
+import { FORCE_CLOSE_ATTEMPTS, forceCloseLease } from '../../commands/credentials/lease-ends.ts';
+import { progressOf } from '../../commands/credentials/revocations.ts';
 import { isAdmin } from '../../commands/principal.ts';
-import { progressOf } from '../../commands/revocations.ts';
-import { liveStop } from '../../commands/stop.ts';
 import { transact } from '../../commands/unit.ts';
 import { credential, revocation, targetSweep } from '../../db/schema/index.ts';
 import { isId } from '../../domain/id.ts';

@@ -1,9 +1,13 @@
 // Who an agent is, proved at the token endpoint: by a key of its own (RFC 7523 §2.2), by a token of an issuer or trust
 // domain that policy names, or by the certificate of its connection (RFC 8705 §2.1).
-import { keysOf } from '../../commands/agent-keys.ts';
-import type { Proof } from '../../commands/agent-sign-in.ts';
-import { findAgent, findAgentNamed } from '../../commands/agents.ts';
-import { judgeCertificate, type ClientCertificate } from '../../commands/foreign-certificates.ts';
+import { keysOf } from '../../commands/agents/agent-keys.ts';
+import { findAgent, findAgentNamed } from '../../commands/agents/agents.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
+import type { Proof } from '../../commands/sign-in/agent-sign-in.ts';
+import {
+  judgeCertificate,
+  type ClientCertificate,
+} from '../../commands/sign-in/foreign-certificates.ts';
 import {
   judgeIssuerToken,
   judgeSvidToken,
@@ -11,10 +15,9 @@ import {
   type Judgement,
   type LetIn,
   type TokenJudge,
-} from '../../commands/foreign-tokens.ts';
-import { TrustUnavailable } from '../../commands/foreign-trust.ts';
-import { proveKeyByCertificate } from '../../commands/own-certificates.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+} from '../../commands/sign-in/foreign-tokens.ts';
+import { TrustUnavailable } from '../../commands/sign-in/foreign-trust.ts';
+import { proveKeyByCertificate } from '../../commands/sign-in/own-certificates.ts';
 import type { AgentRow, KeyRow } from '../../db/rows.ts';
 import { isId } from '../../domain/id.ts';
 import { ASSERTION_GRACE_SECONDS, verifyAssertion } from '../../keys/assertion.ts';

@@ -1,6 +1,6 @@
 // Proof of possession (RFC 9449): whoever uses a token shows, for this very call, that they hold its key.
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
-import { noteProof } from '../../commands/dpop-proofs.ts';
+import { noteProof } from '../../commands/sign-in/dpop-proofs.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
 import { PROOF_ALGORITHMS, verifyProof } from '../../keys/proof.ts';
 import { isUnstorable } from '../body.ts';

@@ -1,8 +1,8 @@
 // Token exchange (RFC 8693) for a person: their token of a configured issuer becomes one of the agent that acts for them.
 import { randomUUID } from 'node:crypto';
-import { exchangePersonsWord } from '../../commands/act-for-person.ts';
-import { judgePersonsWord, type GivenWord } from '../../commands/foreign-people.ts';
-import { TrustUnavailable } from '../../commands/foreign-trust.ts';
+import { exchangePersonsWord } from '../../commands/sign-in/act-for-person.ts';
+import { judgePersonsWord, type GivenWord } from '../../commands/sign-in/foreign-people.ts';
+import { TrustUnavailable } from '../../commands/sign-in/foreign-trust.ts';
 import { transact } from '../../commands/unit.ts';
 import { isRoleScope, isWithinScope, rolesOfScope, scopeOfRoles } from '../../domain/delegation.ts';
 import { unverifiedClaims } from '../../keys/verify.ts';

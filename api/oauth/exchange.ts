@@ -1,6 +1,6 @@
 // Token exchange (RFC 8693): an agent turns what another handed on to it into a token of its own.
 import { randomUUID } from 'node:crypto';
-import { exchangeToken } from '../../commands/delegate.ts';
+import { exchangeToken } from '../../commands/agents/delegate.ts';
 import { transact } from '../../commands/unit.ts';
 import {
   isRoleScope,

@@ -1,11 +1,11 @@
 // RFC 7662: is this token good now? Anything we cannot vouch for is simply not active.
 import { eq } from 'drizzle-orm';
 import type { JWTPayload } from 'jose';
-import { findAgent } from '../../commands/agents.ts';
-import { findCredential } from '../../commands/credentials.ts';
-import { readActiveBundle } from '../../commands/policies.ts';
+import { findAgent } from '../../commands/agents/agents.ts';
+import { findTask } from '../../commands/agents/tasks.ts';
+import { findCredential } from '../../commands/credentials/credentials.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { findTask } from '../../commands/tasks.ts';
 import { credential } from '../../db/schema/index.ts';
 import { readConfirmation } from '../../domain/delegation.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';

@@ -1,8 +1,8 @@
+import type { ChainToken } from '../../commands/agents/delegate.ts';
+import { statusClaim, type StatusPlace } from '../../commands/credentials/token-status.ts';
 // What every access token of ours says, whichever grant it comes from.
-import type { PersonToken } from '../../commands/act-for-person.ts';
-import { standingClaims } from '../../commands/agent-sign-in.ts';
-import type { ChainToken } from '../../commands/delegate.ts';
-import { statusClaim, type StatusPlace } from '../../commands/token-status.ts';
+import type { PersonToken } from '../../commands/sign-in/act-for-person.ts';
+import { standingClaims } from '../../commands/sign-in/agent-sign-in.ts';
 import { actClaim, scopeOfRoles, type Confirmation } from '../../domain/delegation.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';
 import type { ApiDeps } from '../route.ts';

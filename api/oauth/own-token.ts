@@ -1,11 +1,11 @@
 // Access tokens of our own: what they say, and whether all that they stand on still holds.
 import { inArray } from 'drizzle-orm';
 import type { JWTPayload } from 'jose';
-import { isWordGood } from '../../commands/act-for-person.ts';
-import { findSignedIn, readStanding } from '../../commands/agent-sign-in.ts';
+import { findTask } from '../../commands/agents/tasks.ts';
+import { isRevoked } from '../../commands/credentials/revoke-token.ts';
 import type { TokenFacts } from '../../commands/principal.ts';
-import { isRevoked } from '../../commands/revoke-token.ts';
-import { findTask } from '../../commands/tasks.ts';
+import { isWordGood } from '../../commands/sign-in/act-for-person.ts';
+import { findSignedIn, readStanding } from '../../commands/sign-in/agent-sign-in.ts';
 import { databaseTime } from '../../commands/unit.ts';
 import type { AgentRow } from '../../db/rows.ts';
 import { agent } from '../../db/schema/index.ts';

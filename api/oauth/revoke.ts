@@ -1,8 +1,8 @@
 // RFC 7009: whoever was given a token takes it back. A token that is none of ours, or is over, needs no taking back.
 import type { JWTPayload } from 'jose';
-import { findCredential, revokeCredential } from '../../commands/credentials.ts';
+import { findCredential, revokeCredential } from '../../commands/credentials/credentials.ts';
+import { revokeToken } from '../../commands/credentials/revoke-token.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { revokeToken } from '../../commands/revoke-token.ts';
 import { transact } from '../../commands/unit.ts';
 import type { Confirmation } from '../../domain/delegation.ts';
 import type { Id } from '../../domain/id.ts';

@@ -1,5 +1,5 @@
 // Which role a token request names: by the audience of its token (RFC 8707), by its own name as the scope, or by both.
-import { readActiveBundle } from '../../commands/policies.ts';
+import { readActiveBundle } from '../../commands/policy/policies.ts';
 import type { Confirmation } from '../../domain/delegation.ts';
 import type { ApiDeps } from '../route.ts';
 import { OAuthError } from './error.ts';

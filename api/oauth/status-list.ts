@@ -1,6 +1,6 @@
 // Token status lists, signed and for anybody (draft-ietf-oauth-status-list §5 and §8).
 import { deflateSync } from 'node:zlib';
-import { statusBits, statusListUrl } from '../../commands/token-status.ts';
+import { statusBits, statusListUrl } from '../../commands/credentials/token-status.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { STATUS_LIST } from '../../keys/tokens.ts';
 import type { ApiDeps, AppContext } from '../route.ts';

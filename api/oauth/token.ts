@@ -1,8 +1,8 @@
 // The token endpoint: a proven client in, an RFC 9068 access token out.
 import { randomUUID } from 'node:crypto';
 import type { JWTPayload } from 'jose';
-import { recordAgentSignIn, standingClaims } from '../../commands/agent-sign-in.ts';
-import { placeForSignIn } from '../../commands/token-status.ts';
+import { placeForSignIn } from '../../commands/credentials/token-status.ts';
+import { recordAgentSignIn, standingClaims } from '../../commands/sign-in/agent-sign-in.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { Confirmation } from '../../domain/delegation.ts';
 import { ACCESS_TOKEN } from '../../keys/tokens.ts';

@@ -1,7 +1,7 @@
 // A policy folder, parsed and tested without a server.
 import path from 'node:path';
-import type { PolicyBundle } from '../../commands/policy-bundle.ts';
-import type { PolicyProblem } from '../../commands/policy-yaml.ts';
+import type { PolicyBundle } from '../../commands/policy/bundle.ts';
+import type { PolicyProblem } from '../../commands/policy/yaml.ts';
 import { UsageError } from '../exit.ts';
 import { readPolicyFolder } from '../policy-folder.ts';
 import { cell } from './terminal.ts';
@@ -21,9 +21,9 @@ export interface Checked {
 /** Reads, parses and tests the bundle in a folder. */
 export async function checkFolder(folder: string): Promise<Checked> {
   // Cedar weighs several megabytes: loaded only where it is needed.
-  const { parsePolicyBundle } = await import('../../commands/policy-bundle.ts');
-  const { formatProblem, PolicyError } = await import('../../commands/policy-yaml.ts');
-  const { runPolicyTests } = await import('../../commands/policy-tests.ts');
+  const { parsePolicyBundle } = await import('../../commands/policy/bundle.ts');
+  const { formatProblem, PolicyError } = await import('../../commands/policy/yaml.ts');
+  const { runPolicyTests } = await import('../../commands/policy/tests.ts');
   const files = await readPolicyFolder(folder);
   const found = (bundle: PolicyBundle | null, problems: readonly PolicyProblem[]): Checked => {
     const lines = problems.map(({ file, line, message }) =>

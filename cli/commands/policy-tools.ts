@@ -1,9 +1,9 @@
 // What a change of policy would mean, before anybody is asked to agree to it: its cases, its differences, and what it
 // would have said to what really happened; and the way back.
 import type { Command } from 'commander';
-import type { PolicyBundle } from '../../commands/policy-bundle.ts';
-import type { PolicyDiff } from '../../commands/policy-diff.ts';
-import type { TestRun } from '../../commands/policy-tests.ts';
+import type { PolicyBundle } from '../../commands/policy/bundle.ts';
+import type { PolicyDiff } from '../../commands/policy/diff.ts';
+import type { TestRun } from '../../commands/policy/tests.ts';
 import { EXIT } from '../exit.ts';
 import { positive, printResult, resultCommand, type OutputFlags } from './command.ts';
 import { bundleOf, FOLDER } from './policy-check.ts';
@@ -30,7 +30,7 @@ export function policyToolCommands(policy: Command, terminal: Terminal): void {
 
 async function test(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
   const bundle = await bundleOf(folder);
-  const { runPolicyCases } = await import('../../commands/policy-tests.ts');
+  const { runPolicyCases } = await import('../../commands/policy/tests.ts');
   const run = runPolicyCases(bundle);
   const failed = run.cases.filter(({ passed }) => !passed).length;
   printResult(terminal, flags, { version: bundle.version, ...run }, () => casesInWords(run));
@@ -63,7 +63,7 @@ interface DiffFlags extends OutputFlags {
 
 async function diff(terminal: Terminal, folder: string, flags: DiffFlags): Promise<void> {
   const next = await bundleOf(folder);
-  const { diffPolicies } = await import('../../commands/policy-diff.ts');
+  const { diffPolicies } = await import('../../commands/policy/diff.ts');
   const found = diffPolicies(await otherOf(terminal, flags), next);
   const replayed =
     flags.against === undefined && found.from !== found.to
@@ -79,7 +79,7 @@ async function diff(terminal: Terminal, folder: string, flags: DiffFlags): Promi
 async function otherOf(terminal: Terminal, { against }: DiffFlags): Promise<PolicyBundle> {
   if (against !== undefined) return bundleOf(against);
   const { files } = await (await asAutomation(terminal)).policies.active();
-  const { parsePolicyBundle } = await import('../../commands/policy-bundle.ts');
+  const { parsePolicyBundle } = await import('../../commands/policy/bundle.ts');
   return parsePolicyBundle(files);
 }
 

@@ -2,8 +2,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
-import type { PolicyBundle } from '../../commands/policy-bundle.ts';
-import type { PolicyProblem } from '../../commands/policy-yaml.ts';
+import type { PolicyBundle } from '../../commands/policy/bundle.ts';
+import type { PolicyProblem } from '../../commands/policy/yaml.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import { printResult, resultCommand, type OutputFlags } from './command.ts';
 import { checkFolder, FOLDER } from './policy-check.ts';
@@ -32,14 +32,14 @@ export function policyCommands(program: Command, terminal: Terminal): void {
 async function check(terminal: Terminal, folder: string, flags: OutputFlags): Promise<void> {
   const { bundle, problems, text } = await checkFolder(folder);
   const version = bundle?.version ?? null;
-  const { unreachable } = await import('../../commands/unreachable.ts');
+  const { unreachable } = await import('../../commands/policy/unreachable.ts');
   const warnings = bundle ? [...bundle.federation.warnings, ...unreachable(bundle)] : [];
-  const { waiverNotes } = await import('../../commands/waivers.ts');
+  const { waiverNotes } = await import('../../commands/policy/waivers.ts');
   const notes = bundle ? waiverNotes(bundle) : [];
   printResult(terminal, flags, { version, problems, warnings, notes }, () =>
     problems.length > 0 ? text : `${folder} is good: ${counts(bundle)}, version ${version}.`,
   );
-  const { formatProblem } = await import('../../commands/policy-yaml.ts');
+  const { formatProblem } = await import('../../commands/policy/yaml.ts');
   const tell = (kind: string, said: readonly PolicyProblem[]): void => {
     for (const { file, line, message } of said)
       terminal.note(
@@ -93,7 +93,7 @@ async function show(terminal: Terminal, flags: OutputFlags & { out?: string }): 
 
 /** Only plain names, and never over a file that is there. */
 async function writeFiles(folder: string, files: Record<string, string>): Promise<void> {
-  const { isPolicyFile } = await import('../../commands/policy-bundle.ts');
+  const { isPolicyFile } = await import('../../commands/policy/bundle.ts');
   await mkdir(folder, { recursive: true });
   for (const [name, text] of Object.entries(files)) {
     if (!isPolicyFile(name)) throw new UsageError(`the server sent a file called ${cell(name)}.`);

@@ -11,11 +11,11 @@ import type { Id } from '../../domain/id.ts';
 import { earliest } from '../../domain/instant.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
+import { redeemPermit, refuseUse, standingUnder } from '../approvals/permits.ts';
+import { failRequest } from '../approvals/request-ends.ts';
+import { aboutRequest, findRequest, lockRequest, moveRequest } from '../approvals/requests.ts';
 import type { Deps } from '../deps.ts';
-import { redeemPermit, refuseUse, standingUnder } from '../permits.ts';
-import type { PolicyBundle } from '../policy-bundle.ts';
-import { failRequest } from '../request-ends.ts';
-import { aboutRequest, findRequest, lockRequest, moveRequest } from '../requests.ts';
+import type { PolicyBundle } from '../policy/bundle.ts';
 import type { Unit } from '../unit.ts';
 
 /** What an enforcement point should do about a no. */

@@ -6,13 +6,13 @@ import { agent, person, task } from '../../db/schema/index.ts';
 import { tupleOf, type Named, type Tuple } from '../../domain/access-tuple.ts';
 import type { Action } from '../../domain/action.ts';
 import type { Id } from '../../domain/id.ts';
-import { evaluate, type Evaluation } from '../evaluate.ts';
-import { addAgent, addPerson, type Reader } from '../party-entities.ts';
-import type { PolicyBundle } from '../policy-bundle.ts';
-import { ENGINE_REFUSED } from '../policy-engine.ts';
-import { OWN_TYPES } from '../policy-entities.ts';
-import { resourceEntity } from '../recorded-questions.ts';
-import { sensorsFor } from '../sensors.ts';
+import type { PolicyBundle } from '../policy/bundle.ts';
+import { ENGINE_REFUSED } from '../policy/engine.ts';
+import { OWN_TYPES } from '../policy/entities.ts';
+import { evaluate, type Evaluation } from '../policy/evaluate.ts';
+import { addAgent, addPerson, type Reader } from '../policy/party-entities.ts';
+import { resourceEntity } from '../policy/recorded-questions.ts';
+import { sensorsFor } from '../record/sensors.ts';
 import { NO_QUESTION, questionAbout, whyNotApplicable, type NoQuestion } from './question.ts';
 
 /** How an action of ours is judged. */

@@ -9,10 +9,10 @@ import {
   type Tuple,
 } from '../../domain/access-tuple.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';
-import { schemaOf } from '../bundle-schema.ts';
-import type { Question } from '../evaluate.ts';
-import type { PolicyBundle } from '../policy-bundle.ts';
-import { asEntity, entityKey } from '../policy-entities.ts';
+import { schemaOf } from '../policy/bundle-schema.ts';
+import type { PolicyBundle } from '../policy/bundle.ts';
+import { asEntity, entityKey } from '../policy/entities.ts';
+import type { Question } from '../policy/evaluate.ts';
 
 /** Why there is nothing to ask the engine; stable words that the public log may hold. */
 export const NO_QUESTION = {

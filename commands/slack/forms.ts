@@ -6,8 +6,8 @@ import { shownDigest } from '../../domain/card.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { isNoLimit, levelField, limitsFilledIn, offerOf } from '../../domain/narrow-form.ts';
 import type { Limits } from '../../domain/narrowing.ts';
-import { narrowingOf, termsOf } from '../narrow.ts';
-import { cardOf, findRequest } from '../requests.ts';
+import { narrowingOf, termsOf } from '../approvals/narrow.ts';
+import { cardOf, findRequest } from '../approvals/requests.ts';
 import { DENIAL, NARROWING, type Delivered, type FormFields } from './deliveries.ts';
 import { findDialog } from './dialogs.ts';
 

@@ -8,7 +8,7 @@ import { person, slackLink } from '../../db/schema/index.ts';
 import type { Id } from '../../domain/id.ts';
 import { addSeconds } from '../../domain/instant.ts';
 import { Refusal } from '../../domain/refusal.ts';
-import { lockPerson, refuseTakenSlackUser } from '../people.ts';
+import { lockPerson, refuseTakenSlackUser } from '../people/people.ts';
 import { partyOf, type PersonPrincipal } from '../principal.ts';
 import type { Unit } from '../unit.ts';
 

@@ -5,7 +5,7 @@ import type { Query } from '../../db/client.ts';
 import type { PersonRow, RequestRow } from '../../db/rows.ts';
 import { person } from '../../db/schema/index.ts';
 import { BREAK_GLASS } from '../../domain/break-glass.ts';
-import { approversReachedBy } from '../reachable.ts';
+import { approversReachedBy } from '../channels/reachable.ts';
 
 /** Whether any of its routes takes votes from Slack, or it is an emergency: that is said everywhere at once. */
 export const isForSlack = (row: RequestRow): boolean =>

@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { awsIssuer } from '../../activities/issuers/aws.ts';
 import { awsRole, awsTarget } from '../../commands/access/aws.ts';
-import { TargetError, type Issuer } from '../../commands/issuer.ts';
+import { TargetError, type Issuer } from '../../commands/credentials/issuer.ts';
 import type { Census, Found } from '../../domain/found-identity.ts';
 import { ACCOUNT, IAM_KEYS, startFakeAws, type FakeAws } from '../fakes/aws.ts';
 import { testWorld, type TestWorld } from '../support/issuing.ts';

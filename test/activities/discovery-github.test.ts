@@ -2,7 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { githubIssuer } from '../../activities/issuers/github.ts';
 import { githubRole, githubTarget } from '../../commands/access/github.ts';
-import { TargetError, type Issuer } from '../../commands/issuer.ts';
+import { TargetError, type Issuer } from '../../commands/credentials/issuer.ts';
 import type { Census, Found } from '../../domain/found-identity.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startFakeGithub, type FakeGithub } from '../fakes/github.ts';

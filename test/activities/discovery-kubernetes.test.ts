@@ -2,7 +2,7 @@
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { kubernetesIssuer } from '../../activities/issuers/kubernetes.ts';
 import { kubernetesRole, kubernetesTarget } from '../../commands/access/kubernetes.ts';
-import { TargetError, type Issuer } from '../../commands/issuer.ts';
+import { TargetError, type Issuer } from '../../commands/credentials/issuer.ts';
 import type { Census, Found } from '../../domain/found-identity.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startFakeKubernetes, type FakeKubernetes } from '../fakes/kubernetes.ts';

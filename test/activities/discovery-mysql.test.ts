@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loginName } from '../../activities/issuers/login.ts';
 import { mysqlIssuer } from '../../activities/issuers/mysql.ts';
 import { mysqlRole, mysqlTarget } from '../../commands/access/mysql.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import type { Census, Found } from '../../domain/found-identity.ts';
 import { anyRole, ended, leaseOf, withoutHandles } from '../support/issuer-fixtures/fixture.ts';
 import { startMariaDb, type MariaDb } from '../support/mariadb.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loginName } from '../../activities/issuers/login.ts';
 import { redisIssuer } from '../../activities/issuers/redis.ts';
 import { redisRole, redisTarget } from '../../commands/access/redis.ts';
-import { TargetError, type TargetRef } from '../../commands/issuer.ts';
+import { TargetError, type TargetRef } from '../../commands/credentials/issuer.ts';
 import type { Found } from '../../domain/found-identity.ts';
 import { anyRole, ended, leaseOf, withoutHandles } from '../support/issuer-fixtures/fixture.ts';
 import { startRedis, type Redis } from '../support/redis.ts';

@@ -4,7 +4,7 @@ import { inspect, isDeepStrictEqual } from 'node:util';
 import { afterAll, describe, expect, it } from 'vitest';
 import { endCredentials } from '../../activities/ending.ts';
 import { isIssuerName, OWN_TARGETS } from '../../commands/access/kinds.ts';
-import { TargetError, type Issued } from '../../commands/issuer.ts';
+import { TargetError, type Issued } from '../../commands/credentials/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import { addSeconds, latest } from '../../domain/instant.ts';
 import { eventually } from '../support/client.ts';

@@ -2,7 +2,7 @@
 // ours and is open, and of nothing else.
 import fc from 'fast-check';
 import { afterAll, describe, expect, it } from 'vitest';
-import { TargetError, type LeaseToIssue } from '../../commands/issuer.ts';
+import { TargetError, type LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { addSeconds } from '../../domain/instant.ts';
 import { EXTENDED_KINDS } from '../support/issuer-fixtures/all.ts';
 import {

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { awsIssuer } from '../../activities/issuers/aws.ts';
 import { signCall } from '../../activities/issuers/sigv4.ts';
 import { awsAccess, awsRole, awsTarget, type AwsRole } from '../../commands/access/aws.ts';
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { IAM_KEYS, ROLE_ARN, startFakeAws, type FakeAws } from '../fakes/aws.ts';
 import { text } from '../support/client.ts';

@@ -2,7 +2,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { githubIssuer } from '../../activities/issuers/github.ts';
 import { githubAccess, githubRole, githubTarget } from '../../commands/access/github.ts';
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import type { JsonValue } from '../../domain/json.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { startFakeGithub, type FakeGithub } from '../fakes/github.ts';

@@ -2,7 +2,7 @@ import { decodeJwt } from 'jose';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { kubernetesIssuer } from '../../activities/issuers/kubernetes.ts';
 import { kubernetesRole, kubernetesTarget } from '../../commands/access/kubernetes.ts';
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { bodyOf } from '../../domain/id.ts';
 import { startFakeKubernetes, type FakeKubernetes } from '../fakes/kubernetes.ts';
 import { text } from '../support/client.ts';

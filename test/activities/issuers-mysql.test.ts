@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loginName } from '../../activities/issuers/login.ts';
 import { cachingSha2Hash, storedHash } from '../../activities/issuers/mysql-hashes.ts';
 import { mysqlRole } from '../../commands/access/mysql.ts';
-import type { LeaseToIssue } from '../../commands/issuer.ts';
+import type { LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';

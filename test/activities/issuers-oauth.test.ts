@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, vi } from 'vites
 import { isObject } from '../../activities/issuers/http.ts';
 import { oauthIssuer } from '../../activities/issuers/oauth.ts';
 import { oauthAccess, oauthRole, oauthTarget } from '../../commands/access/oauth.ts';
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { json, startServer, type Given, type Received } from '../fakes/server.ts';
 import {

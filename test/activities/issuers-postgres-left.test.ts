@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loginName } from '../../activities/issuers/login.ts';
 import { postgresIssuer } from '../../activities/issuers/postgres.ts';
 import { postgresRole, postgresTarget } from '../../commands/access/postgres.ts';
-import type { TargetRef } from '../../commands/issuer.ts';
+import type { TargetRef } from '../../commands/credentials/issuer.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { text } from '../support/client.ts';

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import { endCredentials } from '../../activities/ending.ts';
 import { loginName } from '../../activities/issuers/login.ts';
 import { postgresIssuer } from '../../activities/issuers/postgres.ts';
-import type { Issuer, LeaseToIssue, TargetRef } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue, TargetRef } from '../../commands/credentials/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { text } from '../support/client.ts';

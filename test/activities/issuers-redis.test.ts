@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loginName } from '../../activities/issuers/login.ts';
 import { redisIssuer } from '../../activities/issuers/redis.ts';
 import { redisRole } from '../../commands/access/redis.ts';
-import type { Issuer, LeaseToIssue } from '../../commands/issuer.ts';
+import type { Issuer, LeaseToIssue } from '../../commands/credentials/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 import type { Id } from '../../domain/id.ts';
 import type { JsonObject } from '../../domain/json.ts';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { mayDecideHere, slackFace } from '../../activities/slack/card.ts';
 import { denialForm } from '../../activities/slack/modal.ts';
 import { homeView, listFace } from '../../activities/slack/views.ts';
-import { cardOf } from '../../commands/requests.ts';
+import { cardOf } from '../../commands/approvals/requests.ts';
 import type { RequestRow, VoteRow } from '../../db/rows.ts';
 import { freezeRoute } from '../../domain/approval.ts';
 import type { JsonObject, JsonValue } from '../../domain/json.ts';

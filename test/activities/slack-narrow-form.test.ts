@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { fitsForm, narrowForm } from '../../activities/slack/modal.ts';
-import { termsOf } from '../../commands/narrow.ts';
-import { cardOf } from '../../commands/requests.ts';
+import { termsOf } from '../../commands/approvals/narrow.ts';
+import { cardOf } from '../../commands/approvals/requests.ts';
 import { readInteraction } from '../../commands/slack/deliveries.ts';
 import { limitsSentOff } from '../../commands/slack/forms.ts';
 import type { RequestRow } from '../../db/rows.ts';

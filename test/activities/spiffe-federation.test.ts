@@ -7,7 +7,7 @@ import {
   TrustUnavailable,
   type BundleStore,
   type ForeignTrust,
-} from '../../commands/foreign-trust.ts';
+} from '../../commands/sign-in/foreign-trust.ts';
 import { OID } from '../../keys/x509/certificate.ts';
 import { memoryBundles } from '../support/bundle-store.ts';
 import {

@@ -1,7 +1,7 @@
 // Classes of attack on approvals that others had, tried at every edge of ours where a vote, or what it approved, passes.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { decide } from '../../commands/decide.ts';
+import { decide } from '../../commands/approvals/decide.ts';
 import type { Principal } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';

@@ -2,8 +2,8 @@
 // defects. D17, an effect that no approval led to, is told from the log: test/domain/verdict.test.ts.
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { fulfilRequest } from '../../commands/fulfil.ts';
-import { cancelRequest, expireRequest } from '../../commands/request-ends.ts';
+import { fulfilRequest } from '../../commands/approvals/fulfil.ts';
+import { cancelRequest, expireRequest } from '../../commands/approvals/request-ends.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startFakeSlack, type FakeSlack } from '../fakes/slack.ts';

@@ -2,13 +2,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { changePolicy } from '../../commands/change-policy.ts';
+import { lookForIdentities, lookWhenDue } from '../../commands/agents/discovery.ts';
+import { recordLooks, type Discovered } from '../../commands/agents/record-look.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import type { Deps } from '../../commands/deps.ts';
-import { lookForIdentities, lookWhenDue } from '../../commands/discovery.ts';
-import { TargetError } from '../../commands/issuer.ts';
-import { readActiveBundle, storePolicy } from '../../commands/policies.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { recordLooks, type Discovered } from '../../commands/record-look.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { changePolicy } from '../../commands/policy/change-policy.ts';
+import { readActiveBundle, storePolicy } from '../../commands/policy/policies.ts';
 import { transact } from '../../commands/unit.ts';
 import {
   censusOf,

@@ -266,12 +266,12 @@ describe('SEC-A2: the doors of this matrix', () => {
       'api/requests.ts',
     ]);
     // Nothing besides it writes votes, or moves a request to where only votes may.
-    expect(sourcesWith(/\.insert\(vote\)/)).toEqual(['commands/decide.ts']);
+    expect(sourcesWith(/\.insert\(vote\)/)).toEqual(['commands/approvals/decide.ts']);
     expect(sourcesWith(/from '\.{1,2}\/(?:commands\/)?conclude\.ts'/)).toEqual([
-      'commands/decide.ts',
+      'commands/approvals/decide.ts',
     ]);
     expect(sourcesWith(/moveRequest\([^)]*'(?:approved|denied)'/)).toEqual([
-      'commands/conclude.ts',
+      'commands/approvals/conclude.ts',
     ]);
     // What Slack sends comes by these two ways.
     expect(sourcesWith(/keepDelivery\(unit/)).toEqual(['api/slack/routes.ts', 'cli/slack.ts']);

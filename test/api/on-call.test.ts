@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openEgress } from '../../activities/egress.ts';
 import { askOnCall } from '../../activities/on-call.ts';
-import type { OnCallSettings } from '../../commands/on-call.ts';
+import type { OnCallSettings } from '../../commands/people/on-call.ts';
 import { startFakeOpsgenie, startFakePagerDuty, type FakeOnCall } from '../fakes/on-call.ts';
 import { detailsOf, hold, seen, startCast, type Cast } from '../support/cast.ts';
 import {

@@ -3,7 +3,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { findMissingReceipts } from '../../commands/receipts.ts';
+import { findMissingReceipts } from '../../commands/approvals/receipts.ts';
 import type { Call } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { changePolicy, detailsOf, seen, startCast, type Cast } from '../support/cast.ts';

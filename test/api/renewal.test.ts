@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import type { Sql } from 'postgres';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService } from '../../cli/compose.ts';
-import { findCredential } from '../../commands/credentials.ts';
+import { findCredential } from '../../commands/credentials/credentials.ts';
+import { renewCredential } from '../../commands/credentials/renewals.ts';
 import type { Deps } from '../../commands/deps.ts';
-import { renewCredential } from '../../commands/renewals.ts';
 import { changePolicy, hold, startCast, startTask, type Cast } from '../support/cast.ts';
 import {
   admin,

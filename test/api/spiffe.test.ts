@@ -12,7 +12,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { makeKey, rotateKeys } from '../../commands/signing-keys.ts';
+import { makeKey, rotateKeys } from '../../commands/credentials/signing-keys.ts';
 import { transact } from '../../commands/unit.ts';
 import type { KeyUse } from '../../domain/signing-key.ts';
 import { parseSpiffeBundle, verifyJwtSvid, type SpiffeBundle } from '../../keys/spiffe-bundle.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { remindOfRotation } from '../../commands/static-secrets.ts';
+import { remindOfRotation } from '../../commands/credentials/static-secrets.ts';
 import { transact } from '../../commands/unit.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { activateAccess } from '../support/access.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { sql } from 'drizzle-orm';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { forgetForeignBundles, openBundleStore } from '../../commands/foreign-bundles.ts';
+import { forgetForeignBundles, openBundleStore } from '../../commands/sign-in/foreign-bundles.ts';
 import { transact } from '../../commands/unit.ts';
 import { connect, type Database } from '../../db/client.ts';
 import { installation } from '../../db/schema/index.ts';

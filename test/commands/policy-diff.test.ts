@@ -1,7 +1,7 @@
 // What a change of policy means is told by asking both policies, not by comparing their texts.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { diffPolicies, type PolicyDiff } from '../../commands/policy-diff.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { diffPolicies, type PolicyDiff } from '../../commands/policy/diff.ts';
 import {
   adding,
   all,

@@ -1,10 +1,10 @@
 // What a bundle may say of things that are not ours, how it says it, and what enforcement points are told of it.
 import { beforeAll, describe, expect, it } from 'vitest';
 import { questionAbout } from '../../commands/authzen/question.ts';
-import { evaluate } from '../../commands/evaluate.ts';
-import { parsePolicyBundle, type PolicyBundle } from '../../commands/policy-bundle.ts';
-import { diffPolicies } from '../../commands/policy-diff.ts';
-import { runPolicyCases } from '../../commands/policy-tests.ts';
+import { parsePolicyBundle, type PolicyBundle } from '../../commands/policy/bundle.ts';
+import { diffPolicies } from '../../commands/policy/diff.ts';
+import { evaluate } from '../../commands/policy/evaluate.ts';
+import { runPolicyCases } from '../../commands/policy/tests.ts';
 import type { Named, Tuple } from '../../domain/access-tuple.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { fixturePack } from '../support/authzen.ts';

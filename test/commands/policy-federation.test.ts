@@ -3,9 +3,9 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import type { Federation } from '../../commands/policy-federation.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import type { Federation } from '../../commands/policy/federation.ts';
+import { PolicyError } from '../../commands/policy/yaml.ts';
 
 let sample: Record<string, string>;
 beforeAll(async () => {

@@ -1,11 +1,11 @@
 // A rule that is being tried out stands in nobody's way, is no control, and says what it would have done.
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Evaluation } from '../../commands/evaluate.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { evaluateRole } from '../../commands/policy-tests.ts';
-import { silencedBy } from '../../commands/silenced.ts';
-import { controlsOf } from '../../commands/verdicts.ts';
-import { warningsOf } from '../../commands/warnings.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import type { Evaluation } from '../../commands/policy/evaluate.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { evaluateRole } from '../../commands/policy/tests.ts';
+import { warningsOf } from '../../commands/policy/warnings.ts';
+import { controlsOf } from '../../commands/record/verdicts.ts';
 import {
   adding,
   replacing,

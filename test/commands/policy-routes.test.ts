@@ -3,11 +3,11 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { ownerOf } from '../../commands/evaluate.ts';
-import { parsePolicyBundle, type PolicyBundle } from '../../commands/policy-bundle.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
-import { isWeaker, routeChanges } from '../../commands/route-change.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle, type PolicyBundle } from '../../commands/policy/bundle.ts';
+import { ownerOf } from '../../commands/policy/evaluate.ts';
+import { isWeaker, routeChanges } from '../../commands/policy/route-change.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { PolicyError } from '../../commands/policy/yaml.ts';
 import type { RouteRule } from '../../domain/approval.ts';
 import { groupsEver, seatsInWords } from '../../domain/seats.ts';
 

@@ -2,8 +2,8 @@ import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { controlsOver } from '../../commands/policy-scope.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { controlsOver } from '../../commands/policy/scope.ts';
 
 let files: Record<string, string>;
 

@@ -3,11 +3,11 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { prepareCall, toSend } from '../../commands/http-call.ts';
-import { parsePolicyBundle, policyVersion } from '../../commands/policy-bundle.ts';
-import { runPolicyTests } from '../../commands/policy-tests.ts';
-import { retryOf } from '../../commands/policy-upstreams.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle, policyVersion } from '../../commands/policy/bundle.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { runPolicyTests } from '../../commands/policy/tests.ts';
+import { retryOf } from '../../commands/policy/upstreams.ts';
+import { prepareCall, toSend } from '../../commands/runs/http-call.ts';
 import { problemsOf } from '../support/policy-files.ts';
 import { withTickets } from '../support/upstreams.ts';
 

@@ -2,9 +2,9 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { parsePolicyBundle, policyVersion } from '../../commands/policy-bundle.ts';
-import { evaluateRole, runPolicyTests } from '../../commands/policy-tests.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle, policyVersion } from '../../commands/policy/bundle.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { evaluateRole, runPolicyTests } from '../../commands/policy/tests.ts';
 import { problemsOf } from '../support/policy-files.ts';
 
 type Files = Record<string, string>;

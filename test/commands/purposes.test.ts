@@ -1,10 +1,10 @@
 // Purposes: a taxonomy that policy knows, what each may be used for, and rules that compare them.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { evaluate, type Evaluation } from '../../commands/evaluate.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { diffPolicies } from '../../commands/policy-diff.ts';
-import { evaluateRole, runPolicyTests } from '../../commands/policy-tests.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { diffPolicies } from '../../commands/policy/diff.ts';
+import { evaluate, type Evaluation } from '../../commands/policy/evaluate.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { evaluateRole, runPolicyTests } from '../../commands/policy/tests.ts';
 import {
   adding,
   all,

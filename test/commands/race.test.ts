@@ -3,10 +3,10 @@
 import { randomInt } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openService, type Service } from '../../cli/compose.ts';
-import { decide } from '../../commands/decide.ts';
-import { fulfilRequest } from '../../commands/fulfil.ts';
+import { decide } from '../../commands/approvals/decide.ts';
+import { fulfilRequest } from '../../commands/approvals/fulfil.ts';
+import { cancelRequest, expireRequest } from '../../commands/approvals/request-ends.ts';
 import type { Principal } from '../../commands/principal.ts';
-import { cancelRequest, expireRequest } from '../../commands/request-ends.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import { Refusal } from '../../domain/refusal.ts';
 import { changePolicy, startCast, type Cast } from '../support/cast.ts';

@@ -1,9 +1,9 @@
 // No independent eyes on the path, no permit: a rule that wants a target seen counts for nothing while nobody sees it.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { evaluate, togetherAs, type Evaluation } from '../../commands/evaluate.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { evaluateRole, runPolicyTests } from '../../commands/policy-tests.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { evaluate, togetherAs, type Evaluation } from '../../commands/policy/evaluate.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { evaluateRole, runPolicyTests } from '../../commands/policy/tests.ts';
 import {
   adding,
   all,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'drizzle-orm';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { BATCH_MAX, LogError, sequenceOnce } from '../../commands/sequence.ts';
+import { BATCH_MAX, LogError, sequenceOnce } from '../../commands/record/sequence.ts';
 import { timeDigits } from '../../domain/id.ts';
 import { makeEd25519Key, openEd25519Key } from '../../keys/ed25519.ts';
 import { dyingAt, Killed, startLog, Undone, type TestLog } from '../support/sequencing.ts';

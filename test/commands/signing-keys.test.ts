@@ -10,7 +10,7 @@ import {
   readSigningKeys,
   rotateKeys,
   turnKeys,
-} from '../../commands/signing-keys.ts';
+} from '../../commands/credentials/signing-keys.ts';
 import { transact } from '../../commands/unit.ts';
 import { installation } from '../../db/schema/index.ts';
 import type { KeySchedule } from '../../domain/signing-key.ts';

@@ -4,8 +4,8 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
 
 type Files = Record<string, string>;
 type Change = (files: Files) => Files;

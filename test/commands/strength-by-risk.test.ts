@@ -3,10 +3,10 @@ import path from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
-import { routeChanges } from '../../commands/route-change.ts';
-import { silencedBy } from '../../commands/silenced.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { routeChanges } from '../../commands/policy/route-change.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { PolicyError } from '../../commands/policy/yaml.ts';
 import {
   atRisk,
   freezeRoute,

@@ -1,8 +1,8 @@
 // What a bundle says in vain is named with its line, and is no mistake.
 import { beforeAll, describe, expect, it } from 'vitest';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { formatProblem } from '../../commands/policy-yaml.ts';
-import { unreachable } from '../../commands/unreachable.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { unreachable } from '../../commands/policy/unreachable.ts';
+import { formatProblem } from '../../commands/policy/yaml.ts';
 import {
   adding,
   all,

@@ -1,13 +1,13 @@
 // A permit that waives a control is the one way past its gate: past that one only, said aloud, and agreed to by the
 // people who stand there.
 import { beforeAll, describe, expect, it } from 'vitest';
-import type { Evaluation } from '../../commands/evaluate.ts';
-import { togetherAs } from '../../commands/evaluate.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { diffPolicies } from '../../commands/policy-diff.ts';
-import { evaluateRole, runPolicyTests } from '../../commands/policy-tests.ts';
-import { silencedBy } from '../../commands/silenced.ts';
-import { waiverNotes } from '../../commands/waivers.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { diffPolicies } from '../../commands/policy/diff.ts';
+import type { Evaluation } from '../../commands/policy/evaluate.ts';
+import { togetherAs } from '../../commands/policy/evaluate.ts';
+import { silencedBy } from '../../commands/policy/silenced.ts';
+import { evaluateRole, runPolicyTests } from '../../commands/policy/tests.ts';
+import { waiverNotes } from '../../commands/policy/waivers.ts';
 import {
   adding,
   all,

@@ -1,6 +1,6 @@
 // Emergency access: who is asked instead, and what an unreviewed use stands in the way of.
 import { describe, expect, it } from 'vitest';
-import { isWeaker } from '../../commands/route-change.ts';
+import { isWeaker } from '../../commands/policy/route-change.ts';
 import { freezeRoute, ruleDigest, type RouteRule } from '../../domain/approval.ts';
 import { isBlocked, routePast, type Emergency } from '../../domain/break-glass.ts';
 import { ruleTitled } from '../support/rules.ts';

@@ -1,5 +1,5 @@
 // Keeps bundles of other trust domains in memory, as the database does for the service.
-import type { BundleStore } from '../../commands/foreign-trust.ts';
+import type { BundleStore } from '../../commands/sign-in/foreign-trust.ts';
 import { mayFollow, parseSpiffeBundle, type SpiffeBundle } from '../../keys/spiffe-bundle.ts';
 
 export function memoryBundles(): BundleStore {

@@ -1,10 +1,10 @@
 // Requests that an enforcement point opened about what an agent is about to do.
 import type { Service } from '../../cli/compose.ts';
-import { asAgentId, findAgent } from '../../commands/agents.ts';
-import { activeBundle } from '../../commands/policies.ts';
-import { evaluateAction } from '../../commands/questions.ts';
-import { openRequest, recordEvaluation } from '../../commands/requests.ts';
-import { findTask } from '../../commands/tasks.ts';
+import { asAgentId, findAgent } from '../../commands/agents/agents.ts';
+import { findTask } from '../../commands/agents/tasks.ts';
+import { openRequest, recordEvaluation } from '../../commands/approvals/requests.ts';
+import { activeBundle } from '../../commands/policy/policies.ts';
+import { evaluateAction } from '../../commands/policy/questions.ts';
 import { transact, type Call } from '../../commands/unit.ts';
 import { actionDigest, asJson, type Action } from '../../domain/action.ts';
 import type { JsonObject } from '../../domain/json.ts';

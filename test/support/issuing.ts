@@ -3,8 +3,13 @@ import { openEgress } from '../../activities/egress.ts';
 import { endCredentials } from '../../activities/ending.ts';
 import type { World } from '../../activities/issuers/world.ts';
 import type { RoleDefinition, TargetDefinition } from '../../commands/access/kinds.ts';
-import type { Issued, Issuer, LeaseToEnd, LeaseToIssue } from '../../commands/issuer.ts';
-import { TargetError } from '../../commands/issuer.ts';
+import type {
+  Issued,
+  Issuer,
+  LeaseToEnd,
+  LeaseToIssue,
+} from '../../commands/credentials/issuer.ts';
+import { TargetError } from '../../commands/credentials/issuer.ts';
 import { newId } from '../../commands/unit.ts';
 
 export interface TestWorld extends World {

@@ -3,7 +3,7 @@ import postgres, { type Sql } from 'postgres';
 import { inject } from 'vitest';
 import { sweep } from '../../activities/reaper.ts';
 import { openService } from '../../cli/compose.ts';
-import { targetWorkflow } from '../../commands/tasks.ts';
+import { targetWorkflow } from '../../commands/agents/tasks.ts';
 import type { JsonObject } from '../../domain/json.ts';
 import { startTask, type Cast } from './cast.ts';
 import {

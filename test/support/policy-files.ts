@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { PACKAGE_ROOT } from '../../cli/package.ts';
 import { readPolicyFolder } from '../../cli/policy-folder.ts';
-import { parsePolicyBundle } from '../../commands/policy-bundle.ts';
-import { PolicyError } from '../../commands/policy-yaml.ts';
+import { parsePolicyBundle } from '../../commands/policy/bundle.ts';
+import { PolicyError } from '../../commands/policy/yaml.ts';
 
 export type Files = Record<string, string>;
 /** A change of some files. */

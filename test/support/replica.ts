@@ -1,7 +1,7 @@
 // A replica without its servers: a database pool, the keys as a process knows them, and their public part over HTTP.
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { readSigningKeys } from '../../commands/signing-keys.ts';
+import { readSigningKeys } from '../../commands/credentials/signing-keys.ts';
 import { CHANNELS, type Call, type UnitDeps } from '../../commands/unit.ts';
 import { connect, type Database } from '../../db/client.ts';
 import { installation } from '../../db/schema/index.ts';

@@ -2,7 +2,11 @@
 // a reader that trusts neither.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { sequenceOnce, type Sequenced, type SequencerDeps } from '../../commands/sequence.ts';
+import {
+  sequenceOnce,
+  type Sequenced,
+  type SequencerDeps,
+} from '../../commands/record/sequence.ts';
 import { transact, type Call, type Unit, type UnitDeps } from '../../commands/unit.ts';
 import { connect, type Database, type Transaction } from '../../db/client.ts';
 import { formatVerifierKey } from '../../domain/note.ts';

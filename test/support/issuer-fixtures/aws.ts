@@ -1,7 +1,7 @@
 // Sessions of an AWS role, ended by a denial in its policy or by time alone.
 import { awsIssuer } from '../../../activities/issuers/aws.ts';
 import { awsRole, awsTarget } from '../../../commands/access/aws.ts';
-import type { TargetRef } from '../../../commands/issuer.ts';
+import type { TargetRef } from '../../../commands/credentials/issuer.ts';
 import { IAM_KEYS, ROLE_ARN, startFakeAws } from '../../fakes/aws.ts';
 import { startServer } from '../../fakes/server.ts';
 import { text } from '../client.ts';

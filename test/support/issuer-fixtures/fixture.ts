@@ -15,7 +15,7 @@ import type {
   LeaseToIssue,
   RevokeOutcome,
   TargetRef,
-} from '../../../commands/issuer.ts';
+} from '../../../commands/credentials/issuer.ts';
 import { newId } from '../../../commands/unit.ts';
 import type { Id } from '../../../domain/id.ts';
 import { addSeconds, latest } from '../../../domain/instant.ts';

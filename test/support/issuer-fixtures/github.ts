@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { githubIssuer } from '../../../activities/issuers/github.ts';
 import { githubRole, githubTarget } from '../../../commands/access/github.ts';
-import type { TargetRef } from '../../../commands/issuer.ts';
+import type { TargetRef } from '../../../commands/credentials/issuer.ts';
 import { startFakeGithub } from '../../fakes/github.ts';
 import { startServer } from '../../fakes/server.ts';
 import { text } from '../client.ts';

@@ -1,7 +1,7 @@
 // Tokens of a Kubernetes service account.
 import { kubernetesIssuer } from '../../../activities/issuers/kubernetes.ts';
 import { kubernetesRole, kubernetesTarget } from '../../../commands/access/kubernetes.ts';
-import type { TargetRef } from '../../../commands/issuer.ts';
+import type { TargetRef } from '../../../commands/credentials/issuer.ts';
 import { startFakeKubernetes } from '../../fakes/kubernetes.ts';
 import { startServer } from '../../fakes/server.ts';
 import { text } from '../client.ts';

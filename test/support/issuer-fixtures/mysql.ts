@@ -3,7 +3,7 @@ import { createConnection, type RowDataPacket } from 'mysql2/promise';
 import { loginName } from '../../../activities/issuers/login.ts';
 import { mysqlIssuer } from '../../../activities/issuers/mysql.ts';
 import { mysqlRole, mysqlTarget } from '../../../commands/access/mysql.ts';
-import type { TargetRef } from '../../../commands/issuer.ts';
+import type { TargetRef } from '../../../commands/credentials/issuer.ts';
 import { answering } from '../answering.ts';
 import { text } from '../client.ts';
 import { startMariaDb, type MariaDb } from '../mariadb.ts';

@@ -3,7 +3,7 @@
 import { isObject } from '../../../activities/issuers/http.ts';
 import { oauthIssuer } from '../../../activities/issuers/oauth.ts';
 import { oauthRole, oauthTarget } from '../../../commands/access/oauth.ts';
-import type { TargetRef } from '../../../commands/issuer.ts';
+import type { TargetRef } from '../../../commands/credentials/issuer.ts';
 import { startServer } from '../../fakes/server.ts';
 import { CLIENT_SECRET, RESOURCE, startAuthorizationServer } from '../authorization-server.ts';
 import { text } from '../client.ts';

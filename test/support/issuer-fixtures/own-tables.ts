@@ -1,7 +1,7 @@
 // The service's own tables, for the issuers whose targets they are: leases stand there before anything is made.
 import { openService, type Service } from '../../../cli/compose.ts';
 import { accessOf } from '../../../commands/access/kinds.ts';
-import type { LeaseToIssue } from '../../../commands/issuer.ts';
+import type { LeaseToIssue } from '../../../commands/credentials/issuer.ts';
 import { newId } from '../../../commands/unit.ts';
 import { agent, credential, person, task } from '../../../db/schema/index.ts';
 import { startService, type TestService } from '../service.ts';

@@ -1,7 +1,7 @@
 // Logins of a Redis.
 import { redisIssuer } from '../../../activities/issuers/redis.ts';
 import { redisRole, redisTarget } from '../../../commands/access/redis.ts';
-import type { Issuer, TargetRef } from '../../../commands/issuer.ts';
+import type { Issuer, TargetRef } from '../../../commands/credentials/issuer.ts';
 import { answering } from '../answering.ts';
 import { text } from '../client.ts';
 import { startRedis, type Redis } from '../redis.ts';

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { staticIssuer } from '../../../activities/issuers/static.ts';
 import { OWN_SECRETS, staticRole } from '../../../commands/access/static.ts';
-import { putSecret } from '../../../commands/static-secrets.ts';
+import { putSecret } from '../../../commands/credentials/static-secrets.ts';
 import { transact } from '../../../commands/unit.ts';
 import { text } from '../client.ts';
 import { anyRole, REAL_CLOCK, type IssuerKind } from './fixture.ts';
