@@ -1,5 +1,5 @@
-import { TargetError } from '../commands/credentials/issuer.ts';
 // Makes calls of the APIs that policy names: the secret is put in here, and taken out of the answer here.
+import { TargetError } from '../commands/credentials/issuer.ts';
 import type { Answered, Caller, CallToSend } from '../commands/runs/caller.ts';
 import { isHeaderValue } from '../domain/http-call.ts';
 import { EgressError } from './egress.ts';

@@ -1,5 +1,5 @@
-import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy/federation.ts';
 // Fetches others' keys: an issuer's by OpenID discovery, a trust domain's bundle from its endpoint.
+import type { IssuerDefinition, TrustDomainDefinition } from '../commands/policy/federation.ts';
 import {
   TrustUnavailable,
   type BundleStore,

@@ -1,5 +1,5 @@
-import { findRequest } from '../commands/approvals/requests.ts';
 // Telling people of logins that lie ready: that one was used, as loudly as of any emergency, and that one ends soon.
+import { findRequest } from '../commands/approvals/requests.ts';
 import { kitsAt } from '../commands/exceptions/glass-kits.ts';
 import { isWarningDue, noteKitWarned } from '../commands/exceptions/kit-care.ts';
 import { noteTold, untoldUses } from '../commands/exceptions/kit-use.ts';

@@ -1,5 +1,5 @@
-import { readActiveBundle, type PolicyCache } from '../commands/policy/policies.ts';
 // Looks at the bundle of every federated trust domain when it is due, so that none turns its authorities unseen.
+import { readActiveBundle, type PolicyCache } from '../commands/policy/policies.ts';
 import { TrustUnavailable, type ForeignTrust } from '../commands/sign-in/foreign-trust.ts';
 import type { Database } from '../db/client.ts';
 

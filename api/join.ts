@@ -1,5 +1,5 @@
-import { answerOnce } from '../commands/once.ts';
 // Join tokens: made by an administrator, agreed to by people, used once by the workload itself.
+import { answerOnce } from '../commands/once.ts';
 import { askForJoinToken, joinAgent, joinTokenHash } from '../commands/sign-in/join.ts';
 import { Refusal } from '../domain/refusal.ts';
 import { readPublicKey } from '../keys/public-key.ts';

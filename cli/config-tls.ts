@@ -1,5 +1,5 @@
-import { BlockList, isIP } from 'node:net';
 // Configuration of client certificates: a TLS listener of our own, or proxies that end TLS in front of us.
+import { BlockList, isIP } from 'node:net';
 import { createSecureContext } from 'node:tls';
 import type { TrustedProxies } from '../api/client-certificate.ts';
 import { StartError } from './embedded/process.ts';

@@ -1,6 +1,6 @@
-import type { StatementEffect } from './sql-effect.ts';
 // What one query does: the tables it writes and reads, wherever in it that stands. A writing keyword is a write
 // unless its place in the grammar proves that it is something else.
+import type { StatementEffect } from './sql-effect.ts';
 import { callsOnlyHarmless } from './sql-functions.ts';
 import { isSymbol, nameAt, wordAt, type NameAt, type Token } from './sql-tokens.ts';
 

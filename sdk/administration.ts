@@ -1,5 +1,5 @@
-import type { Simulation } from '../domain/simulation.ts';
 // What administrators set up.
+import type { Simulation } from '../domain/simulation.ts';
 import type { ListOptions } from './lists.ts';
 import { path } from './path.ts';
 import type { PolicyActivation } from './policy-types.ts';

@@ -1,6 +1,6 @@
+// What auditors read: controls and their verdicts, reports, reviews.
 import type { AttentionReport } from '../domain/attention.ts';
 import type { PopulationMember } from '../domain/population.ts';
-// What auditors read: controls and their verdicts, reports, reviews.
 import type { Verdict } from '../domain/verdict/types.ts';
 import { path } from './path.ts';
 import type { CallOptions, Transport } from './transport.ts';

@@ -1,6 +1,6 @@
-import { cardOf, findRequest } from '../../commands/approvals/requests.ts';
 // Notices to a webhook (Standard Webhooks). What it answers is a number to us: nothing it says decides anything, and
 // none of it is kept.
+import { cardOf, findRequest } from '../../commands/approvals/requests.ts';
 import { openWebhook, type WebhookSettings } from '../../commands/channels/channels.ts';
 import { claimNotices, settleNotice, type NoticeOutcome } from '../../commands/channels/notices.ts';
 import { databaseTime, transact, type Call } from '../../commands/unit.ts';

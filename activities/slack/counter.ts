@@ -1,6 +1,6 @@
-import { waitingFor } from '../../commands/approvals/waiting.ts';
 // What people ask for in Slack besides votes: /countersign, the home tab, and to be known here. Strangers learn
 // nothing but how to be known.
+import { waitingFor } from '../../commands/approvals/waiting.ts';
 import type { PersonPrincipal } from '../../commands/principal.ts';
 import type { SlackDelivery } from '../../commands/slack/deliveries.ts';
 import { offerLink, unlinkSlack } from '../../commands/slack/links.ts';

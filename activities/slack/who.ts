@@ -1,6 +1,6 @@
+// Who somebody in Slack is here, asking Slack about them where that is needed.
 import type { PersonPrincipal, Principal } from '../../commands/principal.ts';
 import type { SlackProfile } from '../../commands/slack/links.ts';
-// Who somebody in Slack is here, asking Slack about them where that is needed.
 import { isActivePerson, whoHasAddress, whoInSlack } from '../../commands/slack/people.ts';
 import type { Query } from '../../db/client.ts';
 import type { NoticeDeps } from '../notices.ts';

@@ -1,5 +1,5 @@
-import { findRequest } from '../../commands/approvals/requests.ts';
 // The page of emergencies, and its forms.
+import { findRequest } from '../../commands/approvals/requests.ts';
 import { declareEmergency } from '../../commands/exceptions/break-glass.ts';
 import {
   effectsOfUse,

@@ -1,6 +1,6 @@
+// Controls and their verdicts.
 import { readActiveBundle } from '../../commands/policy/policies.ts';
 import { mayAudit } from '../../commands/principal.ts';
-// Controls and their verdicts.
 import { newestCheckpoint } from '../../commands/record/log.ts';
 import { controlsOf, readVerdict } from '../../commands/record/verdicts.ts';
 import { Refusal } from '../../domain/refusal.ts';

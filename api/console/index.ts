@@ -1,7 +1,7 @@
+// Every page of the console: the second table of routes, beside that of the API.
 import { Refusal } from '../../domain/refusal.ts';
 import { accountPages } from './account.ts';
 import { agentPages } from './agents.ts';
-// Every page of the console: the second table of routes, beside that of the API.
 import { serveAsset } from './assets.ts';
 import { breakGlassPages } from './break-glass.ts';
 import type { ConsoleRoute } from './console.ts';

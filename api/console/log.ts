@@ -1,6 +1,6 @@
+// The log and the policy, to read.
 import { accessOf } from '../../commands/access/kinds.ts';
 import { readActiveBundle } from '../../commands/policy/policies.ts';
-// The log and the policy, to read.
 import { readEvents, type EventRead } from '../../commands/record/events.ts';
 import { newestCheckpoint } from '../../commands/record/log.ts';
 import { EVENTS } from '../../domain/event-types.ts';

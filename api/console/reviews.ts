@@ -1,3 +1,4 @@
+// Reviews and the report they are made from.
 import {
   decideLine,
   findReview,
@@ -7,7 +8,6 @@ import {
   type LifecycleLine,
   type ProvenLine,
 } from '../../commands/agents/reviews.ts';
-// Reviews and the report they are made from.
 import { answerOnce } from '../../commands/once.ts';
 import { isAdmin, mayAudit } from '../../commands/principal.ts';
 import { transact } from '../../commands/unit.ts';

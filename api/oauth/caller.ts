@@ -1,5 +1,5 @@
-import type { Principal } from '../../commands/principal.ts';
 // Who asks about tokens: an agent or the service with a token of its own, or an agent that authenticates as a client.
+import type { Principal } from '../../commands/principal.ts';
 import { useUp } from '../../commands/sign-in/agent-sign-in.ts';
 import { transact } from '../../commands/unit.ts';
 import type { ApiDeps, AppContext } from '../route.ts';

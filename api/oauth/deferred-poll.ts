@@ -1,3 +1,5 @@
+// Polling for a deferred token, and giving the wait up. What is told follows from the request alone; a code that is
+// not the client's own is told the same as one that there never was. @spec draft-ietf-oauth-deferred-token-response-01
 import { collectCredential } from '../../commands/approvals/collect.ts';
 import {
   cancelDeferral,
@@ -6,8 +8,6 @@ import {
   POLL_SECONDS,
 } from '../../commands/approvals/deferrals.ts';
 import { findRequest } from '../../commands/approvals/requests.ts';
-// Polling for a deferred token, and giving the wait up. What is told follows from the request alone; a code that is
-// not the client's own is told the same as one that there never was. @spec draft-ietf-oauth-deferred-token-response-01
 import { sealKeyOf } from '../../commands/credentials/claim.ts';
 import { fingerprintOf, isAnswered, type OnceKey } from '../../commands/once.ts';
 import type { Principal } from '../../commands/principal.ts';

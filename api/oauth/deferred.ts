@@ -1,10 +1,10 @@
+// Deferred token response: a token that people have to agree on is asked for like any other, and then polled for. A
+// deferral is one more way to a request, and none around it. @spec draft-ietf-oauth-deferred-token-response-01
 import { findTask } from '../../commands/agents/tasks.ts';
 import { openDeferral, POLL_SECONDS } from '../../commands/approvals/deferrals.ts';
 import { makeClaimCode } from '../../commands/credentials/claim.ts';
 import { findCredential, requestCredential } from '../../commands/credentials/credentials.ts';
 import type { Answer } from '../../commands/once.ts';
-// Deferred token response: a token that people have to agree on is asked for like any other, and then polled for. A
-// deferral is one more way to a request, and none around it. @spec draft-ietf-oauth-deferred-token-response-01
 import { useUp } from '../../commands/sign-in/agent-sign-in.ts';
 import { databaseTime, transact } from '../../commands/unit.ts';
 import type { RequestRow, TaskRow } from '../../db/rows.ts';

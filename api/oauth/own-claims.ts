@@ -1,6 +1,6 @@
+// What every access token of ours says, whichever grant it comes from.
 import type { ChainToken } from '../../commands/agents/delegate.ts';
 import { statusClaim, type StatusPlace } from '../../commands/credentials/token-status.ts';
-// What every access token of ours says, whichever grant it comes from.
 import type { PersonToken } from '../../commands/sign-in/act-for-person.ts';
 import { standingClaims } from '../../commands/sign-in/agent-sign-in.ts';
 import { actClaim, scopeOfRoles, type Confirmation } from '../../domain/delegation.ts';

@@ -1,6 +1,6 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 // Long-lived programs that we start beside us: detached, so that Ctrl-C reaches only the supervisor, which
 // then stops them in order; and with a pid file, so that the next start finds what a crash left behind.
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { closeSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';

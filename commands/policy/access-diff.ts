@@ -1,9 +1,9 @@
+// Who could do what under one policy and can under another, found by asking both of them everything that either of
+// them tells apart.
 import { requiredSensors } from '../record/sensors.ts';
 import { ANY_OTHER, askersFor, questionBy, type Asker } from './askers.ts';
 import type { PolicyBundle } from './bundle.ts';
 import type { PolicyChange } from './diff.ts';
-// Who could do what under one policy and can under another, found by asking both of them everything that either of
-// them tells apart.
 import { evaluate, type Evaluation } from './evaluate.ts';
 import { mattersOf, nameOfMatter, scopedRules, type Matter } from './scope.ts';
 

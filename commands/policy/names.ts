@@ -1,6 +1,6 @@
-import type { TargetDefinition } from '../access/kinds.ts';
 // Names in rules that lead nowhere, beyond routes and roles: controls that are waived, sensors that are wanted, and
 // purposes that conditions compare with.
+import type { TargetDefinition } from '../access/kinds.ts';
 import { literalsComparedWith } from './askers.ts';
 import type { PolicyBundle } from './bundle.ts';
 import { PURPOSES_FILE } from './purposes.ts';

@@ -1,5 +1,5 @@
-import type { Answer } from '../once.ts';
 // What rules that are being tried out have to say to whoever asked.
+import type { Answer } from '../once.ts';
 import type { Evaluation } from './evaluate.ts';
 
 /** What rules with `@mode("warn")` would have done. */

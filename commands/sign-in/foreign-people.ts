@@ -1,6 +1,6 @@
+// A person's token of an issuer that policy names: their word that an agent acts for them, told from their subject alone.
 import { unverifiedClaims, type Claims } from '../../keys/verify.ts';
 import type { PersonsWord } from '../policy/federation.ts';
-// A person's token of an issuer that policy names: their word that an agent acts for them, told from their subject alone.
 import type { Proof } from './agent-sign-in.ts';
 import { claimsBy, once, type NotLetIn, type TokenJudge } from './foreign-tokens.ts';
 

@@ -1,6 +1,6 @@
-import type { JsonObject } from '../../domain/json.ts';
 // The stage of the matrix: one person for each role, one way to open each kind of request, and each state that a
 // request can be in.
+import type { JsonObject } from '../../domain/json.ts';
 import { startFakeSlack, type FakeSlack } from '../fakes/slack.ts';
 import { PUBLISHING, askingAs, publish } from './access-requests.ts';
 import { startAccess, type AccessCast } from './authzen.ts';

@@ -1,5 +1,5 @@
-import type { WorkflowHandle } from '@temporalio/client';
 // Lives too long for one history: the server asks for a new run, and the workflow takes over what it must.
+import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, inject, it } from 'vitest';
 import type { Activities } from '../../workflows/contract.ts';
 import {
