@@ -8,6 +8,7 @@ import {
 } from './administration.ts';
 import { agentCalls } from './agents.ts';
 import { breakGlassCalls } from './break-glass.ts';
+import { channelCalls } from './channels.ts';
 import { credentialCalls } from './credentials.ts';
 import { discoveryCalls } from './discovery.ts';
 import { CountersignError } from './error.ts';
@@ -68,6 +69,7 @@ export interface Client {
   secrets: ReturnType<typeof secretCalls>;
   slack: ReturnType<typeof slackCalls>;
   onCall: ReturnType<typeof onCallCalls>;
+  channels: ReturnType<typeof channelCalls>;
   receivers: ReturnType<typeof receiverCalls>;
   leaks: ReturnType<typeof leakCalls>;
   scanners: ReturnType<typeof scannerCalls>;
@@ -113,6 +115,7 @@ export function openClient(options: ClientOptions): Client {
     secrets: secretCalls(transport),
     slack: slackCalls(transport),
     onCall: onCallCalls(transport),
+    channels: channelCalls(transport),
     receivers: receiverCalls(transport),
     leaks: leakCalls(transport),
     scanners: scannerCalls(transport),

@@ -57,6 +57,7 @@ export type {
 } from './credentials.ts';
 export type { KillOrder, RevocationOrder, StopOptions } from './revocations.ts';
 export type { BreakGlassKit, Emergency, EmergencyFilter, KitFilter } from './break-glass.ts';
+export type { ApproverWebhook, ChannelStanding, EmailSettings } from './channels.ts';
 export type { Grant, GrantFilter, GrantOrder } from './grants.ts';
 export type { Answered, OnQuestion, WaitOptions } from './requests.ts';
 export type {

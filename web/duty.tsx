@@ -1,4 +1,4 @@
-// Who is on duty now: what each schedule said when it was last asked, and who stands in for whom.
+// Who is on duty now: what each schedule said when it was last asked, who stands in for whom, and how they are told.
 import { Page } from './layout.tsx';
 import { Badge, Empty, Panel, Table, Time, Untrusted, words, type Html } from './parts.tsx';
 import type { Shell } from './shell.ts';
@@ -22,15 +22,28 @@ export interface StandInLine {
   endsAt: string;
 }
 
-/** The page of who is on call and who is away. */
+export interface ChannelLine {
+  name: string;
+  kind: 'webhook' | 'e-mail';
+  /** Whether anything is sent there. */
+  isEnabled: boolean;
+  failingSince: string | null;
+  /** What came of the last attempt. */
+  lastCode: string | null;
+  waiting: number;
+}
+
+/** The page of who is on call, who is away, and by which ways they are told. */
 export const DutyPage = ({
   shell,
   sources,
   away,
+  channels,
 }: {
   shell: Shell;
   sources: readonly DutyLine[];
   away: readonly StandInLine[];
+  channels: readonly ChannelLine[];
 }): Html => (
   <Page
     shell={shell}
@@ -68,8 +81,61 @@ export const DutyPage = ({
         />
       )}
     </Panel>
+    <Panel
+      title="How they are told"
+      note="Beside Slack and these pages. A way that fails keeps nobody from deciding here."
+    >
+      {channels.length === 0 ? (
+        <Empty title="No webhook and no mail server is set up">
+          <p>
+            An administrator sets one up with <code>countersign channel</code>, and a route names it
+            in <code>routes.yaml</code>.
+          </p>
+        </Empty>
+      ) : (
+        <Channels shell={shell} rows={channels} />
+      )}
+    </Panel>
   </Page>
 );
+
+const Channels = ({ shell, rows }: { shell: Shell; rows: readonly ChannelLine[] }): Html => (
+  <Table
+    caption="Ways to tell approvers"
+    rows={rows}
+    columns={[
+      {
+        label: 'Way',
+        cell: (row) => (
+          <>
+            {row.name}
+            {row.name === row.kind ? null : <span class="under">{row.kind}</span>}
+          </>
+        ),
+      },
+      { label: 'State', cell: (row) => <Told row={row} shell={shell} /> },
+      { label: 'Waiting', cell: (row) => row.waiting },
+    ]}
+  />
+);
+
+const Told = ({ row, shell }: { row: ChannelLine; shell: Shell }): Html => {
+  const { isEnabled, failingSince, lastCode } = row;
+  if (isEnabled && failingSince === null) return <Badge state="effective" label="it takes them" />;
+  return (
+    <>
+      <Badge state="failed" label={isEnabled ? 'it fails' : 'switched off'} />
+      <span class="under">
+        {lastCode === null ? null : <>{words(lastCode)} </>}
+        {failingSince === null ? null : (
+          <>
+            since <Time at={failingSince} now={shell.now} />
+          </>
+        )}
+      </span>
+    </>
+  );
+};
 
 const Sources = ({ shell, rows }: { shell: Shell; rows: readonly DutyLine[] }): Html => (
   <Table

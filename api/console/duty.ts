@@ -1,9 +1,11 @@
-// The page of who is on duty: schedules as they last answered, and stand-ins.
+// The page of who is on duty: schedules as they last answered, stand-ins, and the ways on which approvers are told.
 import { isOnCallGood } from '../../commands/approvals/approvers.ts';
+import { channelStandings, type ChannelStanding } from '../../commands/channels/channels.ts';
 import { onCallAnswers, onCallNames } from '../../commands/people/on-call.ts';
 import { readActiveBundle } from '../../commands/policy/policies.ts';
+import { webhookName } from '../../domain/notice.ts';
 import { sourcesIn } from '../../domain/seats.ts';
-import { DutyPage, type DutyLine } from '../../web/duty.tsx';
+import { DutyPage, type ChannelLine, type DutyLine } from '../../web/duty.tsx';
 import { awayNow } from './absences.ts';
 import { page, type ConsoleDeps, type ConsoleRoute } from './console.ts';
 import { personNames } from './names.ts';
@@ -33,6 +35,15 @@ async function sourcesNow(deps: ConsoleDeps, now: string): Promise<DutyLine[]> {
   });
 }
 
+const channelLine = ({ row, waiting }: ChannelStanding): ChannelLine => ({
+  name: webhookName(row.name) ?? 'e-mail',
+  kind: webhookName(row.name) === null ? 'e-mail' : 'webhook',
+  isEnabled: row.state === 'enabled',
+  failingSince: row.failingSince,
+  lastCode: row.lastCode,
+  waiting,
+});
+
 const show: ConsoleRoute = {
   method: 'get',
   path: '/on-duty',
@@ -43,6 +54,7 @@ const show: ConsoleRoute = {
         shell,
         sources: await sourcesNow(deps, shell.now),
         away: await awayNow(deps.db.query, shell.now),
+        channels: (await channelStandings(deps.db.query)).map(channelLine),
       }),
     ),
 };

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { agentCommands } from './agent.ts';
 import { auditCommands } from './audit.ts';
 import { breakGlassCommands } from './break-glass.ts';
+import { channelCommands } from './channel.ts';
 import { credentialCommands } from './credential.ts';
 import { discoveryCommands } from './discovery.ts';
 import { dutyCommands } from './duty.ts';
@@ -31,6 +32,7 @@ export function clientCommands(program: Command, terminal: Terminal): void {
   breakGlassCommands(program, terminal);
   personCommands(program, terminal);
   dutyCommands(program, terminal);
+  channelCommands(program, terminal);
   evidenceCommands(program, terminal);
   auditCommands(program, terminal);
   policyCommands(program, terminal);

@@ -110,6 +110,14 @@ describe('a mail about a request', () => {
     expect(text.split('\n').filter((line) => /^https?:/.test(line))).toEqual([URL]);
   });
 
+  it('leaves out what looks like a secret, in both its forms, and says so', () => {
+    const { text, html } = mailAbout(told(cardWith('bot', 'log in with password=hunter2')));
+    for (const form of [text, html]) {
+      expect(form).not.toContain('hunter2');
+      expect(form).toContain('What looks like a secret is not sent');
+    }
+  });
+
   it('too long for a mail is not cut: the page has it', () => {
     const { text } = mailAbout(told(cardWith('bot', 'y'.repeat(30_000))));
     expect(text).not.toContain('yyy');

@@ -132,6 +132,17 @@ describe('a request on a route that names a webhook', () => {
     expect(raw).not.toMatch(/token=|sign-in|csrf/);
   });
 
+  it('what looks like a secret stays with us, and the card says that something is left out', async () => {
+    const id = await ask('told', 'sign in with password=hunter2 and refund order 7');
+    await hears(id, 'request.opened');
+    const [first] = about(id);
+    expect(JSON.stringify(first?.message)).not.toContain('hunter2');
+    expect(object(object(first?.message['data'])['card'])['is_partial']).toBe(true);
+    const plain = await ask();
+    await hears(plain, 'request.opened');
+    expect(object(object(about(plain)[0]?.message['data'])['card'])['is_partial']).toBe(false);
+  });
+
   it('answering decides nothing, whatever is answered', async () => {
     const answers = ['{"decision":"approve"}', '{"vote":"approve","person":"psn_1"}', 'approve'];
     receiver.next(...answers.map((body) => ({ status: 200, body })));

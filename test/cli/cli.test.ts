@@ -177,7 +177,7 @@ describe('what goes wrong', () => {
     const args = ['credential', 'request', '--task', task, '--role', 'vault'];
     const { code, stderr } = await line.run(args, agent);
     expect(code).toBe(1);
-    expect(stderr).toMatch(/^Policy does not allow this\. \(.+\) \[denied\]\n$/);
+    expect(stderr).toMatch(/^Policy does not allow this: .+ \(.+\) \[denied\]\n$/);
   });
 
   it.each([
@@ -216,9 +216,11 @@ describe('what goes wrong', () => {
     expect(missing.code).toBe(2);
   });
 
-  it('no command votes', async () => {
+  it('no command votes, and each that sounds like it says so', async () => {
     const { stdout } = await line.run(['request', '--help'], {});
-    expect(stdout).not.toMatch(/vote|approve |deny/);
+    const lines = stdout.split('\n').filter((text) => /\b(votes?|approve|deny)\b/.test(text));
+    for (const text of lines) expect(text).toMatch(/says where a person/);
+    expect(lines).toHaveLength(2);
   });
 });
 

@@ -108,10 +108,45 @@ it.each(['approve', 'deny', 'ask'])(
   },
 );
 
+describe('countersign channel', () => {
+  it('sets a webhook up, prints its secret once, shows how it stands and forgets it', async () => {
+    const url = `${pagerDuty.url}/hook`;
+    const made = await json('channel', 'webhook', 'teams', url);
+    expect(made).toMatchObject({ name: 'teams', state: 'enabled' });
+    expect(made['secret']).toMatch(/^whsec_/);
+    expect(await json('channel', 'webhook', 'teams', url)).toMatchObject({ secret: null });
+    expect((await json('channel', 'webhook', 'teams', url, '--rotate'))['secret']).toMatch(
+      /^whsec_/,
+    );
+    const shown = await run('channel', 'list');
+    expect(shown.stdout).toMatch(/teams +webhook +enabled/);
+    expect(shown.stdout).not.toContain('whsec_');
+    expect((await run('channel', 'remove', 'teams')).code).toBe(0);
+    expect((await json('channel', 'list'))['data']).toEqual([]);
+  });
+
+  it('sends mail with a password from the environment alone', async () => {
+    const asked = ['channel', 'email', '--host', 'mail.example.com', '--from', 'cs@example.com'];
+    const without = await run(...asked, '--user', 'cs');
+    expect([without.code, without.stderr]).toEqual([
+      2,
+      expect.stringContaining('COUNTERSIGN_SMTP_PASSWORD'),
+    ]);
+    const connected = await line.run([...asked, '--user', 'cs'], {
+      ...automation,
+      COUNTERSIGN_SMTP_PASSWORD: 'hunter2',
+    });
+    expect([connected.code, connected.stdout]).toEqual([0, expect.not.stringContaining('hunter2')]);
+    expect((await json('channel', 'list'))['data']).toMatchObject([{ kind: 'email' }]);
+    expect((await run('channel', 'remove')).code).toBe(2);
+    expect((await run('channel', 'remove', '--email')).code).toBe(0);
+  });
+});
+
 it.each([
   ...[
     ...['agent', 'request', 'grant', 'break-glass', 'person', 'control', 'secret', 'receiver'],
-    ...['leak', 'scanner', 'trigger-source', 'found', 'keys', 'on-call', 'finding'],
+    ...['leak', 'scanner', 'trigger-source', 'found', 'keys', 'on-call', 'channel', 'finding'],
   ].map((noun) => `${noun} list`),
   ...['absence list', 'person passkeys', 'discovery', 'policy history'],
 ])('%s is { data } with --json, and nothing else', async (command) => {

@@ -47,6 +47,14 @@ export const peoplePages = (
     code: null,
   };
   const broken = { ...source, people: [], lookedAt: null, counts: false };
+  const channel = {
+    ...{ name: 'e-mail', kind: 'e-mail' as const, isEnabled: true },
+    ...{ failingSince: null, lastCode: 'http_200', waiting: 0 },
+  };
+  const failing = {
+    ...{ ...channel, name: 'teams', kind: 'webhook' as const },
+    ...{ failingSince: AT, lastCode: 'http_500', waiting: 3 },
+  };
   const account = (signedInBy: 'link' | 'passkey') =>
     AccountPage({
       shell,
@@ -68,8 +76,9 @@ export const peoplePages = (
         shell,
         sources: [source, broken, { ...broken, lookedAt: AT, code: 'not_allowed' }],
         away: [{ person: text, standIn: text, endsAt: AT }],
+        channels: [channel, failing, { ...failing, name: 'gone', isEnabled: false }],
       }),
-    'nobody on duty': () => DutyPage({ shell, sources: [], away: [] }),
+    'nobody on duty': () => DutyPage({ shell, sources: [], away: [], channels: [] }),
     findings: () =>
       FindingsPage({
         shell,
