@@ -58,7 +58,6 @@ export function emergencySteps(stage: () => Stage): Steps {
       const { by, path } = await broken(stage(), 'collected');
       return { by, path: `${path}/collect`, body: {}, otherwise: { surplus: 1 } };
     },
-    ...kitSteps(stage),
     'POST /v1/break-glass/{id}/review': async () => {
       await withRoles();
       const { agent, task, path, request } = await broken(stage(), 'reviewed');
@@ -73,6 +72,8 @@ export function emergencySteps(stage: () => Stage): Steps {
       const otherwise = { ...ACCOUNT, disposition: 'misused' };
       return { by, path: `${path}/review`, body: ACCOUNT, otherwise };
     },
+    // Last, for they have a policy of their own.
+    ...kitSteps(stage),
   };
 }
 
