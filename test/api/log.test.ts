@@ -204,12 +204,21 @@ describe('I5 what Temporal keeps', () => {
     try {
       let payloads = 0;
       for (const workflowId of [request, task, agent.id]) {
-        const { history } = await connection.workflowService.getWorkflowExecutionHistory({
-          namespace,
-          execution: { workflowId },
-        });
-        const events = history?.events ?? [];
-        expect(events.length).toBeGreaterThan(3);
+        const read = async () => {
+          const asked = { namespace, execution: { workflowId } };
+          const { history } = await connection.workflowService.getWorkflowExecutionHistory(asked);
+          return history?.events ?? [];
+        };
+        // A workflow begins after the call that it is for was answered, and looks at its row first.
+        await expect
+          .poll(() =>
+            read().then(
+              ({ length }) => length,
+              () => 0,
+            ),
+          )
+          .toBeGreaterThan(8);
+        const events = await read();
         for (const { data, encoding } of payloadsIn(events)) {
           payloads += 1;
           expect(encoding).toBe('binary/encrypted');
