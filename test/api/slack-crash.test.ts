@@ -42,8 +42,12 @@ describe('a card that was put up and not remembered', () => {
     await forgetCard(id);
     expect((await ask(id, 'which order?')).status).toBe(201);
     await settled(id);
+    // Known first, and put right then.
+    await eventually(
+      () => Promise.resolve(JSON.stringify(message.blocks).includes('which order?')),
+      'the question on the card',
+    );
     expect(cardsOf(id)).toHaveLength(1);
-    expect(JSON.stringify(message.blocks)).toContain('which order?');
     expect(await cast.slack.click(message, 'approve', 'U0ADA')).toBe(200);
     await reaches(cast, id, 'approved', 'consumed');
   });
