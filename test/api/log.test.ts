@@ -224,7 +224,10 @@ describe('I5 what Temporal keeps', () => {
           expect(encoding).toBe('binary/encrypted');
           expect(data).not.toContain('particular');
         }
-        const clear = JSON.stringify(events);
+        // In what is encrypted three letters of a name stand by chance.
+        const clear = JSON.stringify(events, (key, value: unknown) =>
+          key === 'data' ? null : value,
+        );
         for (const secret of ['particular', 'Ada', 'Olga', agent.name, 'order support'])
           expect([secret, clear.includes(secret)]).toEqual([secret, false]);
       }
